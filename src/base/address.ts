@@ -1,0 +1,61 @@
+import ipaddr from 'ipaddr.js'
+
+/** An IP address in canonical text; IPv4 mapped into IPv6 is written as IPv4. Made only by `parseAddress`. */
+export type Address = string & { readonly __brand: 'Address' }
+
+/** A parsed range such as `10.0.0.0/8` or `fd00::/8`. */
+export interface Cidr {
+  readonly text: string
+  readonly base: ipaddr.IPv4 | ipaddr.IPv6
+  readonly bits: number
+}
+
+/**
+ * Reads a dotted quad or an RFC 4291 IPv6 address. Octal, hex, short and zoned spellings are refused, since two readers
+ * could take them for different addresses.
+ */
+export function parseAddress(text: string): Address | undefined {
+  const parsed = parse(text)
+  return parsed && (parsed.toString() as Address)
+}
+
+/** Reads `address/bits`; a bare address is a range of one. */
+export function parseCidr(text: string): Cidr | undefined {
+  const slash = text.indexOf('/')
+  const base = parse(slash < 0 ? text : text.slice(0, slash))
+  if (!base) return undefined
+  const widest = base.kind() === 'ipv4' ? 32 : 128
+  if (slash < 0) return { text, base, bits: widest }
+  const bits = text.slice(slash + 1)
+  if (!/^\d{1,3}$/.test(bits) || Number(bits) > widest) return undefined
+  return { text, base, bits: Number(bits) }
+}
+
+/** Whether an address lies in a range of its own family. */
+export function inCidr(address: Address, cidr: Cidr): boolean {
+  const parsed = parse(address)
+  return parsed !== undefined && parsed.kind() === cidr.base.kind() && parsed.match(cidr.base, cidr.bits)
+}
+
+/**
+ * What kind of place an address is, in the words of the IANA special-purpose registries (RFC 6890): `public` for what
+ * may be dialled without being asked, else the name of the range (`private`, `loopback`, `linkLocal`, …).
+ */
+export function addressClass(address: Address): string {
+  const parsed = parse(address)
+  if (!parsed) return 'invalid'
+  if (ownRanges.some(([base, bits]) => parsed.kind() === base.kind() && parsed.match(base, bits))) return 'reserved'
+  const range = parsed.range()
+  return range === 'unicast' ? 'public' : range
+}
+
+// Ranges that ipaddr.js takes for ordinary unicast and that reach something local or translated all the same:
+// site-local (RFC 3879), local-use NAT64 (RFC 8215), IPv4-compatible addresses (RFC 4291 section 2.5.5.1).
+const ownRanges = ['fec0::/10', '64:ff9b:1::/48', '::/96'].map((text) => ipaddr.parseCIDR(text))
+
+function parse(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text)
+  if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined
+  const address = ipaddr.IPv6.parse(text)
+  return address.isIPv4MappedAddress() ? address.toIPv4Address() : address
+}

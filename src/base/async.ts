@@ -1,0 +1,69 @@
+/** One run at a time for each key: callers that come while it runs share its result; a failure is shared and forgotten. */
+export class SingleFlight<Key, Value> {
+  readonly #running = new Map<Key, Promise<Value>>()
+
+  run(key: Key, work: () => Promise<Value>): Promise<Value> {
+    const running = this.#running.get(key)
+    if (running) return running
+    const started = work().finally(() => this.#running.delete(key))
+    this.#running.set(key, started)
+    return started
+  }
+}
+
+/** A map that keeps at most `limit` entries and drops the one that was used longest ago. */
+export class LruMap<Key, Value> {
+  readonly #entries = new Map<Key, Value>()
+  readonly #limit: number
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  get(key: Key): Value | undefined {
+    const value = this.#entries.get(key)
+    if (value !== undefined) {
+      this.#entries.delete(key)
+      this.#entries.set(key, value)
+    }
+    return value
+  }
+
+  set(key: Key, value: Value): void {
+    this.#entries.delete(key)
+    this.#entries.set(key, value)
+    if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value as Key)
+  }
+
+  delete(key: Key): boolean {
+    return this.#entries.delete(key)
+  }
+
+  clear(): void {
+    this.#entries.clear()
+  }
+}
+
+/** A wish to stop, with who wished it first. Each Exchange has one; its signal goes wherever there is waiting. */
+export class Cancellation<By extends string> {
+  readonly #controller = new AbortController()
+  #by: By | undefined
+
+  get by(): By | undefined {
+    return this.#by
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  cut(by: By): void {
+    if (this.#by !== undefined) return
+    this.#by = by
+    this.#controller.abort()
+  }
+}
