@@ -1,0 +1,124 @@
+import type { Clock } from '#base/clock.ts'
+import type { ErrorCode } from '#base/errors.ts'
+import type { Swap } from '#credentials/types.ts'
+import type { Denial, Rule } from '#policy/types.ts'
+import type { Ports } from './ports.ts'
+import type { Arrival, AuditRecord, Exchange, Outcome } from './types.ts'
+
+/** What is learned about an exchange on its way; becomes its AuditRecord in step 8. */
+export interface Trace {
+  readonly id: string
+  readonly arrival: Arrival
+  readonly startedAt: number
+  readonly startedTime: number
+  exchange: Exchange | undefined
+  rule: Rule | undefined
+  wouldDeny: Denial | undefined
+  swaps: readonly Swap[]
+  scrubbed: Readonly<Record<string, number>> | undefined
+  credential: string | undefined
+  status: number | undefined
+  upstream: string | undefined
+  repliedAt: number | undefined
+  bytesUp: number
+  bytesDown: number
+}
+
+/** Opens the trace of one arrival. */
+export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Trace {
+  return {
+    id: ports.ids.next(),
+    arrival,
+    startedAt: ports.clock.elapsed(),
+    startedTime: ports.clock.now(),
+    exchange: undefined,
+    rule: undefined,
+    wouldDeny: undefined,
+    swaps: [],
+    scrubbed: undefined,
+    credential: undefined,
+    status: undefined,
+    upstream: undefined,
+    repliedAt: undefined,
+    bytesUp: 0,
+    bytesDown: 0,
+  }
+}
+
+/** Step 8: the one record of what happened. Metrics are folded from it, so the two cannot disagree. */
+export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'], clock: Clock): AuditRecord {
+  const { arrival } = seen
+  const now = clock.elapsed()
+  const { code, reason } = explained(outcome, seen)
+  return {
+    id: seen.id,
+    time: new Date(seen.startedTime).toISOString(),
+    type: arrival.kind === 'broken' ? (arrival.code.startsWith('tls_') ? 'tls' : 'request') : arrival.kind,
+    event,
+    agent: seen.exchange?.agent.id ?? null,
+    peer: arrival.peer.address,
+    door: arrival.door,
+    ...described(arrival),
+    rule: seen.rule?.id,
+    verdict: verdict(outcome, seen),
+    code,
+    reason,
+    swaps: seen.swaps,
+    scrubbed: seen.scrubbed,
+    credential: seen.credential,
+    status: seen.status,
+    bytesUp: seen.bytesUp,
+    bytesDown: seen.bytesDown,
+    duration: round(now - seen.startedAt),
+    ttfb: seen.repliedAt === undefined ? undefined : round(seen.repliedAt - seen.startedAt),
+    upstream: seen.upstream,
+    parent: arrival.parent,
+    policyHash: seen.exchange?.snapshot.hash,
+  }
+}
+
+function described(arrival: Arrival): Pick<AuditRecord, 'protocol' | 'method' | 'scheme' | 'host' | 'port' | 'path'> {
+  switch (arrival.kind) {
+    case 'request':
+    case 'upgrade': {
+      const { method, scheme, host, port, path } = arrival.head
+      return { protocol: arrival.kind === 'upgrade' ? 'websocket' : arrival.protocol, method, scheme, host, port, path }
+    }
+    case 'tunnel': {
+      const { scheme, host, port } = arrival.target
+      return { protocol: 'tcp', scheme, host, port }
+    }
+    case 'broken':
+      return { protocol: arrival.protocol, host: arrival.host }
+    default:
+      return arrival satisfies never
+  }
+}
+
+function verdict(outcome: Outcome, seen: Trace): AuditRecord['verdict'] {
+  if (outcome.kind === 'denied') return 'deny'
+  if (outcome.kind === 'failed') return 'error'
+  return seen.wouldDeny ? 'would_deny' : 'allow'
+}
+
+function explained(outcome: Outcome, seen: Trace): { code: ErrorCode | undefined; reason: string | undefined } {
+  switch (outcome.kind) {
+    case 'denied':
+      return { code: outcome.denial.code, reason: outcome.denial.reason }
+    case 'failed':
+      return { code: outcome.code, reason: outcome.detail }
+    case 'aborted':
+      return { code: aborted[outcome.by], reason: undefined }
+    case 'replied':
+      return { code: seen.wouldDeny?.code, reason: seen.wouldDeny?.reason }
+    default:
+      return outcome satisfies never
+  }
+}
+
+const aborted = { agent: 'client_closed', policy: 'policy_changed', shutdown: 'shutting_down' } as const
+
+/** Microsecond precision is enough, and shorter to read. */
+function round(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000
+}

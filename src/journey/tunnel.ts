@@ -1,0 +1,104 @@
+import type { Cancellation } from '#base/async.ts'
+import { decideHost } from '#policy/decide.ts'
+import type { Denial } from '#policy/types.ts'
+import { identify } from './identify.ts'
+import type { Ports, Relayed } from './ports.ts'
+import { refusalReply } from './respond.ts'
+import type { RefusalReply } from './respond.ts'
+import { settle, trace } from './settle.ts'
+import type { Trace } from './settle.ts'
+import type { BrokenArrival, Outcome, Snapshot, TunnelArrival } from './types.ts'
+
+export type Cut = Cancellation<'agent' | 'policy' | 'shutdown'>
+
+/** Steps 2 and 3 for what is known by its host only: a CONNECT, or an SNI. */
+export type HostPass =
+  | { readonly kind: 'inspect' | 'splice'; readonly tunnel: Tunnel; readonly agent: string }
+  | { readonly kind: 'deny'; readonly denial: Denial; readonly agent: string | undefined; readonly tunnel: Tunnel }
+
+/** May this agent open a connection to this host, and may we look inside? */
+export function judgeTunnel(arrival: TunnelArrival, ports: Ports): HostPass {
+  const seen = trace(arrival, ports)
+  const tunnel = new Tunnel(seen, ports)
+  const who = identify(arrival, ports.policies.current(), ports.vault)
+  if (who.kind === 'deny') return { kind: 'deny', denial: who, agent: undefined, tunnel }
+  seen.exchange = who
+  const verdict = decideHost(who.snapshot.policy, who.agent, arrival.target.host, arrival.target.port)
+  seen.rule = verdict.rule
+  if (verdict.kind === 'deny') return { kind: 'deny', denial: verdict, agent: who.agent.id, tunnel }
+  if (verdict.kind === 'inspect') seen.wouldDeny = verdict.wouldDeny
+  return { kind: verdict.kind, agent: who.agent.id, tunnel }
+}
+
+/** The records of one tunnel: a denial is one, what opens also closes. */
+export class Tunnel {
+  readonly #seen: Trace
+  readonly #ports: Ports
+
+  constructor(seen: Trace, ports: Ports) {
+    this.#seen = seen
+    this.#ports = ports
+  }
+
+  get id(): string {
+    return this.#seen.id
+  }
+
+  /** Records a denial and answers what a client that speaks HTTP can be told. */
+  deny(denial: Denial): RefusalReply {
+    const arrival = this.#seen.arrival as TunnelArrival
+    const reply = refusalReply({
+      code: denial.code,
+      reason: denial.reason,
+      requestId: this.#seen.id,
+      agent: this.#seen.exchange?.agent.id,
+      rule: denial.rule?.id,
+      host: arrival.target.host,
+      method: 'CONNECT',
+    })
+    this.#seen.status = reply.status
+    this.#write({ kind: 'denied', denial }, 'exchange')
+    return reply
+  }
+
+  open(): void {
+    this.#write({ kind: 'replied' }, 'open')
+  }
+
+  close(outcome: Outcome, relayed: Relayed, upstream?: string): void {
+    this.#seen.bytesUp = relayed.bytesUp
+    this.#seen.bytesDown = relayed.bytesDown
+    this.#seen.upstream = upstream
+    this.#write(outcome, 'close')
+  }
+
+  /** Enters the tunnel among what is re-decided when the policy changes. The returned function takes it out again. */
+  live(cut: Cut): () => void {
+    const arrival = this.#seen.arrival as TunnelArrival
+    return this.#ports.live.enter({
+      redecide: (snapshot: Snapshot) => {
+        const who = identify(arrival, snapshot, this.#ports.vault)
+        if (who.kind === 'deny') return who
+        const verdict = decideHost(snapshot.policy, who.agent, arrival.target.host, arrival.target.port)
+        return verdict.kind === 'deny' ? verdict : undefined
+      },
+      cut: (by) => cut.cut(by),
+    })
+  }
+
+  #write(outcome: Outcome, event: 'exchange' | 'open' | 'close'): void {
+    this.#ports.audit.write(settle(this.#seen, outcome, event, this.#ports.clock))
+  }
+}
+
+/** Records what could not be read into a request; answers what can be told, if there is still someone to tell. */
+export function recordBroken(arrival: BrokenArrival, ports: Ports): RefusalReply {
+  const seen = trace(arrival, ports)
+  const who = identify(arrival, ports.policies.current(), ports.vault)
+  if (who.kind === 'agent') seen.exchange = who
+  const { code, detail } = arrival
+  const reply = refusalReply({ code, reason: detail, requestId: seen.id, agent: seen.exchange?.agent.id, host: arrival.host })
+  seen.status = reply.status
+  ports.audit.write(settle(seen, { kind: 'denied', denial: { kind: 'deny', code, reason: detail } }, 'exchange', ports.clock))
+  return reply
+}

@@ -1,0 +1,149 @@
+/**
+ * journey/ is the way of a request through the proxy: identify, decide, admit, grant, swap, send, settle. No I/O of its
+ * own: what it needs from outside it is handed through `ports.ts`. Listeners make Arrivals, `run.ts` shows the order.
+ */
+import type { Address } from '#base/address.ts'
+import type { ErrorCode } from '#base/errors.ts'
+import type { Host } from '#base/host.ts'
+import type { Secret } from '#base/secret.ts'
+import type { StubIndex } from '#credentials/stubs.ts'
+import type { Credential, Swap } from '#credentials/types.ts'
+import type { Agent, Denial, Policy, Verdict } from '#policy/types.ts'
+
+export type Door = 'dns' | 'http' | 'https' | 'proxy'
+export type Scheme = 'http' | 'https'
+
+/** Flat `[name, value, name, value, …]`, as it came over the wire: order, case and repeats are kept. */
+export type RawHeaders = readonly string[]
+
+export interface Peer {
+  readonly address: Address
+  readonly port: number
+}
+
+/** Policy, credentials and identity, compiled, immutable, taken once per Exchange. */
+export interface Snapshot {
+  /** Hex SHA-256 of the files it was made from. */
+  readonly hash: string
+  readonly policy: Policy
+  readonly credentials: ReadonlyMap<string, Credential>
+  /** The stubs of those credentials, arranged for looking up. */
+  readonly stubs: StubIndex
+}
+
+export interface Target {
+  readonly scheme: Scheme
+  readonly host: Host
+  readonly port: number
+}
+
+/** A request head that passed the screen: canonical enough to judge, and otherwise as it came. */
+export interface RequestHead extends Target {
+  readonly method: string
+  readonly path: string
+  /** With its question mark, or empty. */
+  readonly query: string
+  readonly headers: RawHeaders
+}
+
+/** What `Proxy-Authorization: Basic` carried. */
+export interface ProxyAuth {
+  readonly username: string
+  readonly password: Secret
+}
+
+interface ArrivalBase {
+  readonly door: Door
+  readonly peer: Peer
+  readonly proxyAuth?: ProxyAuth | undefined
+  /** Id of the tunnel this came through. */
+  readonly parent?: string | undefined
+}
+
+/** A request whose head was read and passed the screen. */
+export interface RequestArrival extends ArrivalBase {
+  /** `upgrade`: a WebSocket handshake. */
+  readonly kind: 'request' | 'upgrade'
+  readonly protocol: 'http/1.0' | 'http/1.1' | 'h2'
+  readonly head: RequestHead
+}
+
+/** A CONNECT, or a TLS connection of the transparent door known only by its SNI. */
+export interface TunnelArrival extends ArrivalBase {
+  readonly kind: 'tunnel'
+  readonly target: Target
+}
+
+/** What could not be read into a request. */
+export interface BrokenArrival extends ArrivalBase {
+  readonly kind: 'broken'
+  readonly code: ErrorCode
+  readonly detail: string
+  readonly protocol: string
+  /** As far as it was understood; for the record only. */
+  readonly host?: string | undefined
+}
+
+export type Arrival = RequestArrival | TunnelArrival | BrokenArrival
+
+/** Who speaks and under which snapshot. */
+export interface Exchange {
+  readonly agent: Agent
+  readonly snapshot: Snapshot
+}
+
+/** How an exchange ended. */
+export type Outcome =
+  | { readonly kind: 'replied' }
+  | { readonly kind: 'denied'; readonly denial: Denial }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly detail?: string | undefined }
+  | { readonly kind: 'aborted'; readonly by: 'agent' | 'policy' | 'shutdown' }
+
+/**
+ * One line of audit: where, never what. Everything an agent chose is bounded and escaped by the writer; no header value,
+ * query or body byte is ever in it. Durations in milliseconds.
+ */
+export interface AuditRecord {
+  readonly id: string
+  /** ISO 8601, UTC. */
+  readonly time: string
+  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns'
+  /** Tunnels and upgrades are written when they open and when they close; all else once. */
+  readonly event: 'exchange' | 'open' | 'close'
+  readonly agent: string | null
+  readonly peer: string
+  readonly door: Door
+  readonly protocol: string
+  readonly method?: string | undefined
+  readonly scheme?: Scheme | undefined
+  readonly host?: string | undefined
+  readonly port?: number | undefined
+  /** Without query. */
+  readonly path?: string | undefined
+  readonly rule?: string | undefined
+  readonly verdict: 'allow' | 'deny' | 'would_deny' | 'error'
+  /** An error code of the table, when the verdict is not `allow` or the exchange broke off. */
+  readonly code?: ErrorCode | undefined
+  readonly reason?: string | undefined
+  readonly swaps: readonly Swap[]
+  /** Credentials whose real value was taken out of the reply, with how often. */
+  readonly scrubbed?: Readonly<Record<string, number>> | undefined
+  /** Credential whose stub or real value was misused. */
+  readonly credential?: string | undefined
+  readonly status?: number | undefined
+  readonly bytesUp: number
+  readonly bytesDown: number
+  readonly duration: number
+  /** Until the upstream's reply head. */
+  readonly ttfb?: number | undefined
+  readonly upstream?: string | undefined
+  readonly parent?: string | undefined
+  readonly runId?: string | undefined
+  readonly policyHash?: string | undefined
+  /** DNS only. */
+  readonly dns?: { readonly qtype: string; readonly rcode: string; readonly outcome: string; readonly proto: 'udp' | 'tcp' } | undefined
+  /** How often this was seen since it was last written (DNS). */
+  readonly count?: number | undefined
+}
+
+export type { Verdict }
