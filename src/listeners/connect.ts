@@ -1,0 +1,111 @@
+import { ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { ErrorCode } from '#base/errors.ts'
+import { parseAuthority } from '#base/host.ts'
+import type { Host } from '#base/host.ts'
+import type { Ports } from '#journey/ports.ts'
+import type { RefusalReply } from '#journey/respond.ts'
+import { judgeTunnel, recordBroken } from '#journey/tunnel.ts'
+import type { Tunnel } from '#journey/tunnel.ts'
+import type { TunnelArrival } from '#journey/types.ts'
+import { connectionOf, remember } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { readConnect } from './head.ts'
+import { sniff } from './sniff.ts'
+import type { TlsFront } from './tls.ts'
+
+export interface ConnectOptions {
+  readonly ports: Ports
+  readonly tls: TlsFront
+  /** Milliseconds until the first bytes inside the tunnel must be there. */
+  readonly firstBytes: number
+  servePlain(socket: Socket): void
+}
+
+const established = 'HTTP/1.1 200 Connection established\r\n\r\n'
+
+/**
+ * The explicit proxy's CONNECT (RFC 9110 section 9.3.6). Decided before the 200; what comes inside goes through the same
+ * code as at every other door. Never rejects.
+ */
+export async function acceptConnect(req: IncomingMessage, socket: Socket, head: Buffer, options: ConnectOptions): Promise<void> {
+  const connection = connectionOf(socket)
+  socket.on('error', () => socket.destroy())
+  if (!connection) return void socket.destroy()
+  if (connection.door !== 'proxy' || connection.bound) {
+    return refuse(req, socket, broken(connection, 'method_not_allowed', 'CONNECT belongs to the explicit proxy', options))
+  }
+  const read = readConnect({ version: req.httpVersion as '1.1', method: 'CONNECT', target: req.url ?? '', headers: req.rawHeaders })
+  if (read.kind === 'refused') return refuse(req, socket, broken(connection, read.code, read.detail, options))
+  const authority = parseAuthority(req.url ?? '')
+  if (!authority?.port) return refuse(req, socket, broken(connection, 'bad_host', 'CONNECT needs a DNS name and a port', options))
+
+  const target = { host: authority.host, port: authority.port }
+  const arrival: TunnelArrival = {
+    kind: 'tunnel',
+    door: connection.door,
+    peer: connection.peer,
+    proxyAuth: read.proxyAuth,
+    target: { scheme: target.port === 80 ? 'http' : 'https', ...target },
+  }
+  const pass = judgeTunnel(arrival, options.ports)
+  if (pass.kind === 'deny') return refuse(req, socket, pass.tunnel.deny(pass.denial))
+
+  socket.write(established)
+  // The HTTP server lets a half-closed socket live on; here the agent's end must end what is inside.
+  socket.allowHalfOpen = false
+  if (head.length > 0) socket.unshift(head)
+  const inside = { ...connection, proxyAuth: read.proxyAuth, parent: pass.tunnel.id }
+  if (pass.kind === 'splice') return spliceInside(socket, inside, target, pass.tunnel, options)
+
+  opened(socket, pass.tunnel)
+  if (target.port === 80) return plainInside(socket, { ...inside, scheme: 'http', bound: target }, options)
+  return options.tls.accept(socket, { ...inside, tunnel: target })
+}
+
+/** An unopened tunnel still has to be TLS for the name it was opened for: else any name would do behind an allowed one. */
+async function spliceInside(socket: Socket, connection: Connection, target: Place, tunnel: Tunnel, options: ConnectOptions): Promise<void> {
+  const first = await sniff(socket, options.firstBytes)
+  if (first.kind === 'hello' && first.serverName?.toLowerCase() === target.host) return options.tls.relay(socket, tunnel, target)
+  broken(connection, first.kind === 'hello' ? 'tls_sni_mismatch' : 'tls_not_tls', first.kind, options)
+  socket.destroy()
+}
+
+async function plainInside(socket: Socket, connection: Connection, options: ConnectOptions): Promise<void> {
+  const first = await sniff(socket, options.firstBytes)
+  if (socket.destroyed) return
+  if (first.kind === 'http') {
+    remember(socket, connection)
+    return options.servePlain(socket)
+  }
+  broken(connection, 'malformed_request', 'the bytes are not HTTP', options)
+  socket.destroy()
+}
+
+interface Place {
+  readonly host: Host
+  readonly port: number
+}
+
+function opened(socket: Socket, tunnel: Tunnel): void {
+  const { bytesRead, bytesWritten } = socket
+  tunnel.open()
+  socket.once('close', () => {
+    tunnel.close({ kind: 'replied' }, { bytesUp: socket.bytesRead - bytesRead, bytesDown: socket.bytesWritten - bytesWritten })
+  })
+}
+
+function broken({ door, peer, parent, proxyAuth }: Connection, code: ErrorCode, detail: string, { ports }: ConnectOptions): RefusalReply {
+  return recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'http/1.1' }, ports)
+}
+
+/** Answers and closes: what may already follow a refused CONNECT is never read as a request. */
+function refuse(req: IncomingMessage, socket: Socket, reply: RefusalReply): void {
+  const res = new ServerResponse(req)
+  res.assignSocket(socket)
+  res.sendDate = false
+  res.on('finish', () => socket.destroySoon())
+  res.writeHead(reply.status, [...reply.headers, 'connection', 'close'])
+  res.end(reply.body)
+}

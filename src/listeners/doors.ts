@@ -1,0 +1,132 @@
+import { createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import type { Ports } from '#journey/ports.ts'
+import type { Door } from '#journey/types.ts'
+import { acceptConnect } from './connect.ts'
+import { peerOf, remember } from './connection.ts'
+import { H1 } from './h1.ts'
+import { H2 } from './h2.ts'
+import { TlsFront } from './tls.ts'
+import type { Leaves } from './tls.ts'
+
+/** `undefined` keeps a door shut. Port 0 takes any free one. */
+export interface DoorAddresses {
+  readonly http?: ListenAddress | undefined
+  readonly https?: ListenAddress | undefined
+  readonly proxy?: ListenAddress | undefined
+}
+
+export interface ListenAddress {
+  readonly address: string
+  readonly port: number
+}
+
+/** Connections held at once, in all and from one address; past it they are closed unheard. Milliseconds. */
+const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000 } as const
+
+/** The doors for HTTP and TLS. DNS has its own room. */
+export class Doors {
+  readonly #addresses: DoorAddresses
+  readonly #servers: Server[] = []
+  readonly #sockets = new Map<Socket, Door>()
+  readonly #perPeer = new Map<string, number>()
+  readonly #h1: H1
+  readonly #h2: H2
+  readonly #tls: TlsFront
+  /** The ports in use, once started. */
+  readonly ports: { http?: number; https?: number; proxy?: number } = {}
+
+  constructor(addresses: DoorAddresses, ports: Ports, leaves: Leaves) {
+    this.#addresses = addresses
+    this.#h2 = new H2(ports)
+    this.#h1 = new H1(ports, (req, socket, head) => {
+      void acceptConnect(req, socket, head, {
+        ports,
+        tls: this.#tls,
+        firstBytes: limits.handshake,
+        servePlain: (inner) => this.#h1.serve(inner),
+      })
+    })
+    this.#tls = new TlsFront({
+      ports,
+      leaves,
+      handshakeTimeout: limits.handshake,
+      serve: (socket, protocol) => (protocol === 'h2' ? this.#h2.serve(socket) : this.#h1.serve(socket)),
+    })
+  }
+
+  /** Open connections by door. */
+  get connections(): Readonly<Record<'http' | 'https' | 'proxy', number>> {
+    const counts = { http: 0, https: 0, proxy: 0 }
+    for (const door of this.#sockets.values()) if (door !== 'dns') counts[door] += 1
+    return counts
+  }
+
+  /** Binds every door; rejects with the error of the first that cannot be bound, and binds none then. */
+  async start(): Promise<void> {
+    try {
+      for (const door of ['http', 'https', 'proxy'] as const) {
+        const address = this.#addresses[door]
+        if (address) this.ports[door] = await this.#listen(door, address)
+      }
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  /** Takes no new connections, lets running exchanges end, closes what is idle. */
+  drain(): void {
+    for (const server of this.#servers) server.close()
+    this.#h1.drain()
+    this.#h2.drain()
+  }
+
+  /** Closes everything now. */
+  close(): void {
+    for (const server of this.#servers) server.close()
+    this.#h1.close()
+    this.#h2.close()
+    for (const socket of this.#sockets.keys()) socket.destroy()
+  }
+
+  async #listen(door: 'http' | 'https' | 'proxy', { address, port }: ListenAddress): Promise<number> {
+    const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: false }, (socket) => this.#accept(door, socket))
+    server.maxConnections = limits.connections
+    this.#servers.push(server)
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host: address, port, backlog: 4_096 }, () => {
+        server.off('error', reject)
+        // Out of file descriptors, say: what is open goes on, and accepting resumes by itself.
+        server.on('error', () => {})
+        resolve()
+      })
+    })
+    return (server.address() as { port: number }).port
+  }
+
+  #accept(door: 'http' | 'https' | 'proxy', socket: Socket): void {
+    socket.on('error', () => socket.destroy())
+    const peer = peerOf(socket)
+    if (!peer || !this.#count(socket, door, peer.address)) return void socket.destroy()
+    const before = { door, peer, localPort: this.ports[door] ?? 0 }
+    if (door === 'https') return void this.#tls.accept(socket, before)
+    remember(socket, { ...before, scheme: 'http', bound: undefined })
+    this.#h1.serve(socket)
+  }
+
+  #count(socket: Socket, door: Door, address: string): boolean {
+    const open = this.#perPeer.get(address) ?? 0
+    if (open >= limits.perPeer) return false
+    this.#perPeer.set(address, open + 1)
+    this.#sockets.set(socket, door)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      const left = (this.#perPeer.get(address) ?? 1) - 1
+      if (left > 0) this.#perPeer.set(address, left)
+      else this.#perPeer.delete(address)
+    })
+    return true
+  }
+}

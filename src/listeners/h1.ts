@@ -1,0 +1,289 @@
+import { createServer, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Socket } from 'node:net'
+import { Cancellation } from '#base/async.ts'
+import type { ErrorCode } from '#base/errors.ts'
+import type { Client, Ports, Relayed, RequestBody, Upgraded } from '#journey/ports.ts'
+import { run } from '#journey/run.ts'
+import { recordBroken } from '#journey/tunnel.ts'
+import type { RawHeaders } from '#journey/types.ts'
+import { chunksOf } from './body.ts'
+import { connectionOf } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { screen } from './head.ts'
+import type { RawHead } from './head.ts'
+import { splice } from './splice.ts'
+
+/** Milliseconds and bytes. Heads must come at once; bodies and replies may take as long as they move. */
+const limits = { head: 30_000, idle: 75_000, headBytes: 16 * 1024, lingerBytes: 256 * 1024, linger: 1_000 } as const
+
+/**
+ * HTTP/1.x towards agents: one parser for every door. It never listens itself; doors and TLS hand it their connections.
+ */
+export class H1 {
+  readonly #server: Server
+  readonly #ports: Ports
+  /** Requests of a connection that are not answered yet; a broken one waits for those before it. */
+  readonly #pending = new WeakMap<object, { count: number; broken?: () => void }>()
+  #draining = false
+
+  constructor(ports: Ports, onConnect: (req: IncomingMessage, socket: Socket, head: Buffer) => void) {
+    this.#ports = ports
+    this.#server = createServer({
+      insecureHTTPParser: false,
+      // Judged by our own screen, so that its refusal is told and recorded like every other.
+      requireHostHeader: false,
+      maxHeaderSize: limits.headBytes,
+      headersTimeout: limits.head,
+      requestTimeout: 0,
+      keepAliveTimeout: limits.idle,
+      shouldUpgradeCallback: (req: IncomingMessage) => req.headers.upgrade?.toLowerCase() === 'websocket',
+    } as Parameters<typeof createServer>[0])
+    this.#server.on('request', (req, res) => void this.#serve(req, res, 'none'))
+    this.#server.on('checkContinue', (req, res) => void this.#serve(req, res, 'continue'))
+    this.#server.on('checkExpectation', (req, res) => void this.#serve(req, res, 'unknown'))
+    this.#server.on('upgrade', (req, socket, head) => void this.#upgrade(req, socket as Socket, head))
+    this.#server.on('connect', (req, socket, head) => onConnect(req, socket as Socket, head))
+    this.#server.on('clientError', (error, socket) => this.#broken(error, socket))
+    // Starts the checks of header and idle deadlines, which Node ties to listening.
+    this.#server.emit('listening')
+  }
+
+  /** Speaks HTTP/1.x on a connection whose facts are remembered. */
+  serve(socket: Socket): void {
+    this.#server.emit('connection', socket)
+  }
+
+  /** From now on each reply closes its connection; idle ones are closed at once. */
+  drain(): void {
+    this.#draining = true
+    this.#server.closeIdleConnections()
+  }
+
+  close(): void {
+    this.#server.closeAllConnections()
+    this.#server.close(() => {})
+  }
+
+  async #serve(req: IncomingMessage, res: ServerResponse, expectation: Expectation): Promise<void> {
+    const connection = connectionOf(req.socket)
+    if (!connection) return void req.socket.destroy()
+    const pending = this.#enter(req.socket)
+    res.sendDate = false
+    const client = new H1Client(req, res, { close: this.#draining, awaited: expectation !== 'none' })
+    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    res.once('close', () => {
+      if (!res.writableFinished) cut.cut('agent')
+      this.#leave(req.socket, pending)
+    })
+    const screened = expectation === 'unknown' ? ({ kind: 'refused', code: 'expectation_failed', detail: 'the expectation is not 100-continue' } as const) : screen(rawHead(req), connection)
+    if (screened.kind === 'refused') return this.#refuse(client, connection, screened.code, screened.detail, req)
+    const { head, proxyAuth } = screened
+    const body = screened.hasBody ? bodyOf(req, screened.length) : undefined
+    const protocol = req.httpVersion === '1.0' ? 'http/1.0' : 'http/1.1'
+    await run({ kind: 'request', ...connection, protocol, head, proxyAuth }, body, client, cut, this.#ports)
+  }
+
+  async #upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    const connection = connectionOf(socket)
+    if (!connection) return void socket.destroy()
+    socket.on('error', () => socket.destroy())
+    if (head.length > 0) socket.unshift(head)
+    const res = new ServerResponse(req)
+    res.assignSocket(socket)
+    res.sendDate = false
+    const client = new H1Client(req, res, { close: true, awaited: true })
+    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    socket.once('close', () => cut.cut('agent'))
+    const screened = screen(rawHead(req), connection)
+    if (screened.kind === 'refused') return this.#refuse(client, connection, screened.code, screened.detail, req)
+    await run({ kind: 'upgrade', ...connection, protocol: 'http/1.1', head: screened.head, proxyAuth: screened.proxyAuth }, undefined, client, cut, this.#ports)
+    socket.destroySoon()
+  }
+
+  /** What Node's parser refused before there was a request. */
+  #broken(error: Error, socket: Duplex): void {
+    const connection = connectionOf(socket)
+    const code = (error as NodeJS.ErrnoException).code ?? ''
+    if (!connection || socket.destroyed || !socket.writable || code === 'ECONNRESET') return void socket.destroy()
+    const [refusal, detail] = parserRefusal(code)
+    const { door, peer, parent, proxyAuth } = connection
+    const tell = () => {
+      const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code: refusal, detail, protocol: 'http/1.1' }, this.#ports)
+      socket.end(rawReply(reply.status, [...reply.headers, 'connection', 'close'], reply.body), () => socket.destroy())
+    }
+    const pending = this.#pending.get(socket)
+    if (pending && pending.count > 0) pending.broken = tell
+    else tell()
+  }
+
+  #refuse(client: H1Client, connection: Connection, code: ErrorCode, detail: string, req: IncomingMessage): void {
+    const { door, peer, parent, proxyAuth } = connection
+    const protocol = `http/${req.httpVersion}`
+    const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol }, this.#ports)
+    client.close()
+    client.head(reply.status, reply.headers)
+    client.data(reply.body)
+    client.end([])
+  }
+
+  #enter(socket: Socket): { count: number; broken?: () => void } {
+    const pending = this.#pending.get(socket) ?? { count: 0 }
+    pending.count += 1
+    this.#pending.set(socket, pending)
+    return pending
+  }
+
+  #leave(socket: Socket, pending: { count: number; broken?: () => void }): void {
+    pending.count -= 1
+    if (pending.count > 0 || !pending.broken) return
+    if (socket.destroyed) return
+    pending.broken()
+  }
+}
+
+type Expectation = 'none' | 'continue' | 'unknown'
+
+function rawHead(req: IncomingMessage): RawHead {
+  return { version: req.httpVersion as '1.1', method: req.method ?? '', target: req.url ?? '', headers: req.rawHeaders }
+}
+
+function bodyOf(req: IncomingMessage, length: number | undefined): RequestBody {
+  return { chunks: chunksOf(req), length, trailers: () => req.rawTrailers }
+}
+
+function parserRefusal(code: string): readonly [ErrorCode, string] {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return ['head_too_large', 'the request head is too large']
+    case 'HPE_INVALID_METHOD':
+      return ['method_not_allowed', 'the method is not a standard one in upper case']
+    case 'HPE_UNEXPECTED_CONTENT_LENGTH':
+    case 'HPE_INVALID_CONTENT_LENGTH':
+    case 'HPE_INVALID_TRANSFER_ENCODING':
+    case 'HPE_INVALID_CHUNK_SIZE':
+      return ['bad_framing', 'the message length is ambiguous']
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return ['request_timeout', 'the request head did not arrive in time']
+    default:
+      return ['malformed_request', 'the request is not well-formed HTTP']
+  }
+}
+
+function rawReply(status: number, headers: RawHeaders, body: Uint8Array): Buffer {
+  const lines = [`HTTP/1.1 ${status} Refused`]
+  for (let i = 0; i < headers.length; i += 2) lines.push(`${headers[i]}: ${headers[i + 1]}`)
+  return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), body])
+}
+
+/** The agent's half of one HTTP/1.x exchange. */
+export class H1Client implements Client {
+  onDrain: () => void = () => {}
+  readonly #req: IncomingMessage
+  readonly #res: ServerResponse
+  readonly #awaited: boolean
+  #close: boolean
+  #proceeded = false
+
+  /** `awaited`: the agent holds its body back until told to go on. */
+  constructor(req: IncomingMessage, res: ServerResponse, options: { readonly close: boolean; readonly awaited: boolean }) {
+    this.#req = req
+    this.#res = res
+    this.#close = options.close
+    this.#awaited = options.awaited
+    res.on('drain', () => this.onDrain())
+    // The agent going away is seen by 'close'; without a listener the error would end the process.
+    res.on('error', () => {})
+    req.on('error', () => {})
+  }
+
+  get begun(): boolean {
+    return this.#res.headersSent || this.#res.destroyed
+  }
+
+  /** The connection ends with this reply. */
+  close(): void {
+    this.#close = true
+  }
+
+  proceed(): void {
+    if (!this.#awaited || this.#proceeded) return
+    this.#proceeded = true
+    this.#res.writeContinue()
+  }
+
+  informational(status: number, headers: RawHeaders): void {
+    // Node writes 103 only, and 102 and the rest tell an agent nothing it needs.
+    if (status !== 103) return
+    const hints: Record<string, string | string[]> = {}
+    for (let i = 0; i < headers.length; i += 2) {
+      const name = (headers[i] ?? '').toLowerCase()
+      if (name === 'link') hints['link'] = [...(hints['link'] ?? []), headers[i + 1] ?? '']
+    }
+    if (hints['link']) this.#res.writeEarlyHints(hints as { link: string[] })
+  }
+
+  head(status: number, headers: RawHeaders): void {
+    if (this.begun) return
+    // A body that was not read to its end leaves the connection where no next request can be told from it.
+    const ends = this.#close || !this.#whole
+    this.#res.writeHead(status, ends ? [...headers, 'connection', 'close'] : (headers as string[]))
+    // Not before the first chunk had its chance to share the packet.
+    queueMicrotask(() => this.#res.flushHeaders())
+  }
+
+  data(chunk: Uint8Array): boolean {
+    return this.#res.write(chunk)
+  }
+
+  end(trailers: RawHeaders): void {
+    if (trailers.length > 0) this.#res.addTrailers(pairs(trailers))
+    if (this.#whole || this.#res.destroyed) return void this.#res.end()
+    this.#linger()
+  }
+
+  abort(): void {
+    this.#res.destroy()
+    this.#req.socket.destroy()
+  }
+
+  async relay(upgraded: Upgraded, signal: AbortSignal): Promise<Relayed> {
+    const { socket } = this.#req
+    this.#res.detachSocket(socket)
+    socket.write(switching(upgraded.headers))
+    return splice(socket, upgraded.socket, signal)
+  }
+
+  get #whole(): boolean {
+    return this.#req.complete || (this.#awaited && !this.#proceeded)
+  }
+
+  /** Reads on for a moment before closing: closing on unread bytes would reset the reply out of the agent's hands. */
+  #linger(): void {
+    let left: number = limits.lingerBytes
+    const finish = () => {
+      clearTimeout(timer)
+      this.#res.end()
+    }
+    const timer = setTimeout(finish, limits.linger)
+    this.#req.once('end', finish).once('close', finish)
+    this.#req.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) finish()
+    })
+    this.#req.resume()
+  }
+}
+
+function pairs(headers: RawHeaders): [string, string][] {
+  const list: [string, string][] = []
+  for (let i = 0; i < headers.length; i += 2) list.push([headers[i] ?? '', headers[i + 1] ?? ''])
+  return list
+}
+
+function switching(headers: RawHeaders): Buffer {
+  const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: websocket']
+  for (const [name, value] of pairs(headers)) lines.push(`${name}: ${value}`)
+  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
+}

@@ -1,0 +1,154 @@
+import { constants, performServerHandshake } from 'node:http2'
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { Cancellation } from '#base/async.ts'
+import type { Client, Ports, Relayed } from '#journey/ports.ts'
+import { run } from '#journey/run.ts'
+import { recordBroken } from '#journey/tunnel.ts'
+import type { RawHeaders } from '#journey/types.ts'
+import { nested } from '#journey/headers.ts'
+import { chunksOf } from './body.ts'
+import { connectionOf } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { screen } from './head.ts'
+import type { RawHead } from './head.ts'
+
+/** Bytes, counts and milliseconds. Floods (rapid reset, settings, pings) end the session by nghttp2's own counters. */
+const limits = { streams: 128, headBytes: 16 * 1024, window: 1 << 20, sessionMemory: 16, idle: 10 * 60_000 } as const
+
+/** HTTP/2 towards agents (RFC 9113): each stream is an arrival of its own. */
+export class H2 {
+  readonly #ports: Ports
+  readonly #sessions = new Set<ServerHttp2Session>()
+
+  constructor(ports: Ports) {
+    this.#ports = ports
+  }
+
+  /** Speaks HTTP/2 on a TLS connection that negotiated it and whose facts are remembered. */
+  serve(socket: TLSSocket): void {
+    const connection = connectionOf(socket)
+    if (!connection) return void socket.destroy()
+    const session = performServerHandshake(socket, {
+      maxSessionMemory: limits.sessionMemory,
+      maxHeaderListPairs: 210,
+      maxSettings: 32,
+      maxOutstandingPings: 10,
+      settings: { maxConcurrentStreams: limits.streams, initialWindowSize: limits.window, maxHeaderListSize: limits.headBytes },
+      streamResetBurst: 1000,
+      streamResetRate: 33,
+    } as Parameters<typeof performServerHandshake>[1])
+    this.#sessions.add(session)
+    session.setLocalWindowSize(limits.window * 4)
+    session.setTimeout(limits.idle, () => session.close())
+    session.on('close', () => this.#sessions.delete(session))
+    session.on('error', () => session.destroy())
+    session.on('stream', (stream, _headers, _flags, rawHeaders) => void this.#serve(stream, rawHeaders as unknown as string[], connection))
+  }
+
+  /** GOAWAY: running streams finish, no new ones begin. */
+  drain(): void {
+    for (const session of this.#sessions) session.close()
+  }
+
+  close(): void {
+    for (const session of this.#sessions) session.destroy()
+  }
+
+  async #serve(stream: ServerHttp2Stream, rawHeaders: string[], connection: Connection): Promise<void> {
+    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    // A reset stream is seen by 'close'; without a listener its error would end the process.
+    stream.on('error', () => {})
+    stream.once('close', () => cut.cut('agent'))
+    const raw = rawHead(rawHeaders)
+    const expects = raw !== undefined && raw.headers.some((text, i) => i % 2 === 0 && text === 'expect')
+    const client = new H2Client(stream, { expects, trailers: raw !== undefined && wantsTrailers(raw.headers) })
+    const screened = raw ? screen(raw, connection) : ({ kind: 'refused', code: 'malformed_request', detail: 'a pseudo-header is missing or repeated' } as const)
+    if (screened.kind === 'refused') {
+      const { door, peer, parent, proxyAuth } = connection
+      const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code: screened.code, detail: screened.detail, protocol: 'h2' }, this.#ports)
+      client.head(reply.status, reply.headers)
+      client.data(reply.body)
+      return client.end([])
+    }
+    const body = stream.endAfterHeaders ? undefined : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
+    await run({ kind: 'request', ...connection, protocol: 'h2', head: screened.head, proxyAuth: screened.proxyAuth }, body, client, cut, this.#ports)
+  }
+}
+
+/** Splits pseudo-headers off; `undefined` when one is missing, repeated or unknown (RFC 9113 section 8.3.1). */
+function rawHead(rawHeaders: readonly string[]): RawHead | undefined {
+  const pseudo: Record<string, string> = Object.create(null) as Record<string, string>
+  const headers: string[] = []
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? ''
+    const value = rawHeaders[i + 1] ?? ''
+    if (!name.startsWith(':')) headers.push(name, value)
+    else if (name in pseudo) return undefined
+    else pseudo[name] = value
+  }
+  const { ':method': method, ':path': target, ':scheme': scheme, ':authority': authority } = pseudo
+  if (method === undefined || target === undefined || scheme === undefined) return undefined
+  return { version: '2', method, target, headers, authority, scheme }
+}
+
+function wantsTrailers(headers: RawHeaders): boolean {
+  return headers.some((text, i) => i % 2 === 0 && text === 'te' && headers[i + 1] === 'trailers')
+}
+
+/** The agent's half of one HTTP/2 stream. */
+class H2Client implements Client {
+  onDrain: () => void = () => {}
+  requestTrailers: RawHeaders = []
+  readonly #stream: ServerHttp2Stream
+  readonly #expects: boolean
+  readonly #trailers: boolean
+  #replyTrailers: RawHeaders = []
+
+  constructor(stream: ServerHttp2Stream, options: { readonly expects: boolean; readonly trailers: boolean }) {
+    this.#stream = stream
+    this.#expects = options.expects
+    this.#trailers = options.trailers
+    stream.on('drain', () => this.onDrain())
+    stream.on('wantTrailers', () => stream.sendTrailers(nested(this.#replyTrailers)))
+    stream.on('trailers', (_headers: unknown, _flags: unknown, raw?: string[]) => (this.requestTrailers = raw ?? []))
+  }
+
+  get begun(): boolean {
+    return this.#stream.headersSent || this.#stream.destroyed
+  }
+
+  proceed(): void {
+    if (this.#expects && !this.begun) this.#stream.additionalHeaders({ ':status': 100 })
+  }
+
+  informational(status: number, headers: RawHeaders): void {
+    if (!this.begun) this.#stream.additionalHeaders({ ...nested(headers), ':status': status })
+  }
+
+  head(status: number, headers: RawHeaders): void {
+    if (this.begun) return
+    this.#stream.respond({ ...nested(headers), ':status': status }, { waitForTrailers: this.#trailers })
+  }
+
+  data(chunk: Uint8Array): boolean {
+    if (this.#stream.writableEnded || this.#stream.destroyed) return true
+    return this.#stream.write(chunk)
+  }
+
+  end(trailers: RawHeaders): void {
+    this.#replyTrailers = trailers
+    if (this.#stream.writableEnded || this.#stream.destroyed) return
+    this.#stream.end()
+  }
+
+  abort(): void {
+    // destroy() would end the stream with NO_ERROR, and a cut reply would look complete.
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  }
+
+  /** WebSocket over HTTP/2 (RFC 8441) is not offered, so nothing can ask for it. */
+  relay(): Promise<Relayed> {
+    return Promise.reject(new Error('no upgrade over HTTP/2'))
+  }
+}

@@ -1,0 +1,231 @@
+import type { ErrorCode } from '#base/errors.ts'
+import { parseAuthority } from '#base/host.ts'
+import type { Authority } from '#base/host.ts'
+import { decodeBase64 } from '#base/bytes.ts'
+import { Secret } from '#base/secret.ts'
+import { judgePath } from '#policy/path.ts'
+import type { ProxyAuth, RawHeaders, RequestHead, Scheme } from '#journey/types.ts'
+import type { Connection } from './connection.ts'
+
+/** A head as a parser handed it over, for HTTP/1.x and HTTP/2 alike. */
+export interface RawHead {
+  readonly version: '1.0' | '1.1' | '2'
+  readonly method: string
+  /** Request target (HTTP/1.x) or `:path`. */
+  readonly target: string
+  readonly headers: RawHeaders
+  /** HTTP/2 only. */
+  readonly authority?: string | undefined
+  readonly scheme?: string | undefined
+}
+
+export interface Screened {
+  readonly kind: 'screened'
+  readonly head: RequestHead
+  readonly upgrade: boolean
+  readonly hasBody: boolean
+  readonly length: number | undefined
+  readonly proxyAuth: ProxyAuth | undefined
+}
+
+export interface Refused {
+  readonly kind: 'refused'
+  readonly code: ErrorCode
+  readonly detail: string
+}
+
+const most = { headers: 200, target: 16 * 1024, method: 32 } as const
+
+/** Names a Connection header may not declare to be of this hop: doing so would strip them behind our back. */
+const notNominable = new Set([
+  'api-key',
+  'authorization',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'cookie',
+  'host',
+  'transfer-encoding',
+  'x-api-key',
+  'x-goog-api-key',
+])
+
+/** Echoed by servers to whoever asks (TRACE, TRACK), or a tunnel where none may be (CONNECT). */
+const neverForwarded = new Set(['TRACE', 'TRACK', 'CONNECT'])
+
+/**
+ * The one screen every request head passes, before anything looks at it: RFC 9110, 9112 and 9113 read strictly, where
+ * Node's parsers are lenient. Refuses, never repairs; what passes goes out byte for byte.
+ */
+export function screen(raw: RawHead, connection: Connection): Screened | Refused {
+  const method = checkMethod(raw.method)
+  if (method) return method
+  if (raw.version === '2' && raw.scheme !== connection.scheme) return refused('malformed_request', 'the :scheme is not the connection’s')
+  if (raw.target.length > most.target) return refused('head_too_large', 'the request target is too long')
+
+  const fields = readFields(raw)
+  if (fields.kind === 'refused') return fields
+  const target = readTarget(raw, fields, connection)
+  if (target.kind === 'refused') return target
+  const place = agree(target.authority, connection)
+  if (place.kind === 'refused') return place
+
+  const { path, query } = target
+  const judged = judgePath(path)
+  if ('refused' in judged) return refused('bad_path', judged.refused)
+  if (!/^(?:\?[\x21\x22\x24-\x7e]*)?$/.test(query)) return refused('bad_path', 'the query holds a control, non-ASCII or # character')
+
+  const { host, port } = place
+  return {
+    kind: 'screened',
+    head: { method: raw.method, scheme: target.scheme, host, port, path, query, headers: raw.headers },
+    upgrade: fields.upgrade,
+    hasBody: fields.chunked || (fields.length ?? 0) > 0 || raw.version === '2',
+    length: fields.length,
+    proxyAuth: fields.proxyAuth ?? connection.proxyAuth,
+  }
+}
+
+/** The head of a CONNECT: its authority is the target, and Host must agree with it when there is one. */
+export function readConnect(raw: RawHead): { readonly kind: 'connect'; readonly proxyAuth: ProxyAuth | undefined } | Refused {
+  if (raw.version === '2') return refused('method_not_allowed', 'CONNECT over HTTP/2 is not offered')
+  const fields = readFields(raw)
+  if (fields.kind === 'refused') return fields
+  if (fields.chunked || fields.length !== undefined) return refused('bad_framing', 'CONNECT has no body')
+  const named = fields.host === undefined ? undefined : parseAuthority(fields.host)
+  const target = parseAuthority(raw.target)
+  if (fields.host !== undefined && named?.host !== target?.host) return refused('bad_host', 'Host is not the target of CONNECT')
+  return { kind: 'connect', proxyAuth: fields.proxyAuth }
+}
+
+function checkMethod(method: string): Refused | undefined {
+  if (method.length > most.method || !/^[A-Z][A-Z-]*$/.test(method)) return refused('method_not_allowed', 'the method is not a standard one in upper case')
+  if (neverForwarded.has(method)) return refused('method_not_allowed', `${method} is never forwarded`)
+  return undefined
+}
+
+interface Fields {
+  readonly kind: 'fields'
+  readonly host: string | undefined
+  readonly length: number | undefined
+  readonly chunked: boolean
+  readonly upgrade: boolean
+  readonly proxyAuth: ProxyAuth | undefined
+}
+
+/** One pass over the header fields: framing, Host and Connection are the ones that smuggling is made of. */
+function readFields({ version, headers, method }: RawHead): Fields | Refused {
+  if (headers.length > most.headers * 2) return refused('head_too_large', `more than ${most.headers} header fields`)
+  let host: string | undefined
+  let length: number | undefined
+  let chunked = false
+  let upgrade: string | undefined
+  let proxyAuth: ProxyAuth | undefined
+  let options: readonly string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] ?? '').toLowerCase()
+    const value = headers[i + 1] ?? ''
+    if (!isToken(name)) return refused('bad_header', 'a header name is not a token')
+    if (!isFieldValue(value)) return refused('bad_header', `${name} holds a control character`)
+    switch (name) {
+      case 'host':
+        if (host !== undefined) return refused('bad_host', 'Host is there twice')
+        host = value
+        break
+      case 'content-length':
+        if (length !== undefined || !/^\d{1,15}$/.test(value)) return refused('bad_framing', 'Content-Length must be one decimal number')
+        length = Number(value)
+        break
+      case 'transfer-encoding':
+        if (version !== '1.1' || chunked || value !== 'chunked') return refused('bad_framing', 'Transfer-Encoding may only be chunked, once, in HTTP/1.1')
+        chunked = true
+        break
+      case 'connection':
+        if (version === '2') return refused('bad_header', 'Connection does not exist in HTTP/2')
+        options = [...options, ...value.toLowerCase().split(',').map((option) => option.trim())]
+        break
+      case 'upgrade':
+        upgrade = value.toLowerCase()
+        break
+      case 'proxy-authorization': {
+        const read = readProxyAuth(value)
+        if (proxyAuth || !read) return refused('bad_credential', 'Proxy-Authorization must be one Basic credential')
+        proxyAuth = read
+        break
+      }
+      default:
+    }
+  }
+  if (chunked && length !== undefined) return refused('bad_framing', 'both Content-Length and Transfer-Encoding')
+  const nominated = options.find((option) => notNominable.has(option))
+  if (nominated) return refused('bad_header', `Connection may not name ${nominated}`)
+  const upgrading = options.includes('upgrade') && upgrade !== undefined
+  if (upgrading && upgrade !== 'websocket') return refused('bad_header', 'the only upgrade is websocket')
+  if (upgrading && (method !== 'GET' || chunked || (length ?? 0) > 0)) return refused('malformed_request', 'a websocket handshake is a GET without a body')
+  return { kind: 'fields', host, length, chunked, upgrade: upgrading, proxyAuth }
+}
+
+interface TargetRead {
+  readonly kind: 'target'
+  readonly scheme: Scheme
+  readonly authority: Authority
+  readonly path: string
+  readonly query: string
+}
+
+/** Origin form, or absolute form whose authority is the Host (RFC 9112 section 3.2); in HTTP/2 `:authority` and `:path`. */
+function readTarget(raw: RawHead, fields: Fields, connection: Connection): TargetRead | Refused {
+  const named = raw.version === '2' ? raw.authority : fields.host
+  if (named === undefined) return refused('bad_host', raw.version === '2' ? 'no :authority' : 'no Host')
+  if (raw.version === '2' && fields.host !== undefined && fields.host !== named) return refused('bad_host', 'Host is not :authority')
+  const authority = parseAuthority(named)
+  if (!authority) return refused('bad_host', 'the host is not a plain DNS name with an optional port')
+  if (raw.target.startsWith('/')) return { kind: 'target', scheme: connection.scheme, authority, ...split(raw.target) }
+  const absolute = /^http:\/\/([^/?#]*)(.*)$/s.exec(raw.target)
+  if (!absolute || raw.version === '2' || connection.scheme !== 'http') return refused('bad_path', 'the request target is not a path')
+  const inTarget = parseAuthority(absolute[1] ?? '')
+  if (!inTarget) return refused('bad_host', 'the host of the request target is not a plain DNS name')
+  if (inTarget.host !== authority.host || (inTarget.port ?? 80) !== (authority.port ?? 80)) return refused('bad_host', 'Host is not the host of the request target')
+  const rest = absolute[2] ?? ''
+  return { kind: 'target', scheme: 'http', authority, ...split(rest.startsWith('/') ? rest : `/${rest}`) }
+}
+
+function split(target: string): { readonly path: string; readonly query: string } {
+  const mark = target.indexOf('?')
+  return mark < 0 ? { path: target, query: '' } : { path: target.slice(0, mark), query: target.slice(mark) }
+}
+
+/** SNI or CONNECT, and Host, must name one host and one port (RFC 9110 section 7.4). */
+function agree(authority: Authority, { bound, scheme, localPort, door }: Connection): { readonly kind: 'place' } & Required<Authority> & { port: number } | Refused {
+  const standard = scheme === 'https' ? 443 : 80
+  if (bound && authority.host !== bound.host) return refused('misdirected', 'the connection was opened for another host')
+  const expected = bound?.port ?? standard
+  const port = authority.port ?? (door === 'proxy' && !bound ? standard : expected)
+  if (door === 'proxy' && !bound) return { kind: 'place', host: authority.host, port }
+  if (port !== expected && port !== localPort) return refused('misdirected', 'the connection was opened for another port')
+  return { kind: 'place', host: authority.host, port: expected }
+}
+
+/** Reads `Basic base64(username:password)` (RFC 7617). */
+export function readProxyAuth(value: string): ProxyAuth | undefined {
+  const encoded = /^basic ([A-Za-z0-9+/=]+)$/i.exec(value)?.[1]
+  const text = encoded === undefined ? undefined : decodeBase64(encoded)
+  const colon = text?.indexOf(':') ?? -1
+  if (text === undefined || colon < 0) return undefined
+  return { username: text.slice(0, colon), password: new Secret('proxy password', text.slice(colon + 1)) }
+}
+
+const token = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
+
+function isToken(name: string): boolean {
+  return token.test(name)
+}
+
+/** Visible characters, space, tab and obs-text (RFC 9110 section 5.5); no leading or trailing space is left by parsers. */
+function isFieldValue(value: string): boolean {
+  return !/[^\t\x20-\x7e\x80-\xff]/.test(value)
+}
+
+function refused(code: ErrorCode, detail: string): Refused {
+  return { kind: 'refused', code, detail }
+}

@@ -1,0 +1,168 @@
+import { createServer } from 'node:tls'
+import type { SecureContext, Server, TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
+import { Cancellation } from '#base/async.ts'
+import type { ErrorCode } from '#base/errors.ts'
+import { codeOf } from '#base/errors.ts'
+import { parseHost } from '#base/host.ts'
+import type { Host } from '#base/host.ts'
+import type { Ports } from '#journey/ports.ts'
+import { judgeTunnel, recordBroken } from '#journey/tunnel.ts'
+import type { Tunnel } from '#journey/tunnel.ts'
+import { remember } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { sniff } from './sniff.ts'
+import { splice } from './splice.ts'
+
+/** Certificates by name; the decision comes before the minting. */
+export interface Leaves {
+  /** Makes one for a name the policy lets this agent reach. */
+  allow(host: Host): void
+  /** Makes one for a denied name; `false`: this agent has caused too many, close the connection. */
+  allowDenied(host: Host, agent: string): boolean
+  /** What was made for this name a moment ago. */
+  present(host: Host): SecureContext | undefined
+}
+
+export interface TlsOptions {
+  readonly ports: Ports
+  readonly leaves: Leaves
+  /** Milliseconds for the ClientHello, and again for the rest of the handshake. */
+  readonly handshakeTimeout: number
+  serve(socket: TLSSocket, protocol: 'h1' | 'h2'): void
+}
+
+/** What a door knows before TLS: no name yet, or the one of the CONNECT around it. */
+export type BeforeTls = Omit<Connection, 'scheme' | 'bound'> & { readonly tunnel?: { readonly host: Host; readonly port: number } }
+
+/** TLS towards agents: reads the name, asks the policy, and only then shows a certificate. */
+export class TlsFront {
+  readonly #options: TlsOptions
+  readonly #server: Server
+  /** Connections on their way through the handshake, by the four numbers that name a TCP connection. */
+  readonly #handshaking = new Map<string, Connection>()
+
+  constructor(options: TlsOptions) {
+    this.#options = options
+    this.#server = createServer({
+      ALPNProtocols: ['h2', 'http/1.1'],
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: options.handshakeTimeout,
+      SNICallback: (name, done) => {
+        const host = parseHost(name)
+        const context = host && options.leaves.present(host)
+        if (context) done(null, context)
+        else done(new Error('no certificate for this name'))
+      },
+    })
+    this.#server.on('secureConnection', (socket) => this.#established(socket))
+    this.#server.on('tlsClientError', (error, socket) => this.#failed(error, socket))
+  }
+
+  /** Takes over a connection whose next bytes should be a ClientHello. Never rejects. */
+  async accept(socket: Socket, before: BeforeTls): Promise<void> {
+    const first = await sniff(socket, this.#options.handshakeTimeout)
+    if (socket.destroyed) return
+    if (first.kind !== 'hello') return this.#refuse(socket, before, 'tls_not_tls', first.kind)
+    if (!first.serverName) return this.#refuse(socket, before, 'tls_no_sni')
+    const host = parseHost(first.serverName)
+    if (!host) return this.#refuse(socket, before, 'tls_bad_sni')
+    const { tunnel } = before
+    if (tunnel && tunnel.host !== host) return this.#refuse(socket, before, 'tls_sni_mismatch', `the name is ${host}`, host)
+    try {
+      await this.#route(socket, before, host)
+    } catch (error) {
+      this.#refuse(socket, before, codeOf(error), 'no certificate could be made', host)
+    }
+  }
+
+  async #route(socket: Socket, before: BeforeTls, host: Host): Promise<void> {
+    const { leaves, ports } = this.#options
+    const bound = { host, port: before.tunnel?.port ?? 443 }
+    if (before.tunnel) {
+      leaves.allow(host)
+      return this.#shake(socket, { ...before, scheme: 'https', bound })
+    }
+    const pass = judgeTunnel({ kind: 'tunnel', ...before, target: { scheme: 'https', ...bound } }, ports)
+    switch (pass.kind) {
+      case 'splice':
+        return this.relay(socket, pass.tunnel, bound)
+      case 'inspect':
+        leaves.allow(host)
+        return this.#shake(socket, { ...before, scheme: 'https', bound })
+      case 'deny':
+        // The handshake is completed all the same, so that the client reads a 403 and not a reset.
+        if (leaves.allowDenied(host, pass.agent ?? before.peer.address)) return this.#shake(socket, { ...before, scheme: 'https', bound })
+        return this.#refuse(socket, before, 'tls_denied_flood', pass.denial.reason, host)
+      default:
+        return pass satisfies never
+    }
+  }
+
+  /** Passes a TLS connection through unopened (`inspect: false`). */
+  async relay(socket: Socket, tunnel: Tunnel, target: { readonly host: Host; readonly port: number }): Promise<void> {
+    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const leave = tunnel.live(cut)
+    tunnel.open()
+    try {
+      const upstream = (await this.#options.ports.upstream.connect(target, cut.signal)) as Socket
+      const address = `${upstream.remoteAddress}:${upstream.remotePort}`
+      const relayed = await splice(socket, upstream, cut.signal)
+      tunnel.close(cut.by ? { kind: 'aborted', by: cut.by } : { kind: 'replied' }, relayed, address)
+    } catch (error) {
+      socket.destroy()
+      tunnel.close({ kind: 'failed', code: codeOf(error) }, { bytesUp: 0, bytesDown: 0 })
+    } finally {
+      leave()
+    }
+  }
+
+  #shake(socket: Socket, connection: Connection): void {
+    const key = fourTuple(socket)
+    this.#handshaking.set(key, connection)
+    socket.once('close', () => {
+      if (this.#handshaking.delete(key)) this.#refuse(socket, connection, 'tls_handshake', 'closed', connection.bound?.host)
+    })
+    this.#server.emit('connection', socket)
+  }
+
+  #established(socket: TLSSocket): void {
+    const connection = this.#take(socket)
+    if (!connection) return void socket.destroy()
+    remember(socket, connection)
+    this.#options.serve(socket, socket.alpnProtocol === 'h2' ? 'h2' : 'h1')
+  }
+
+  #failed(error: Error, socket: TLSSocket): void {
+    const connection = this.#take(socket)
+    if (connection) this.#refuse(socket, connection, 'tls_handshake', handshakeReason(error), connection.bound?.host)
+  }
+
+  #take(socket: TLSSocket): Connection | undefined {
+    const key = fourTuple(socket)
+    const connection = this.#handshaking.get(key)
+    this.#handshaking.delete(key)
+    return connection
+  }
+
+  #refuse(socket: Socket, { door, peer, parent, proxyAuth }: BeforeTls, code: ErrorCode, detail: string = code, host?: Host): void {
+    recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'tls', host }, this.#options.ports)
+    socket.destroy()
+  }
+}
+
+/** A TLS socket and the TCP socket under it have these in common; nothing public leads from one to the other. */
+function fourTuple(socket: Socket): string {
+  return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`
+}
+
+/** The client's alert or our library's complaint, in a bounded vocabulary. */
+function handshakeReason(error: Error): string {
+  const code = (error as NodeJS.ErrnoException).code ?? ''
+  if (code.includes('UNKNOWN_CA') || code.includes('CERTIFICATE_UNKNOWN') || code.includes('BAD_CERTIFICATE')) return 'unknown_ca'
+  if (code.includes('CERTIFICATE_EXPIRED')) return 'expired'
+  if (code.includes('NO_APPLICATION_PROTOCOL')) return 'no_common_protocol'
+  if (code.includes('PROTOCOL') || code.includes('VERSION')) return 'protocol'
+  if (code === 'ECONNRESET') return 'closed'
+  return 'other'
+}
