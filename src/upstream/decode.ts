@@ -1,0 +1,115 @@
+import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib'
+import { Transform } from 'node:stream'
+import { ProxyError } from '#base/errors.ts'
+import type { ReplySink } from '#journey/ports.ts'
+import { headerValue } from '#journey/headers.ts'
+import type { RawHeaders } from '#journey/types.ts'
+
+/** Stacked codings past this are no client's wish (a decompression bomb multiplies with each). */
+const most = 3
+
+/**
+ * Undoes the content coding of a reply as it streams, in front of a sink that must read it. Each chunk is flushed as it
+ * is decoded, so a compressed event stream stays one. Memory stays flat: a reader that stops, stops the decoder too.
+ */
+export function decoding(sink: ReplySink, fail: (error: ProxyError) => void): ReplySink {
+  let stages: Transform[] = []
+  let bodyless = false
+  const outer: ReplySink = {
+    onDrain: () => {},
+    informational: (status, headers) => sink.informational(status, headers),
+    head(status, headers) {
+      bodyless = status === 204 || status === 304
+      const codings = contentCodings(headers)
+      if (codings.length === 0 || bodyless) return sink.head(status, headers)
+      if (status === 206) throw new ProxyError('reply_undecodable', 'a part of an encoded reply cannot be decoded')
+      stages = chain(codings.toReversed())
+      connect(stages, sink, fail, () => outer.onDrain())
+      sink.head(status, without(headers, ['content-encoding', 'content-length']))
+    },
+    data(chunk) {
+      const [first] = stages
+      return first ? first.write(chunk) : sink.data(chunk)
+    },
+    end(trailers) {
+      const [first] = stages
+      if (!first) return sink.end(trailers)
+      stages.at(-1)?.once('end', () => sink.end(trailers))
+      first.end()
+    },
+  }
+  sink.onDrain = () => (stages.length > 0 ? stages.at(-1)?.resume() : outer.onDrain())
+  return outer
+}
+
+function connect(stages: readonly Transform[], sink: ReplySink, fail: (error: ProxyError) => void, drained: () => void): void {
+  const last = stages.at(-1)
+  stages.forEach((stage, i) => {
+    stage.on('error', (cause) => fail(new ProxyError('upstream_protocol', 'the reply’s content coding is broken', { cause })))
+    const next = stages[i + 1]
+    if (next) stage.pipe(next)
+  })
+  stages[0]?.on('drain', drained)
+  last?.on('data', (chunk: Buffer) => {
+    if (!sink.data(chunk)) last.pause()
+  })
+}
+
+/** Codings in the order they were applied (RFC 9110 section 8.4), `identity` left out. */
+function contentCodings(headers: RawHeaders): string[] {
+  return (headerValue(headers, 'content-encoding') ?? '')
+    .split(',')
+    .map((coding) => coding.trim().toLowerCase())
+    .filter((coding) => coding !== '' && coding !== 'identity')
+}
+
+function chain(codings: readonly string[]): Transform[] {
+  if (codings.length > most) throw new ProxyError('reply_undecodable', `the reply has ${codings.length} stacked codings`)
+  return codings.map((coding) => {
+    switch (coding) {
+      case 'gzip':
+      case 'x-gzip':
+        return createGunzip()
+      case 'br':
+        return createBrotliDecompress()
+      case 'zstd':
+        return createZstdDecompress()
+      case 'deflate':
+        return inflate()
+      default:
+        throw new ProxyError('reply_undecodable')
+    }
+  })
+}
+
+/** `deflate` means zlib (RFC 9110 section 8.4.1.2), yet some servers send it raw: the first byte tells (RFC 1950 section 2.2). */
+function inflate(): Transform {
+  let inner: Transform | undefined
+  const outer = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      inner ??= begin(chunk)
+      inner.write(chunk, () => done())
+    },
+    flush(done) {
+      if (!inner) return done()
+      inner.once('end', () => done())
+      inner.end()
+    },
+  })
+  const begin = (chunk: Buffer): Transform => {
+    const started = ((chunk[0] ?? 0) & 0x0f) === 8 ? createInflate() : createInflateRaw()
+    started.on('data', (out: Buffer) => outer.push(out))
+    started.on('error', (error) => outer.destroy(error))
+    return started
+  }
+  return outer
+}
+
+function without(headers: RawHeaders, names: readonly string[]): string[] {
+  const kept: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    if (!names.includes(name.toLowerCase())) kept.push(name, headers[i + 1] ?? '')
+  }
+  return kept
+}

@@ -1,0 +1,105 @@
+import type { Duplex } from 'node:stream'
+import { LruMap } from '#base/async.ts'
+import { ProxyError } from '#base/errors.ts'
+import { headerValue } from '#journey/headers.ts'
+import type { Outbound, ReplySink, RequestBody, Sent, Upstream } from '#journey/ports.ts'
+import { decoding } from './decode.ts'
+import { Dialer, refusedAlpn } from './dial.ts'
+import type { Destination, DialOptions } from './dial.ts'
+import { sendH1, StaleConnection } from './h1.ts'
+import { sendH2, Sessions } from './h2.ts'
+import { Pools } from './pool.ts'
+
+/** Methods that may be repeated when nobody can tell whether the first try arrived (RFC 9110 section 9.2.2). */
+const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+/** Step 7: the way out. HTTP/1.1 where it will do, HTTP/2 where gRPC or the host needs it. */
+export class Sender implements Upstream {
+  readonly #dialer: Dialer
+  readonly #pools: Pools
+  readonly #sessions: Sessions
+  /** Origins that refused HTTP/1.1 in the handshake, before a request was sent. */
+  readonly #onlyH2 = new LruMap<string, true>(1000)
+
+  constructor(options: DialOptions) {
+    this.#dialer = new Dialer(options)
+    this.#pools = new Pools(this.#dialer)
+    this.#sessions = new Sessions(this.#dialer)
+  }
+
+  get pools(): number {
+    return this.#pools.size + this.#sessions.size
+  }
+
+  async send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+    let broken: ((error: ProxyError) => void) | undefined
+    const failure = new Promise<never>((_, reject) => (broken = reject))
+    failure.catch(() => {})
+    const decoded = outbound.decode && outbound.head.method !== 'HEAD' ? decoding(sink, (error) => broken?.(error)) : sink
+    return Promise.race([this.#choose(outbound, body, decoded, signal), failure])
+  }
+
+  connect(destination: Destination, signal: AbortSignal): Promise<Duplex> {
+    return this.#dialer.tcp(destination, signal)
+  }
+
+  async close(): Promise<void> {
+    this.#sessions.close()
+    await this.#pools.close()
+  }
+
+  async #choose(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+    const { scheme, host, port } = outbound.head
+    const origin = `${host}:${port}`
+    if (outbound.upgrade) return this.#upgrade(outbound, sink, signal)
+    if (scheme === 'https' && (this.#onlyH2.get(origin) || wantsH2(outbound))) return this.#overH2(outbound, body, sink, signal)
+    try {
+      return await this.#overH1(outbound, body, sink, signal)
+    } catch (error) {
+      if (!refusedAlpn(error)) throw error
+      this.#onlyH2.set(origin, true)
+      return this.#overH2(outbound, body, sink, signal)
+    }
+  }
+
+  async #overH1(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+    const { scheme, method } = outbound.head
+    const pool = this.#pools.of(scheme, outbound.head, outbound.credentials)
+    try {
+      await sendH1(pool.dispatcher, outbound, body, sink, signal)
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error
+      // At most one retry, only of what is safe to repeat and of which no body was consumed.
+      if (body || !idempotent.has(method)) throw new ProxyError('upstream_reset')
+      try {
+        await sendH1(pool.dispatcher, outbound, undefined, sink, signal)
+      } catch (again) {
+        throw again instanceof StaleConnection ? new ProxyError('upstream_reset') : again
+      }
+    }
+    return { address: pool.address }
+  }
+
+  async #overH2(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+    const session = await this.#sessions.of(outbound.head, outbound.credentials)
+    await sendH2(session, outbound, body, sink, signal)
+    return { address: `${session.socket.remoteAddress ?? ''}:${session.socket.remotePort ?? ''}` }
+  }
+
+  async #upgrade(outbound: Outbound, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+    const single = this.#pools.single(outbound.head.scheme, outbound.head)
+    try {
+      const upgraded = await sendH1(single.dispatcher, outbound, undefined, sink, signal)
+      return upgraded ? { address: single.address, upgraded } : { address: single.address }
+    } catch (error) {
+      throw error instanceof StaleConnection ? new ProxyError('upstream_reset') : error
+    } finally {
+      // The upgraded socket is no longer the pool's; anything else of it is of no use to anyone.
+      void single.dispatcher.destroy()
+    }
+  }
+}
+
+function wantsH2({ headers }: Outbound): boolean {
+  return headerValue(headers, 'content-type')?.startsWith('application/grpc') ?? false
+}
