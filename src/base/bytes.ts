@@ -15,5 +15,5 @@ export function encodeBase64(latin1: string): string {
 
 /** The UTF-8 bytes of a text, one character a byte: the form in which header values go over the wire. */
 export function asLatin1(text: string): string {
-  return /^[\x00-\x7f]*$/.test(text) ? text : Buffer.from(text, 'utf8').toString('latin1')
+  return /[^\0-\x7f]/.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text
 }

@@ -4,4 +4,6 @@ export interface Clock {
   now(): number
   /** Monotonic milliseconds: for durations and deadlines. */
   elapsed(): number
+  /** Calls back once after so many milliseconds; the returned function calls it off. */
+  later(milliseconds: number, act: () => void): () => void
 }

@@ -1,0 +1,38 @@
+/** The registry of credential kinds: one file, one line here, one test file. */
+import { z } from 'zod'
+import { basic } from './basic.ts'
+import { bearer } from './bearer.ts'
+import { githubApp } from './github-app.ts'
+import { header } from './header.ts'
+import { oauth2 } from './oauth2.ts'
+import { query } from './query.ts'
+import type { Credential, CredentialKind } from './types.ts'
+
+export const credentialKinds = [bearer, basic, header, query, oauth2, githubApp] as const
+
+type Schemas<Rows extends readonly CredentialKind[]> = { -readonly [Index in keyof Rows]: Rows[Index]['schema'] }
+
+/** One entry under `credentials` in a policy; `kind` says which fields it has. */
+export const credentialSchema = z.discriminatedUnion(
+  'kind',
+  credentialKinds.map((row) => row.schema) as unknown as Schemas<typeof credentialKinds>,
+)
+
+export type CredentialConfig = z.output<typeof credentialSchema>
+
+/** Makes a credential of a parsed entry. */
+export function compileCredential(id: string, config: CredentialConfig): Credential {
+  const row: CredentialKind | undefined = credentialKinds.find((each) => each.kind === config.kind)
+  if (!row) throw new Error(`no credential kind ${config.kind}`)
+  return {
+    id,
+    kind: row.kind,
+    active: row.active,
+    hosts: config.hosts,
+    agents: config.agents && new Set(config.agents),
+    stubs: row.stubs(config),
+    foreign: config.foreign,
+    secret: row.secret(config),
+    placer: row.placer(config),
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * credentials/ answers: how does a stub become the real thing, and how does the real thing become a stub again? No I/O.
+ * A kind is one file and one line in `index.ts`. Its neighbours: the vault hands in real values, journey/ asks
+ * `findStubs` and `place` for the way out, upstream/ runs a `Scrubber` over what comes back.
+ */
+import type { z } from 'zod'
+import type { HostPattern } from '#base/host.ts'
+import type { Secret, SecretRef } from '#base/secret.ts'
+
+/** One credential of the policy, compiled. What is special to its kind is behind `placer`. */
+export interface Credential {
+  readonly id: string
+  readonly kind: string
+  /** `false`: its stubs are known and guarded, but no value can be had for them yet. */
+  readonly active: boolean
+  readonly hosts: readonly HostPattern[]
+  /** `undefined`: every agent. */
+  readonly agents: ReadonlySet<string> | undefined
+  readonly stubs: readonly string[]
+  readonly foreign: 'refuse' | 'allow'
+  /** `undefined`: the value does not come from one place that can be read. */
+  readonly secret: SecretRef | undefined
+  readonly placer: Placer
+}
+
+/** A live real value. */
+export interface Grant {
+  readonly credential: Credential
+  readonly secret: Secret
+}
+
+/** Where a value was placed: never what. `header:authorization`, `query:key`. */
+export interface Swap {
+  readonly credential: string
+  readonly place: `header:${string}` | `query:${string}`
+}
+
+/**
+ * How one configured credential finds its stub and places its value. `real` is called only once the stub was found, so
+ * a kind never sees a value it does not place.
+ */
+export interface Placer {
+  /** Lower-case names of the headers this credential may arrive in. */
+  readonly headers: readonly string[]
+  /** Names of the query parameters this credential may arrive in. */
+  readonly params: readonly string[]
+  /**
+   * The header's value with the stub exchanged; `undefined`: the stub is not in it as it should be. Both values, and
+   * what `real` returns, are one character a byte.
+   */
+  header?(name: string, value: string, real: () => string): string | undefined
+  /** The decoded parameter's value with the stub exchanged; `undefined`: the stub is not in it as it should be. */
+  param?(name: string, value: string, real: () => string): string | undefined
+}
+
+/** One kind of credential: what the policy says about it, and how that becomes a placer. */
+export interface CredentialKind<Schema extends z.ZodObject = z.ZodObject> {
+  readonly kind: string
+  /** `false`: the schema accepts it, and `check` warns that it is not active yet. */
+  readonly active: boolean
+  readonly schema: Schema
+  stubs(config: z.output<Schema>): readonly string[]
+  secret(config: z.output<Schema>): SecretRef | undefined
+  placer(config: z.output<Schema>): Placer
+}

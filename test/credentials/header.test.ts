@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import { credentialSchema } from '#credentials/index.ts'
+import { canary, credential, outcome, swapped } from '../kit/credentials.ts'
+
+const stub = 'stub-for-header'
+const entry = { kind: 'header', header: 'X-Api-Key', stub, secret: { env: 'KEY' }, hosts: ['good.test'] }
+const plain = credential('llm', entry)
+const formatted = credential('llm', { ...entry, header: 'authorization', format: 'Token token="{}"' })
+const sent = (of: typeof plain, name: string, value: string) => ({ all: [of], head: { headers: [name, value] } })
+
+describe('a header credential', () => {
+  it('swaps the whole value of its header, whatever the case of the name', () => {
+    const real = canary()
+    for (const name of ['x-api-key', 'X-Api-Key', 'X-API-KEY']) {
+      expect(swapped(sent(plain, name, stub), real)).toEqual({
+        headers: [name, real],
+        query: '',
+        swaps: [{ credential: 'llm', place: 'header:x-api-key' }],
+      })
+    }
+  })
+
+  it('swaps within its format', () => {
+    const real = canary()
+    expect(swapped(sent(formatted, 'Authorization', `Token token="${stub}"`), real).headers[1]).toBe(`Token token="${real}"`)
+  })
+
+  it('takes a key after Basic that is not a pair of username and password', () => {
+    const odd = credential('llm', { ...entry, header: 'authorization', format: 'Basic {}' })
+    const real = canary()
+    expect(swapped(sent(odd, 'Authorization', `Basic ${stub}`), real).headers[1]).toBe(`Basic ${real}`)
+  })
+
+  it.each([
+    ['with text around it', plain, 'x-api-key', `key ${stub}`, 'stub_misplaced'],
+    ['without its format', formatted, 'authorization', stub, 'stub_misplaced'],
+    ['in a format of another case', formatted, 'authorization', `token token="${stub}"`, 'stub_misplaced'],
+    ['in another header', plain, 'authorization', `Bearer ${stub}`, 'stub_misplaced'],
+    ['under another spelling of the name', plain, 'X_Api_Key', stub, 'stub_misplaced'],
+    ['in capitals', plain, 'x-api-key', stub.toUpperCase(), 'foreign_credential'],
+  ])('does not swap the stub %s', (_what, of, name, value, code) => {
+    expect(outcome(sent(of, name, value))).toBe(code)
+  })
+
+  it('refuses another value in the header it names, also when that is an unusual one', () => {
+    const unusual = credential('odd', { ...entry, header: 'x-house-pass' })
+    expect(outcome(sent(unusual, 'X-House-Pass', 'something'))).toBe('foreign_credential')
+    expect(outcome(sent(unusual, 'X_House_Pass', 'something'))).toBe('foreign_credential')
+  })
+
+  it.each([
+    ['a header that frames the message', { header: 'Content-Length' }],
+    ['the Host header', { header: 'host' }],
+    ['a name that is none', { header: 'x api key' }],
+    ['a format without a place', { format: 'Bearer' }],
+    ['a format with two places', { format: '{} {}' }],
+    ['a format that glues the stub to other text', { format: 'key-{}' }],
+    ['a format with a line break', { format: 'a\r\nb: {}' }],
+    ['a format with a space at its end', { format: '{} ' }],
+  ])('refuses %s in the policy', (_what, change) => {
+    expect(credentialSchema.safeParse({ ...entry, ...change }).success).toBe(false)
+  })
+})
