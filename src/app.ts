@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
 import type { Check, Listening, ReloadResult } from '#admin/server.ts'
 import type { Clock } from '#base/clock.ts'
+import { Secret } from '#base/secret.ts'
 import { createAuthority } from '#ca/authority.ts'
 import type { Authority } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
@@ -69,7 +70,14 @@ export class PolicyError extends Error {
   }
 }
 
-const clock: Clock = { now: () => Date.now(), elapsed: () => performance.now() }
+const clock: Clock = {
+  now: () => Date.now(),
+  elapsed: () => performance.now(),
+  later(milliseconds, act) {
+    const timer = setTimeout(act, milliseconds)
+    return () => clearTimeout(timer)
+  },
+}
 
 /** Milliseconds after which something that runs since before a policy edit counts as long, and is re-decided. */
 const longRunning = 3_000
@@ -227,7 +235,11 @@ export class App {
       this.ports.metrics = listening.port
     }
     if (admin !== 'off') {
-      const listening = await serveAdmin(place(admin), { status: () => this.#status(), reload: () => this.reload('admin'), version })
+      const listening = await serveAdmin(
+        place(admin),
+        { status: () => this.#status(), reload: () => this.reload('admin'), version },
+        await tokenOf(this.#settings.adminToken),
+      )
       this.#listening.push(listening)
       this.ports.admin = listening.port
     }
@@ -300,6 +312,13 @@ async function authorityOf({ cert, key }: Settings['ca'], { log, uid }: Surround
     log.info({ event: 'ca', cert }, 'made a new CA')
   }
   return loadAuthority({ ...paths, now: clock.now(), uid })
+}
+
+async function tokenOf(file: string | undefined): Promise<Secret | undefined> {
+  if (file === undefined) return undefined
+  const token = (await readFile(file, 'utf8')).trim()
+  if (token.length < 16) throw new Error(`adminToken: ${file} holds less than 16 characters`)
+  return new Secret('admin token', token)
 }
 
 function doorAddresses({ listen }: Settings): ConstructorParameters<typeof Doors>[0] {

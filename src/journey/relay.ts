@@ -1,9 +1,13 @@
+import type { Clock } from '#base/clock.ts'
 import { Scrubber } from '#credentials/restub.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
 import { replyHeaders } from './headers.ts'
 import type { Client, ReplySink, Upgraded } from './ports.ts'
 import type { Trace } from './settle.ts'
 import type { RawHeaders } from './types.ts'
+
+/** Milliseconds without a byte after which kept bytes go out. */
+const quiet = 10
 
 /**
  * The way back: hop-by-hop headers go, real values become stubs, the rest passes at once. What it sees it writes into
@@ -13,14 +17,15 @@ export class Relay implements ReplySink {
   onDrain: () => void = () => {}
   readonly #client: Client
   readonly #seen: Trace
-  readonly #now: () => number
+  readonly #clock: Clock
   readonly #bodyless: boolean
   readonly #scrubber: Scrubber | undefined
+  #unflush: (() => void) | undefined
 
-  constructor(client: Client, seen: Trace, options: { readonly now: () => number; readonly bodyless: boolean; readonly scrub: ScrubPatterns | undefined }) {
+  constructor(client: Client, seen: Trace, options: { readonly clock: Clock; readonly bodyless: boolean; readonly scrub: ScrubPatterns | undefined }) {
     this.#client = client
     this.#seen = seen
-    this.#now = options.now
+    this.#clock = options.clock
     this.#bodyless = options.bodyless
     this.#scrubber = options.scrub && new Scrubber(options.scrub)
     client.onDrain = () => this.onDrain()
@@ -32,39 +37,49 @@ export class Relay implements ReplySink {
 
   head(status: number, headers: RawHeaders): void {
     this.#seen.status = status
-    this.#seen.repliedAt = this.#now()
+    this.#seen.repliedAt = this.#clock.elapsed()
     const bodyless = this.#bodyless || status === 204 || status === 304
     const reframed = this.#scrubber !== undefined && !bodyless
     this.#client.head(status, this.#clean(replyHeaders(headers, { reframed })))
   }
 
   data(chunk: Uint8Array): boolean {
-    const out = this.#scrubber ? this.#scrubber.push(chunk) : chunk
-    if (out.length === 0) return true
-    this.#seen.bytesDown += out.length
-    return this.#client.data(out)
+    if (!this.#scrubber) return this.#pass(chunk)
+    const more = this.#pass(this.#scrubber.push(chunk))
+    if (this.#scrubber.held > 0) this.#flushLater(this.#scrubber)
+    return more
   }
 
   end(trailers: RawHeaders): void {
-    const rest = this.#scrubber?.end()
-    if (rest && rest.length > 0) {
-      this.#seen.bytesDown += rest.length
-      this.#client.data(rest)
-    }
+    this.#unflush?.()
+    if (this.#scrubber) this.#pass(this.#scrubber.end())
     this.#client.end(this.#clean(replyHeaders(trailers, { reframed: false })))
     this.report()
   }
 
   /** The head of a switch of protocols; what is said after it is not looked into. */
   upgraded({ headers, socket }: Upgraded): Upgraded {
-    this.#seen.repliedAt = this.#now()
+    this.#seen.repliedAt = this.#clock.elapsed()
     return { headers: this.#clean(replyHeaders(headers, { reframed: true })), socket }
   }
 
   /** Writes what was taken out into the trace; also when the reply broke off. */
   report(): void {
+    this.#unflush?.()
     const hits = this.#scrubber?.hits
     if (hits && hits.size > 0) this.#seen.scrubbed = Object.fromEntries(hits)
+  }
+
+  #pass(bytes: Uint8Array): boolean {
+    if (bytes.length === 0) return true
+    this.#seen.bytesDown += bytes.length
+    return this.#client.data(bytes)
+  }
+
+  /** The agent may be waiting for just the bytes that are kept back, and the host for the agent. */
+  #flushLater(scrubber: Scrubber): void {
+    this.#unflush?.()
+    this.#unflush = this.#clock.later(quiet, () => this.#pass(scrubber.flush()))
   }
 
   /** A host that knows a real value may mint a session from it: no cookie of it reaches the agent either. */

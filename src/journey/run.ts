@@ -1,5 +1,5 @@
 import type { Cancellation } from '#base/async.ts'
-import { codeOf, ProxyError } from '#base/errors.ts'
+import { codeOf, errorTable, ProxyError } from '#base/errors.ts'
 import { findStubs, place } from '#credentials/swap.ts'
 import type { Found } from '#credentials/swap.ts'
 import { decide } from '#policy/decide.ts'
@@ -36,7 +36,7 @@ export async function run(
   try {
     outcome = await pass(arrival, body, client, cut.signal, seen, ports)
   } catch (error) {
-    outcome = cut.by ? { kind: 'aborted', by: cut.by } : { kind: 'failed', code: codeOf(error), detail: detailOf(error) }
+    outcome = cut.by ? { kind: 'aborted', by: cut.by } : broken(error, seen)
   }
   leave()
   tell(outcome, client, seen)
@@ -85,7 +85,7 @@ async function pass(
 
   // 7 send: the reply streams back through the scrubber as it comes
   client.proceed()
-  const relay = new Relay(client, seen, { now: () => ports.clock.elapsed(), bodyless: arrival.head.method === 'HEAD', scrub })
+  const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub })
   try {
     const sent = await ports.upstream.send(outbound, body && upload(body, seen, ports.vault.realValues()), relay, signal)
     seen.upstream = sent.address
@@ -155,9 +155,12 @@ function denied(denial: Denial): Outcome {
   return { kind: 'denied', denial }
 }
 
-/** Only what we wrote ourselves is told: a library's message may quote what it was given. */
-function detailOf(error: unknown): string | undefined {
-  return error instanceof ProxyError ? error.message : undefined
+/** What the agent broke or carried in its body is refused; the rest failed. A library's message may quote what it was given. */
+function broken(error: unknown, seen: Trace): Outcome {
+  const code = codeOf(error)
+  const detail = error instanceof ProxyError ? error.message : errorTable[code].message
+  if (errorTable[code].fault !== 'agent') return { kind: 'failed', code, detail }
+  return denied({ kind: 'deny', code, reason: detail, ...(seen.rule ? { rule: seen.rule } : {}) })
 }
 
 function hostHeader({ head: { scheme, host, port } }: RequestArrival): string {

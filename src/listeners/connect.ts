@@ -36,7 +36,7 @@ export async function acceptConnect(req: IncomingMessage, socket: Socket, head: 
   if (connection.door !== 'proxy' || connection.bound) {
     return refuse(req, socket, broken(connection, 'method_not_allowed', 'CONNECT belongs to the explicit proxy', options))
   }
-  const read = readConnect({ version: req.httpVersion as '1.1', method: 'CONNECT', target: req.url ?? '', headers: req.rawHeaders })
+  const read = readConnect({ version: req.httpVersion, method: 'CONNECT', target: req.url ?? '', headers: req.rawHeaders })
   if (read.kind === 'refused') return refuse(req, socket, broken(connection, read.code, read.detail, options))
   const authority = parseAuthority(req.url ?? '')
   if (!authority?.port) return refuse(req, socket, broken(connection, 'bad_host', 'CONNECT needs a DNS name and a port', options))

@@ -3,6 +3,7 @@ import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
 import { Cancellation } from '#base/async.ts'
+import { ProxyError } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Client, Ports, Relayed, RequestBody, Upgraded } from '#journey/ports.ts'
 import { run } from '#journey/run.ts'
@@ -24,8 +25,7 @@ const limits = { head: 30_000, idle: 75_000, headBytes: 16 * 1024, lingerBytes: 
 export class H1 {
   readonly #server: Server
   readonly #ports: Ports
-  /** Requests of a connection that are not answered yet; a broken one waits for those before it. */
-  readonly #pending = new WeakMap<object, { count: number; broken?: () => void }>()
+  readonly #pending = new WeakMap<object, Pending>()
   #draining = false
 
   constructor(ports: Ports, onConnect: (req: IncomingMessage, socket: Socket, head: Buffer) => void) {
@@ -69,7 +69,7 @@ export class H1 {
   async #serve(req: IncomingMessage, res: ServerResponse, expectation: Expectation): Promise<void> {
     const connection = connectionOf(req.socket)
     if (!connection) return void req.socket.destroy()
-    const pending = this.#enter(req.socket)
+    const pending = this.#enter(req)
     res.sendDate = false
     const client = new H1Client(req, res, { close: this.#draining, awaited: expectation !== 'none' })
     const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
@@ -114,8 +114,10 @@ export class H1 {
       socket.end(rawReply(reply.status, [...reply.headers, 'connection', 'close'], reply.body), () => socket.destroy())
     }
     const pending = this.#pending.get(socket)
-    if (pending && pending.count > 0) pending.broken = tell
-    else tell()
+    if (!pending || pending.count === 0) return tell()
+    // In the middle of a body it is that request that is broken; whoever reads its body learns it.
+    if (!pending.last.complete) pending.last.emit('error', new ProxyError(refusal, detail))
+    else pending.broken = tell
   }
 
   #refuse(client: H1Client, connection: Connection, code: ErrorCode, detail: string, req: IncomingMessage): void {
@@ -128,14 +130,16 @@ export class H1 {
     client.end([])
   }
 
-  #enter(socket: Socket): { count: number; broken?: () => void } {
-    const pending = this.#pending.get(socket) ?? { count: 0 }
+  #enter(req: IncomingMessage): Pending {
+    const { socket } = req
+    const pending = this.#pending.get(socket) ?? { count: 0, last: req }
     pending.count += 1
+    pending.last = req
     this.#pending.set(socket, pending)
     return pending
   }
 
-  #leave(socket: Socket, pending: { count: number; broken?: () => void }): void {
+  #leave(socket: Socket, pending: Pending): void {
     pending.count -= 1
     if (pending.count > 0 || !pending.broken) return
     if (socket.destroyed) return
@@ -143,10 +147,17 @@ export class H1 {
   }
 }
 
+/** Requests of one connection that are not answered yet. What cannot be read any more waits for those before it. */
+interface Pending {
+  count: number
+  last: IncomingMessage
+  broken?: () => void
+}
+
 type Expectation = 'none' | 'continue' | 'unknown'
 
 function rawHead(req: IncomingMessage): RawHead {
-  return { version: req.httpVersion as '1.1', method: req.method ?? '', target: req.url ?? '', headers: req.rawHeaders }
+  return { version: req.httpVersion, method: req.method ?? '', target: req.url ?? '', headers: req.rawHeaders }
 }
 
 function bodyOf(req: IncomingMessage, length: number | undefined): RequestBody {
@@ -185,6 +196,7 @@ export class H1Client implements Client {
   readonly #awaited: boolean
   #close: boolean
   #proceeded = false
+  #broken = false
 
   /** `awaited`: the agent holds its body back until told to go on. */
   constructor(req: IncomingMessage, res: ServerResponse, options: { readonly close: boolean; readonly awaited: boolean }) {
@@ -195,7 +207,7 @@ export class H1Client implements Client {
     res.on('drain', () => this.onDrain())
     // The agent going away is seen by 'close'; without a listener the error would end the process.
     res.on('error', () => {})
-    req.on('error', () => {})
+    req.on('error', () => (this.#broken = true))
   }
 
   get begun(): boolean {
@@ -239,7 +251,7 @@ export class H1Client implements Client {
 
   end(trailers: RawHeaders): void {
     if (trailers.length > 0) this.#res.addTrailers(pairs(trailers))
-    if (this.#whole || this.#res.destroyed) return void this.#res.end()
+    if (this.#whole || this.#broken || this.#res.destroyed) return void this.#res.end()
     this.#linger()
   }
 

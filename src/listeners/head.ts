@@ -9,7 +9,8 @@ import type { Connection } from './connection.ts'
 
 /** A head as a parser handed it over, for HTTP/1.x and HTTP/2 alike. */
 export interface RawHead {
-  readonly version: '1.0' | '1.1' | '2'
+  /** As the peer wrote it; HTTP/2 is `2`. */
+  readonly version: string
   readonly method: string
   /** Request target (HTTP/1.x) or `:path`. */
   readonly target: string
@@ -36,6 +37,8 @@ export interface Refused {
 
 const most = { headers: 200, target: 16 * 1024, method: 32 } as const
 
+const versions = new Set(['1.0', '1.1', '2'])
+
 /** Names a Connection header may not declare to be of this hop: doing so would strip them behind our back. */
 const notNominable = new Set([
   'api-key',
@@ -58,6 +61,7 @@ const neverForwarded = new Set(['TRACE', 'TRACK', 'CONNECT'])
  * Node's parsers are lenient. Refuses, never repairs; what passes goes out byte for byte.
  */
 export function screen(raw: RawHead, connection: Connection): Screened | Refused {
+  if (!versions.has(raw.version)) return refused('malformed_request', 'the protocol version is not HTTP/1.0 or HTTP/1.1')
   const method = checkMethod(raw.method)
   if (method) return method
   if (raw.version === '2' && raw.scheme !== connection.scheme) return refused('malformed_request', 'the :scheme is not the connection’s')
