@@ -1,0 +1,87 @@
+/** Where the authority lives: two files, the key for nobody else's eyes, and never written over. */
+import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { Secret } from '#base/secret.ts'
+import { AuthorityError, openAuthority, type Authority } from './authority.ts'
+
+export interface AuthorityPaths {
+  readonly certPath: string
+  readonly keyPath: string
+}
+
+/**
+ * Writes a new authority: directories are made, the key gets mode 0600, and both files are on disk before this
+ * resolves. Throws AuthorityError `ca_exists` when either file is there already; what is there stays as it is.
+ */
+export async function writeAuthority(
+  made: { readonly certPem: string; readonly keyPem: Secret },
+  paths: AuthorityPaths,
+): Promise<void> {
+  await writeNew(paths.keyPath, made.keyPem.expose(), 0o600)
+  try {
+    await writeNew(paths.certPath, made.certPem, 0o644)
+  } catch (error) {
+    await unlink(paths.keyPath)
+    throw error
+  }
+}
+
+/**
+ * Reads the authority. The key must be readable by its owner alone. The one exception is a file of another owner that
+ * reaches us through its group, as a Kubernetes secret does under `fsGroup`; it is made only when `uid`, the user we
+ * run as, is given. Throws AuthorityError.
+ */
+export async function loadAuthority(
+  paths: AuthorityPaths & { readonly now: number; readonly uid?: number | undefined },
+): Promise<Authority> {
+  const { certPath, keyPath, now, uid } = paths
+  const certPem = await readWhole(certPath)
+  const keyPem = await readWhole(keyPath, (mode, owner) => {
+    const reading = uid !== undefined && owner !== uid ? 0o040 : 0
+    if ((mode & 0o077 & ~reading) === 0) return
+    const shown = (mode & 0o777).toString(8).padStart(4, '0')
+    throw new AuthorityError('ca_key_mode', `${keyPath}: mode ${shown} lets others at the CA key; run \`chmod 600 ${keyPath}\``)
+  })
+  return openAuthority({ certPem, keyPem: new Secret('CA key', keyPem), now }, { cert: certPath, key: keyPath })
+}
+
+async function writeNew(path: string, text: string, mode: number): Promise<void> {
+  let file: FileHandle
+  try {
+    await mkdir(dirname(path), { recursive: true })
+    file = await open(path, 'wx', mode)
+  } catch (error) {
+    // `mkdir` gives EEXIST too, when a file stands where the directory should.
+    const there = errno(error) === 'EEXIST' && (error as NodeJS.ErrnoException).syscall === 'open'
+    if (there) throw new AuthorityError('ca_exists', `${path}: is there already and is never written over; move it away first`)
+    throw new AuthorityError('ca_unreadable', `${path}: cannot be made (${errno(error)})`, { cause: error })
+  }
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** `inspect` judges the file that was opened, not whatever the path names a moment later. */
+async function readWhole(path: string, inspect: (mode: number, owner: number) => void = () => {}): Promise<string> {
+  let file: FileHandle | undefined
+  try {
+    file = await open(path, 'r')
+    const { mode, uid } = await file.stat()
+    inspect(mode, uid)
+    return await file.readFile('utf8')
+  } catch (error) {
+    if (error instanceof AuthorityError) throw error
+    if (errno(error) === 'ENOENT')
+      throw new AuthorityError('ca_missing', `${path}: is not there; make a CA with \`iron-proxy ca init\``)
+    throw new AuthorityError('ca_unreadable', `${path}: cannot be read (${errno(error)})`, { cause: error })
+  } finally {
+    await file?.close()
+  }
+}
+
+function errno(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown error'
+}
