@@ -1,0 +1,164 @@
+import type { Audit } from '#journey/ports.ts'
+import type { AuditRecord } from '#journey/types.ts'
+import { auditLine } from './audit-line.ts'
+import type { Sink } from './sinks.ts'
+
+export interface AuditLogOptions {
+  /** Told how each record fared: `ok` is on the sink, `dropped` is lost, `error` is an attempt that will be made again. */
+  readonly onResult?: (result: 'ok' | 'error' | 'dropped', records: number) => void
+  /** Most bytes kept while the sink takes none; further records are dropped. */
+  readonly queueBytes?: number
+  /** Longest time `close` waits for a sink that takes nothing, in milliseconds. */
+  readonly closeTimeoutMs?: number
+}
+
+interface Batch {
+  readonly bytes: Buffer
+  readonly records: number
+}
+
+const batchBytes = 64 * 1024
+const batchMs = 50
+const retryMs = 1000
+
+/**
+ * Writes audit records to a sink, in order, in batches of 64 KiB or 50 ms. `write` never waits: when the sink stalls,
+ * records queue up to a bound, and past it they are dropped, counted, and `healthy` is false until the sink moves again.
+ */
+export class AuditLog implements Audit {
+  readonly #sink: Sink
+  readonly #onResult: NonNullable<AuditLogOptions['onResult']>
+  readonly #queueBytes: number
+  readonly #closeTimeoutMs: number
+  #lines: string[] = []
+  #lineBytes = 0
+  #batches: Batch[] = []
+  #queuedBytes = 0
+  #depth = 0
+  #timer: NodeJS.Timeout | undefined
+  #draining = false
+  #drained: Promise<void> = Promise.resolve()
+  #reopen = false
+  #troubled = false
+  #closed = false
+  #wake: (() => void) | undefined
+
+  constructor(sink: Sink, options: AuditLogOptions = {}) {
+    this.#sink = sink
+    this.#onResult = options.onResult ?? (() => {})
+    this.#queueBytes = options.queueBytes ?? 8 * 1024 * 1024
+    this.#closeTimeoutMs = options.closeTimeoutMs ?? 5000
+  }
+
+  /** Records not yet on the sink. */
+  get depth(): number {
+    return this.#depth
+  }
+
+  /** `false` from a dropped record or a failed write on until a batch was written again. */
+  get healthy(): boolean {
+    return !this.#troubled
+  }
+
+  write(record: AuditRecord): void {
+    const line = `${auditLine(record)}\n`
+    // Lines are ASCII: as many bytes as characters.
+    if (this.#closed || this.#queuedBytes + line.length > this.#queueBytes) {
+      this.#troubled = true
+      this.#onResult('dropped', 1)
+      return
+    }
+    this.#lines.push(line)
+    this.#lineBytes += line.length
+    this.#queuedBytes += line.length
+    this.#depth += 1
+    if (this.#lineBytes >= batchBytes) this.#send()
+    else this.#timer ??= setTimeout(() => this.#send(), batchMs)
+  }
+
+  /** Resolves when all that was written before is on the sink, and on disk where the sink is a file. */
+  async flush(): Promise<void> {
+    this.#send()
+    await this.#drained
+    await this.#sink.sync()
+  }
+
+  /** Goes on in a new file of the same name, with what is still queued; what was written stays in the old one. */
+  reopen(): void {
+    this.#send()
+    this.#reopen = true
+    this.#pump()
+  }
+
+  /** Flushes and closes. A sink that takes nothing is left after a while, and what it did not take counts as dropped. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, this.#closeTimeoutMs)
+    this.#wake?.()
+    await Promise.race([this.flush().catch(() => {}), late])
+    clearTimeout(timer)
+    if (this.#depth > 0) this.#onResult('dropped', this.#depth)
+    // A close behind a write that never returns would never return either.
+    if (!this.#draining) await this.#sink.close().catch(() => {})
+  }
+
+  #send(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#lines.length > 0) {
+      this.#batches.push({ bytes: Buffer.from(this.#lines.join(''), 'latin1'), records: this.#lines.length })
+      this.#lines = []
+      this.#lineBytes = 0
+    }
+    this.#pump()
+  }
+
+  #pump(): void {
+    if (this.#draining || (this.#batches.length === 0 && !this.#reopen)) return
+    this.#draining = true
+    this.#drained = this.#drain()
+  }
+
+  /** Never rejects: a batch that fails is tried again until it is written or the log is closed. */
+  async #drain(): Promise<void> {
+    let offset = 0
+    while (this.#batches.length > 0 || this.#reopen) {
+      try {
+        if (this.#reopen) {
+          this.#reopen = false
+          // A batch that stuck halfway goes whole into the new file: a line twice is better than half a line.
+          offset = 0
+          await this.#sink.reopen()
+        }
+        const batch = this.#batches[0]
+        if (!batch) break
+        while (offset < batch.bytes.length) offset += await this.#sink.write(batch.bytes.subarray(offset))
+        offset = 0
+        this.#batches.shift()
+        this.#queuedBytes -= batch.bytes.length
+        this.#depth -= batch.records
+        this.#troubled = false
+        this.#onResult('ok', batch.records)
+      } catch {
+        this.#troubled = true
+        this.#onResult('error', this.#batches[0]?.records ?? 0)
+        if (this.#closed) break
+        await this.#pause()
+      }
+    }
+    this.#draining = false
+  }
+
+  /** Waits before the next attempt, or until the log is closed. */
+  async #pause(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, retryMs)
+    timer.unref()
+    this.#wake = resolve
+    await promise
+    clearTimeout(timer)
+    this.#wake = undefined
+  }
+}

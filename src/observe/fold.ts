@@ -1,0 +1,131 @@
+import type { AuditRecord } from '#journey/types.ts'
+import type { Instruments } from './instruments.ts'
+
+/** Question types that have a label of their own; agents choose the number, so the rest is `other`. */
+const questionTypes: ReadonlySet<string> = new Set([
+  'A',
+  'AAAA',
+  'ANY',
+  'CNAME',
+  'HTTPS',
+  'MX',
+  'NS',
+  'PTR',
+  'SOA',
+  'SRV',
+  'SVCB',
+  'TXT',
+])
+
+const misuses: ReadonlySet<string | undefined> = new Set([
+  'stub_wrong_host',
+  'stub_wrong_agent',
+  'stub_cleartext',
+  'stub_misplaced',
+])
+
+/**
+ * A function that folds one record into the metrics. Requests count once: an upgrade when it opens, its bytes and how it
+ * ended when it closes. Tunnels are no requests; their refusals, failures and bytes count.
+ */
+export function folding(metrics: Instruments): (record: AuditRecord) => void {
+  // Agents, rules and credentials are words of the policy. The fence holds should a room ever pass on one of the wire.
+  const agents = fence(1000)
+  const rules = fence(5000)
+  const credentials = fence(1000)
+  const words = fence(50)
+
+  return (record) => {
+    const agent = record.agent === null ? 'unknown' : agents(record.agent)
+    if (record.event !== 'close') opened(record, agent)
+    if (record.event !== 'open') closed(record, agent)
+  }
+
+  function opened(record: AuditRecord, agent: string): void {
+    const { type, door, code = 'none', verdict, count = 1 } = record
+    if (record.dns) {
+      const { proto, qtype, outcome, rcode } = record.dns
+      metrics.dns.inc(
+        { proto, qtype: questionTypes.has(qtype) ? qtype : 'other', outcome: words(outcome), rcode: words(rcode) },
+        count,
+      )
+    }
+    if (type === 'request' || type === 'upgrade') {
+      const rule = record.rule === undefined ? 'none' : rules(record.rule)
+      metrics.requests.inc({ agent, rule, action: verdict, code_class: codeClass(record.status), door })
+    }
+    for (const swap of record.swaps) {
+      const place = swap.place.startsWith('query:') ? 'query' : 'header'
+      metrics.swaps.inc({ agent, credential: credentials(swap.credential), place })
+    }
+    if (misuses.has(code)) metrics.misuse.inc({ agent, credential: named(record.credential), code })
+    if (code === 'real_value_seen') metrics.realSeen.inc({ agent, credential: named(record.credential) })
+    if (type === 'tls' && code.startsWith('tls_')) metrics.handshakes.inc({ side: 'client', reason: handshakeReason(record) })
+    if (code === 'upstream_tls') metrics.handshakes.inc({ side: 'upstream', reason: handshakeReason(record) })
+  }
+
+  function closed(record: AuditRecord, agent: string): void {
+    const { type, door, code = 'none', verdict, count = 1, bytesUp, bytesDown, duration, ttfb } = record
+    // Here and not above: a stream that was allowed may be refused or break long after it opened.
+    if (verdict === 'deny') metrics.denials.inc({ agent, layer: layer(record), code }, count)
+    if (verdict === 'error') metrics.failures.inc({ layer: layer(record), code }, count)
+    // An upgrade lives for hours and would say nothing about requests.
+    if (type === 'request') {
+      const labels = { code_class: codeClass(record.status), door }
+      metrics.duration.observe(labels, duration / 1000)
+      if (ttfb !== undefined) metrics.ttfb.observe(labels, ttfb / 1000)
+    }
+    if (bytesUp > 0) metrics.transfer.inc({ agent, direction: 'up' }, bytesUp)
+    if (bytesDown > 0) metrics.transfer.inc({ agent, direction: 'down' }, bytesDown)
+    for (const credential in record.scrubbed)
+      metrics.scrubbed.inc({ credential: credentials(credential) }, record.scrubbed[credential] ?? 0)
+  }
+
+  function named(credential: string | undefined): string {
+    return credential === undefined ? 'unknown' : credentials(credential)
+  }
+}
+
+/** Passes the first `limit` different words, and `other` for every later one. */
+function fence(limit: number): (word: string) => string {
+  const known = new Set<string>()
+  return (word) => {
+    if (known.has(word)) return word
+    if (known.size >= limit) return 'other'
+    known.add(word)
+    return word
+  }
+}
+
+function codeClass(status: number | undefined): string {
+  return status !== undefined && status >= 100 && status < 600 ? `${Math.trunc(status / 100)}xx` : 'none'
+}
+
+function layer({ type, door }: AuditRecord): string {
+  switch (type) {
+    case 'dns':
+    case 'tls':
+      return type
+    case 'tunnel':
+      return door === 'proxy' ? 'connect' : 'tls'
+    case 'request':
+    case 'upgrade':
+      return 'http'
+    default:
+      return type satisfies never
+  }
+}
+
+/** OpenSSL's words for why, as they come in the code or message of a handshake's error. */
+const reasons: readonly (readonly [RegExp, string])[] = [
+  [/expired/i, 'expired'],
+  [/altname|hostname/i, 'name'],
+  [/unknown.ca|certificate.unknown|bad.certificate|self.signed|unable.to.(?:get|verify)/i, 'unknown_ca'],
+  [/protocol|version|cipher|wrong/i, 'protocol'],
+  [/reset|hang.up|closed|timeout/i, 'aborted'],
+]
+
+function handshakeReason({ code, reason = '' }: AuditRecord): string {
+  if (code !== 'tls_handshake' && code !== 'upstream_tls') return (code ?? '').replace(/^tls_/, '')
+  return reasons.find(([pattern]) => pattern.test(reason))?.[1] ?? 'other'
+}

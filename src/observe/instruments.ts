@@ -1,0 +1,94 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+
+/** Values that are asked for when someone scrapes. Each answers from memory and at once. */
+export interface Gauges {
+  /** Open connections by kind: `http`, `tunnel`, `upgrade`, … */
+  readonly connections?: () => Readonly<Record<string, number>>
+  readonly leafCacheEntries?: () => number
+  /** Records not yet written, by sink. */
+  readonly auditQueue?: () => Readonly<Record<string, number>>
+  /** When each certificate expires, by role, in milliseconds since the epoch. */
+  readonly caExpiry?: () => Readonly<Record<string, number>>
+}
+
+export type Instruments = ReturnType<typeof describeMetrics>
+
+// From a cached reply to a model that thinks for ten minutes.
+const durations = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]
+
+/**
+ * Every metric the product has, with its help and its labels. A label holds words of the policy or of a table of ours,
+ * never of the wire; histograms leave the agent out, since each of theirs costs twenty series.
+ */
+export function describeMetrics(registry: Registry, gauges: () => Gauges) {
+  const registers = [registry]
+  const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Counter({ name: `ironproxy_${name}`, help, labelNames, registers })
+  const gauge = <Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []) =>
+    new Gauge({ name: `ironproxy_${name}`, help, labelNames, registers })
+  const histogram = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
+    new Histogram({ name: `ironproxy_${name}`, help, labelNames, buckets: durations, registers })
+  /** A gauge by one label that asks for its values when it is scraped; a value that is gone leaves no series behind. */
+  const asked = <Label extends string>(
+    name: string,
+    help: string,
+    label: Label,
+    ask: () => Readonly<Record<string, number>> | undefined,
+  ) =>
+    new Gauge({
+      name: `ironproxy_${name}`,
+      help,
+      labelNames: [label],
+      registers,
+      collect() {
+        this.reset()
+        for (const [word, value] of Object.entries(ask() ?? {})) this.set({ [label]: word } as Record<Label, string>, value)
+      },
+    })
+
+  return {
+    connections: asked('connections_active', 'Open connections.', 'kind', () => gauges().connections?.()),
+    auditQueue: asked('audit_queue_depth', 'Audit records not yet written.', 'sink', () => gauges().auditQueue?.()),
+    caExpiry: asked('ca_expiry_timestamp_seconds', 'When a CA certificate expires.', 'role', () =>
+      inSeconds(gauges().caExpiry?.()),
+    ),
+    leafCacheEntries: new Gauge({
+      name: 'ironproxy_tls_leaf_cache_entries',
+      help: 'Leaf certificates kept in memory.',
+      registers,
+      collect() {
+        this.set(gauges().leafCacheEntries?.() ?? 0)
+      },
+    }),
+    build: gauge('build_info', 'What is running; always 1.', ['version', 'revision', 'node_version']),
+    requests: counter('requests_total', 'Requests and upgrades.', ['agent', 'rule', 'action', 'code_class', 'door']),
+    duration: histogram('request_duration_seconds', 'From the first byte of a request to the last of its reply.', [
+      'code_class',
+      'door',
+    ]),
+    ttfb: histogram('upstream_ttfb_seconds', 'From the first byte of a request to the head of the upstream’s reply.', [
+      'code_class',
+      'door',
+    ]),
+    denials: counter('denials_total', 'What the policy refused.', ['agent', 'layer', 'code']),
+    failures: counter('failures_total', 'Exchanges that broke, by error code.', ['layer', 'code']),
+    transfer: counter('transfer_bytes_total', 'Body bytes passed on; up is towards the upstream.', ['agent', 'direction']),
+    swaps: counter('swaps_total', 'Stubs exchanged for real values.', ['agent', 'credential', 'place']),
+    misuse: counter('stub_misuse_total', 'Stubs sent where they do not belong.', ['agent', 'credential', 'code']),
+    realSeen: counter('real_credential_seen_total', 'Real values that arrived from an agent.', ['agent', 'credential']),
+    scrubbed: counter('scrubbed_total', 'Real values taken out of replies.', ['credential']),
+    dns: counter('dns_requests_total', 'DNS questions.', ['proto', 'qtype', 'outcome', 'rcode']),
+    handshakes: counter('tls_handshake_failures_total', 'TLS handshakes that failed.', ['side', 'reason']),
+    leafsMinted: counter('tls_leafs_minted_total', 'Leaf certificates made, and refused to floods of denied names.', ['result']),
+    configSuccessful: gauge('config_last_reload_successful', 'Whether the last load of the policy succeeded.'),
+    configSuccessTime: gauge('config_last_reload_success_timestamp_seconds', 'When the policy in force was loaded.'),
+    configReloads: counter('config_reloads_total', 'Loads of the policy.', ['trigger', 'result']),
+    configInfo: gauge('config_info', 'The policy in force; always 1.', ['hash']),
+    secretReadErrors: counter('secret_read_errors_total', 'Reads of a credential’s source that failed.', ['credential']),
+    auditEvents: counter('audit_events_total', 'Audit records by how they fared.', ['sink', 'result']),
+  }
+}
+
+function inSeconds(times: Readonly<Record<string, number>> | undefined): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.entries(times ?? {}).map(([word, milliseconds]) => [word, milliseconds / 1000]))
+}
