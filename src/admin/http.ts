@@ -1,0 +1,108 @@
+/** The little HTTP both listeners need: routes by exact path, JSON, short timeouts, bounds on everything. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, ListenOptions } from 'node:net'
+
+export interface Answer {
+  readonly status: number
+  readonly type: string
+  readonly body: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST'
+  answer(query: URLSearchParams): Answer | Promise<Answer>
+}
+
+export type Routes = Readonly<Record<string, Route>>
+
+/** A refusal that comes before the routes. */
+export type Guard = (request: IncomingMessage) => Answer | undefined
+
+export interface Listening extends AsyncDisposable {
+  readonly address: string
+  readonly port: number
+  /** Stops at once: what is still being answered is cut. */
+  close(): Promise<void>
+}
+
+export function json(status: number, value: unknown): Answer {
+  return { status, type: 'application/json', body: `${JSON.stringify(value)}\n` }
+}
+
+export function text(body: string, type = 'text/plain; charset=utf-8'): Answer {
+  return { status: 200, type, body }
+}
+
+export function fault(status: number, code: string, message: string): Answer {
+  return json(status, { error: { code, message } })
+}
+
+/**
+ * Serves routes until closed. Rejects with the error of `listen`, `EADDRINUSE` or `EACCES` for one. A client that sends
+ * slowly, reads slowly or not at all costs one of 256 connections for at most ten seconds, and no one else notices.
+ */
+export async function serve(
+  routes: Routes,
+  listen: Pick<ListenOptions, 'host' | 'port'>,
+  guard: Guard = () => undefined,
+): Promise<Listening> {
+  const server = createServer(
+    {
+      maxHeaderSize: 8192,
+      headersTimeout: 5000,
+      requestTimeout: 10_000,
+      connectionsCheckingInterval: 1000,
+      keepAliveTimeout: 5000,
+    },
+    (request, response) => {
+      respond(routes, guard, request, response).catch(() => response.destroy())
+    },
+  )
+  server.maxConnections = 256
+  server.timeout = 10_000
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.on('error', reject)
+  server.listen(listen, resolve)
+  await promise
+  const { address, port } = server.address() as AddressInfo
+  const close = () => closed(server)
+  return { address, port, close, [Symbol.asyncDispose]: close }
+}
+
+const common = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
+
+async function respond(routes: Routes, guard: Guard, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const answer = await answerTo(routes, guard, request).catch(() => fault(500, 'internal', 'the proxy failed to answer'))
+  const bytes = Buffer.from(answer.body)
+  // A body was refused unread: what follows on this connection could be the rest of it.
+  const closing = hasBody(request) ? { connection: 'close' } : {}
+  const about = { 'content-type': answer.type, 'content-length': bytes.length }
+  response.writeHead(answer.status, { ...about, ...common, ...closing, ...answer.headers })
+  response.end(request.method === 'HEAD' ? undefined : bytes)
+}
+
+async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage): Promise<Answer> {
+  const refusal = guard(request)
+  if (refusal) return refusal
+  const [path = '', query = ''] = (request.url ?? '').split('?', 2)
+  const route = Object.hasOwn(routes, path) ? routes[path] : undefined
+  if (!route) return fault(404, 'not_found', 'there is nothing under this path')
+  const methods = route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]
+  if (!methods.includes(request.method ?? '')) {
+    return { ...fault(405, 'method_not_allowed', `use ${route.method}`), headers: { allow: methods.join(', ') } }
+  }
+  if (hasBody(request)) return fault(413, 'body_not_allowed', 'send no body')
+  return route.answer(new URLSearchParams(query))
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+async function closed(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  server.close(() => resolve())
+  server.closeAllConnections()
+  await promise
+}
