@@ -1,0 +1,45 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { commands } from '#cli/index.ts'
+import { policyJsonSchema } from '#config/json-schema.ts'
+import { credentialKinds } from '#credentials/index.ts'
+import { filesBelow, textOf, top } from './sources.ts'
+
+const rows = [
+  ...credentialKinds.map(({ kind }) => [`the credential kind ${kind}`, `test/credentials/${kind}.test.ts`] as const),
+  ...filesBelow('src/vault/sources', '.ts')
+    .filter((file) => !/(?:index|source)\.ts$/.test(file))
+    .map((file) => [`the source ${file}`, file.replace('src/', 'test/').replace('.ts', '.test.ts')] as const),
+]
+
+describe('every row of a registry', () => {
+  it.each(rows)('%s has a test', (_name, test) => {
+    expect(existsSync(join(top, test)), test).toBe(true)
+  })
+})
+
+describe('every command', () => {
+  it.each(commands.map((command) => [command.name, command] as const))('%s explains each of its options and shows an example', (_name, command) => {
+    expect(Object.keys(command.options).filter((option) => command.help[option] === undefined)).toEqual([])
+    expect(command.examples.length).toBeGreaterThan(0)
+  })
+})
+
+describe('policies/', () => {
+  it('has a fresh schema.json; run `npm run schema`', () => {
+    expect(JSON.parse(textOf('policies/schema.json'))).toEqual(policyJsonSchema())
+  })
+
+  it.each(filesBelow('policies', '.yaml'))('%s names the schema for editors', (file) => {
+    expect(textOf(file)).toMatch(/^# yaml-language-server: \$schema=(?:\.\.?\/)+schema\.json\n/)
+  })
+})
+
+describe('the repository', () => {
+  it('names no path of a machine and no package registry', () => {
+    const files = ['src', 'test', 'policies', 'deploy', 'bench'].flatMap((folder) => filesBelow(folder, '.ts', '.js', '.yaml', '.json', '.sh', '.md'))
+    const suspicious = new RegExp(['(?<![\w./])/(?:work|farm|root)/', 'registry\.npmjs'].join('|'))
+    expect([...files, 'README.md', 'package-lock.json', '.ci/run'].filter((file) => suspicious.test(textOf(file)))).toEqual([])
+  })
+})

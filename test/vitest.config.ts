@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config'
+
+const slow = { testTimeout: 60_000, hookTimeout: 60_000 }
+
+/** `unit` mirrors src, `house` keeps the house in order, `e2e` runs the product with real clients. */
+export default defineConfig({
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    reporters: ['default'],
+    projects: [
+      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/house/**', 'test/e2e/**', 'test/cli/**'], testTimeout: 20_000 } },
+      { test: { name: 'house', include: ['test/house/**/*.test.ts'], testTimeout: 20_000 } },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts', 'test/cli/**/*.test.ts'], ...slow, maxWorkers: 2 } },
+    ],
+  },
+})
