@@ -44,9 +44,9 @@ export function inCidr(address: Address, cidr: Cidr): boolean {
 export function addressClass(address: Address): string {
   const parsed = parse(address)
   if (!parsed) return 'invalid'
-  if (ownRanges.some(([base, bits]) => parsed.kind() === base.kind() && parsed.match(base, bits))) return 'reserved'
   const range = parsed.range()
-  return range === 'unicast' ? 'public' : range
+  if (range !== 'unicast') return range
+  return ownRanges.some(([base, bits]) => parsed.kind() === base.kind() && parsed.match(base, bits)) ? 'reserved' : 'public'
 }
 
 // Ranges that ipaddr.js takes for ordinary unicast and that reach something local or translated all the same:

@@ -4,11 +4,10 @@ import { parseHostPattern } from './host-pattern.ts'
 import type { SecretRef } from './secret.ts'
 
 /** Ids become metric labels and audit words: short, plain, and nothing a shell or a query language would take apart. */
-export const idField = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, {
-    error: (issue) => `${JSON.stringify(issue.input)} is not an id; use 1 to 63 letters, digits, "-", "_" or ".", the first a letter or digit`,
-  })
+export const idField = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, {
+  error: (issue) =>
+    `${JSON.stringify(issue.input)} is not an id; use 1 to 63 letters, digits, "-", "_" or ".", the first a letter or digit`,
+})
 
 /** `api.example.com`, or `*.example.com` for every name below the zone. */
 export const hostPatternField = z.string().transform((text, context) => {
@@ -21,7 +20,11 @@ export const hostPatternField = z.string().transform((text, context) => {
 /** Where a secret lives: `{file: …}` or `{env: …}`; `jsonKey` picks one member of a JSON object. */
 export const secretRefField = z
   .strictObject({
-    file: z.string().min(1).optional().meta({ description: 'File that holds the value; relative to the policy file that names it' }),
+    file: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: 'File that holds the value; relative to the policy file that names it' }),
     env: z.string().min(1).optional().meta({ description: 'Environment variable that holds the value; read once at start' }),
     jsonKey: z.string().min(1).optional().meta({ description: 'The value is this member of a JSON object' }),
   })

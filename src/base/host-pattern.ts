@@ -9,8 +9,10 @@ export interface Refusal {
 
 // Suffixes under which strangers can register names. Not the whole public suffix list: the few that are written often.
 const sharedSuffixes = new Set(
-  ('co.uk org.uk ac.uk gov.uk com.au com.br com.cn co.jp co.kr co.in co.nz co.za ' +
-    'github.io gitlab.io pages.dev workers.dev vercel.app netlify.app herokuapp.com web.app appspot.com').split(' '),
+  (
+    'co.uk org.uk ac.uk gov.uk com.au com.br com.cn co.jp co.kr co.in co.nz co.za ' +
+    'github.io gitlab.io pages.dev workers.dev vercel.app netlify.app herokuapp.com web.app appspot.com'
+  ).split(' '),
 )
 
 /**
@@ -24,9 +26,11 @@ export function parseHostPattern(text: string): HostPattern | Refusal {
     const host = parseHost(text)
     return host ? { kind: 'exact', host } : refused(`"${text}" is not a host name; use letters, digits, dots and hyphens`)
   }
-  if (text === '*' || text === '**') return refused(`"${text}" would match every host; name the hosts, or a zone such as "*.example.com"`)
+  if (text === '*' || text === '**')
+    return refused(`"${text}" would match every host; name the hosts, or a zone such as "*.example.com"`)
   const zone = parseHost(text.replace(/^(?:\*+\.)+/, ''))
-  if (!zone) return refused(`"${text}" uses "*" inside a name; it stands only at the front, for every name below a zone: "*.example.com"`)
+  if (!zone)
+    return refused(`"${text}" uses "*" inside a name; it stands only at the front, for every name below a zone: "*.example.com"`)
   if (!/^\*\.[^*]/.test(text)) return refused(`"${text}" has more than one "*"; "*.${zone}" already covers every depth`)
   if (!zone.includes('.') || sharedSuffixes.has(zone)) return refused(`"${text}" would match every .${zone} host; name the zone`)
   return { kind: 'below', zone }
@@ -49,7 +53,8 @@ function refuseSpelling(text: string): string | undefined {
   if (text === '') return 'is empty; name a host'
   const url = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(text)
   if (url) return `is a URL; write the host alone${url[1] ? `: "${url[1].replace(/:\d*$/, '')}"` : ''}`
-  if (/^\[|^[0-9a-f]*:[0-9a-f:.]*:|^(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+))*\.?$/i.test(text)) return 'is an address; rules name hosts'
+  if (/^\[|^[0-9a-f]*:[0-9a-f:.]*:|^(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+))*\.?$/i.test(text))
+    return 'is an address; rules name hosts'
   const port = /^([^/@:]+):(\d*)$/.exec(text)
   if (port) return `names a port; write "${port[1]}" and the port in \`ports\` of the rule`
   if (text.includes('/')) return `has a path; write "${text.slice(0, text.indexOf('/'))}" and the path in \`paths\` of the rule`

@@ -17,7 +17,8 @@ const hopByHop = new Set([
   'upgrade',
 ])
 
-// What an agent could set to make an upstream believe another host, path, method or client than the one we judged.
+// What an agent could set to make an upstream believe another host, path, method or client than the one we judged; and
+// what it says to us alone.
 const misleading = new Set([
   'expect',
   'forwarded',
@@ -39,6 +40,7 @@ const misleading = new Set([
   'x-original-url',
   'x-real-ip',
   'x-rewrite-url',
+  'x-run-id',
 ])
 
 // Replies must not teach an agent a way around the proxy (HTTP/3, other ports) or upgrade behind its back.

@@ -66,6 +66,8 @@ export interface RequestArrival extends ArrivalBase {
   readonly kind: 'request' | 'upgrade'
   readonly protocol: 'http/1.0' | 'http/1.1' | 'h2'
   readonly head: RequestHead
+  /** What the agent calls the run it is on (`X-Run-Id`): goes into the record and no further. */
+  readonly runId?: string | undefined
 }
 
 /** A CONNECT, or a TLS connection of the transparent door known only by its SNI. */

@@ -88,12 +88,10 @@ interface Place {
   readonly port: number
 }
 
+/** What passes inside is counted by the exchanges it becomes. */
 function opened(socket: Socket, tunnel: Tunnel): void {
-  const { bytesRead, bytesWritten } = socket
   tunnel.open()
-  socket.once('close', () => {
-    tunnel.close({ kind: 'replied' }, { bytesUp: socket.bytesRead - bytesRead, bytesDown: socket.bytesWritten - bytesWritten })
-  })
+  socket.once('close', () => tunnel.close({ kind: 'replied' }, { bytesUp: 0, bytesDown: 0 }))
 }
 
 function broken({ door, peer, parent, proxyAuth }: Connection, code: ErrorCode, detail: string, { ports }: ConnectOptions): RefusalReply {

@@ -17,7 +17,7 @@ import type { RawHead } from './head.ts'
 import { splice } from './splice.ts'
 
 /** Milliseconds and bytes. Heads must come at once; bodies and replies may take as long as they move. */
-const limits = { head: 30_000, idle: 75_000, headBytes: 16 * 1024, lingerBytes: 256 * 1024, linger: 1_000 } as const
+const limits = { head: 30_000, idle: 75_000, silence: 20 * 60_000, headBytes: 16 * 1024, lingerBytes: 256 * 1024, linger: 1_000 } as const
 
 /**
  * HTTP/1.x towards agents: one parser for every door. It never listens itself; doors and TLS hand it their connections.
@@ -38,6 +38,7 @@ export class H1 {
       headersTimeout: limits.head,
       requestTimeout: 0,
       keepAliveTimeout: limits.idle,
+      timeout: limits.silence,
       shouldUpgradeCallback: (req: IncomingMessage) => req.headers.upgrade?.toLowerCase() === 'websocket',
     } as Parameters<typeof createServer>[0])
     this.#server.on('request', (req, res) => void this.#serve(req, res, 'none'))
@@ -79,10 +80,10 @@ export class H1 {
     })
     const screened = expectation === 'unknown' ? ({ kind: 'refused', code: 'expectation_failed', detail: 'the expectation is not 100-continue' } as const) : screen(rawHead(req), connection)
     if (screened.kind === 'refused') return this.#refuse(client, connection, screened.code, screened.detail, req)
-    const { head, proxyAuth } = screened
+    const { head, proxyAuth, runId } = screened
     const body = screened.hasBody ? bodyOf(req, screened.length) : undefined
     const protocol = req.httpVersion === '1.0' ? 'http/1.0' : 'http/1.1'
-    await run({ kind: 'request', ...connection, protocol, head, proxyAuth }, body, client, cut, this.#ports)
+    await run({ kind: 'request', ...connection, protocol, head, proxyAuth, runId }, body, client, cut, this.#ports)
   }
 
   async #upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -98,7 +99,7 @@ export class H1 {
     socket.once('close', () => cut.cut('agent'))
     const screened = screen(rawHead(req), connection)
     if (screened.kind === 'refused') return this.#refuse(client, connection, screened.code, screened.detail, req)
-    await run({ kind: 'upgrade', ...connection, protocol: 'http/1.1', head: screened.head, proxyAuth: screened.proxyAuth }, undefined, client, cut, this.#ports)
+    await run({ kind: 'upgrade', ...connection, protocol: 'http/1.1', head: screened.head, proxyAuth: screened.proxyAuth, runId: screened.runId }, undefined, client, cut, this.#ports)
     socket.destroySoon()
   }
 

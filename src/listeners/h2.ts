@@ -14,7 +14,7 @@ import { screen } from './head.ts'
 import type { RawHead } from './head.ts'
 
 /** Bytes, counts and milliseconds. Floods (rapid reset, settings, pings) end the session by nghttp2's own counters. */
-const limits = { streams: 128, headBytes: 16 * 1024, window: 1 << 20, sessionMemory: 16, idle: 10 * 60_000 } as const
+const limits = { streams: 128, headBytes: 16 * 1024, window: 1 << 20, sessionMemory: 16, silence: 20 * 60_000 } as const
 
 /** HTTP/2 towards agents (RFC 9113): each stream is an arrival of its own. */
 export class H2 {
@@ -40,7 +40,7 @@ export class H2 {
     } as Parameters<typeof performServerHandshake>[1])
     this.#sessions.add(session)
     session.setLocalWindowSize(limits.window * 4)
-    session.setTimeout(limits.idle, () => session.close())
+    session.setTimeout(limits.silence, () => session.destroy())
     session.on('close', () => this.#sessions.delete(session))
     session.on('error', () => session.destroy())
     session.on('stream', (stream, _headers, _flags, rawHeaders) => void this.#serve(stream, rawHeaders as unknown as string[], connection))
@@ -72,7 +72,7 @@ export class H2 {
       return client.end([])
     }
     const body = stream.endAfterHeaders ? undefined : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
-    await run({ kind: 'request', ...connection, protocol: 'h2', head: screened.head, proxyAuth: screened.proxyAuth }, body, client, cut, this.#ports)
+    await run({ kind: 'request', ...connection, protocol: 'h2', head: screened.head, proxyAuth: screened.proxyAuth, runId: screened.runId }, body, client, cut, this.#ports)
   }
 }
 

@@ -27,6 +27,7 @@ export interface Screened {
   readonly hasBody: boolean
   readonly length: number | undefined
   readonly proxyAuth: ProxyAuth | undefined
+  readonly runId: string | undefined
 }
 
 export interface Refused {
@@ -87,6 +88,7 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
     hasBody: fields.chunked || (fields.length ?? 0) > 0 || raw.version === '2',
     length: fields.length,
     proxyAuth: fields.proxyAuth ?? connection.proxyAuth,
+    runId: fields.runId,
   }
 }
 
@@ -115,6 +117,7 @@ interface Fields {
   readonly chunked: boolean
   readonly upgrade: boolean
   readonly proxyAuth: ProxyAuth | undefined
+  readonly runId: string | undefined
 }
 
 /** One pass over the header fields: framing, Host and Connection are the ones that smuggling is made of. */
@@ -126,6 +129,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   let upgrade: string | undefined
   let proxyAuth: ProxyAuth | undefined
   let options: readonly string[] = []
+  let runId: string | undefined
   for (let i = 0; i < headers.length; i += 2) {
     const name = (headers[i] ?? '').toLowerCase()
     const value = headers[i + 1] ?? ''
@@ -157,6 +161,10 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
         proxyAuth = read
         break
       }
+      case 'x-run-id':
+        if (!/^[\w.:-]{1,64}$/.test(value)) return refused('bad_header', 'X-Run-Id takes up to 64 letters, digits, dots, colons, hyphens and underscores')
+        runId = value
+        break
       default:
     }
   }
@@ -166,7 +174,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   const upgrading = options.includes('upgrade') && upgrade !== undefined
   if (upgrading && upgrade !== 'websocket') return refused('bad_header', 'the only upgrade is websocket')
   if (upgrading && (method !== 'GET' || chunked || (length ?? 0) > 0)) return refused('malformed_request', 'a websocket handshake is a GET without a body')
-  return { kind: 'fields', host, length, chunked, upgrade: upgrading, proxyAuth }
+  return { kind: 'fields', host, length, chunked, upgrade: upgrading, proxyAuth, runId }
 }
 
 interface TargetRead {

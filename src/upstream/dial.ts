@@ -131,5 +131,6 @@ export function refusedAlpn(error: unknown): boolean {
 function tlsError(cause: Error): ProxyError {
   const code = (cause as NodeJS.ErrnoException).code ?? ''
   if (code === 'ECONNRESET' || code === 'EPIPE') return new ProxyError('upstream_reset', undefined, { cause })
-  return new ProxyError(refusedAlpn(cause) ? 'upstream_protocol' : 'upstream_tls', undefined, { cause })
+  if (refusedAlpn(cause)) return new ProxyError('upstream_protocol', 'the host speaks no protocol we offered', { cause })
+  return new ProxyError('upstream_tls', `the host’s certificate could not be verified (${code})`, { cause })
 }

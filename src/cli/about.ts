@@ -1,0 +1,6 @@
+import manifest from '../../package.json' with { type: 'json' }
+
+export const version: string = manifest.version
+
+/** Set by image builds. */
+export const revision = 'source'

@@ -1,0 +1,53 @@
+/**
+ * cli/ is one file per command. A command gets what the process has through `Terminal` and gives back an exit code; only
+ * `main.ts` touches the process itself.
+ */
+import type { Writable } from 'node:stream'
+import type { ParseArgsConfig } from 'node:util'
+
+/** Exit codes of sysexits.h, and 1 for "looked, and found something wrong". */
+export const exit = { ok: 0, findings: 1, usage: 64, noInput: 66, unavailable: 69, software: 70, noPermission: 77, config: 78 } as const
+
+export type ExitCode = (typeof exit)[keyof typeof exit]
+
+/** The process, as far as a command may see it. */
+export interface Terminal {
+  readonly stdout: Writable
+  readonly stderr: Writable
+  /** Colours and anything else for eyes only. */
+  readonly colour: boolean
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly node: string
+  readonly uid: number | undefined
+  /** The Node executable and the script to start ourselves again with. */
+  readonly self: readonly [string, string]
+  /** Calls back on a signal; the returned function stops that. */
+  onSignal(name: 'SIGTERM' | 'SIGINT' | 'SIGHUP', act: () => void): () => void
+}
+
+export type Options = NonNullable<ParseArgsConfig['options']>
+
+export interface Command {
+  readonly name: string
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** What follows the name, as in `[options] URL`. */
+  readonly usage: string
+  readonly options: Options
+  /** What each option means, by its name. */
+  readonly help: Readonly<Record<string, string>>
+  readonly examples: readonly string[]
+  run(input: Input, terminal: Terminal): Promise<ExitCode>
+}
+
+export interface Input {
+  readonly values: Readonly<Record<string, string | boolean | undefined>>
+  readonly positionals: readonly string[]
+}
+
+/** A mistake in how a command was called: told with a pointer to its help. */
+export class UsageError extends Error {}
+
+export function line(stream: Writable, text: string): void {
+  stream.write(`${text}\n`)
+}

@@ -1,0 +1,76 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { bundlePem } from '#ca/bundle.ts'
+import { AuthorityError } from '#ca/authority.ts'
+import { loadAuthority } from '#ca/files.ts'
+import { exit, line } from './command.ts'
+import type { Command } from './command.ts'
+import { readSettings, settingHelp, settingOptions } from './settings.ts'
+
+/** Variables that replace a client's trust store: they get the whole bundle. */
+const replacing = [
+  'SSL_CERT_FILE', // OpenSSL, Go, Python ssl, Ruby, Rust (rustls-native-certs)
+  'CURL_CA_BUNDLE', // curl
+  'GIT_SSL_CAINFO', // git
+  'REQUESTS_CA_BUNDLE', // Python requests
+  'PIP_CERT', // pip
+  'AWS_CA_BUNDLE', // AWS CLI and SDKs
+  'CARGO_HTTP_CAINFO', // cargo
+  'NPM_CONFIG_CAFILE', // npm
+  'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH', // gRPC core
+  'DENO_CERT', // Deno
+  'NIX_SSL_CERT_FILE', // Nix
+] as const
+
+/** Variables that add to what a client trusts anyway. */
+const adding = ['NODE_EXTRA_CA_CERTS'] as const
+
+/** What makes clients trust the proxy, by name. Java reads no variable: it needs a trust store, `keytool` makes it from the bundle. */
+export function trustVariables(bundle: string, ours: string): Readonly<Record<string, string>> {
+  return Object.fromEntries([...replacing.map((name) => [name, bundle]), ...adding.map((name) => [name, ours])])
+}
+
+export const env: Command = {
+  name: 'env',
+  summary: 'print the variables that make clients trust the proxy',
+  usage: '[options]',
+  options: { ...settingOptions, bundle: { type: 'string' }, format: { type: 'string' }, json: { type: 'boolean' } },
+  help: {
+    ...settingHelp,
+    bundle: 'where the bundle is (default: written beside the CA certificate)',
+    format: 'shell (default), k8s or dotenv',
+    json: 'for scripts',
+  },
+  examples: ['eval "$(iron-proxy env)"', 'iron-proxy env --format k8s --bundle /etc/iron-proxy/ca.crt'],
+  async run(input, terminal) {
+    const { bundle, format = 'shell', json, ...values } = input.values
+    const { settings } = await readSettings({ ...input, values }, terminal)
+    if (!settings) return exit.config
+    let file = typeof bundle === 'string' ? bundle : undefined
+    let ours = file
+    try {
+      if (file === undefined) {
+        const { certPem } = await loadAuthority({ certPath: settings.ca.cert, keyPath: settings.ca.key, now: Date.now(), uid: terminal.uid })
+        ours = resolve(settings.ca.cert)
+        file = resolve(join(dirname(settings.ca.cert), 'bundle.crt'))
+        await mkdir(dirname(file), { recursive: true })
+        await writeFile(file, bundlePem(certPem))
+      }
+    } catch (error) {
+      if (!(error instanceof AuthorityError)) throw error
+      line(terminal.stderr, `iron-proxy: ${error.message}`)
+      return exit.noInput
+    }
+    const variables = trustVariables(file, ours ?? file)
+    line(terminal.stdout, json ? JSON.stringify(variables, null, 2) : Object.entries(variables).map(written(String(format))).join('\n'))
+    return exit.ok
+  },
+}
+
+function written(format: string): (variable: [string, string]) => string {
+  return ([name, value]) => {
+    if (format === 'k8s') return `- {name: ${name}, value: ${JSON.stringify(value)}}`
+    if (format === 'dotenv') return `${name}=${value}`
+    return `export ${name}='${value.replaceAll("'", `'\\''`)}'`
+  }
+}

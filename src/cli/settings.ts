@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs'
+import { formatIssue } from '#config/issue.ts'
+import { settingKeys } from '#config/setting-keys.ts'
+import { loadSettings } from '#config/settings.ts'
+import type { LoadedSettings } from '#config/settings.ts'
+import { line } from './command.ts'
+import type { Input, Options, Terminal } from './command.ts'
+
+/** One flag for each setting, and the file they may stand in. */
+export const settingOptions: Options = {
+  config: { type: 'string', short: 'c' },
+  ...Object.fromEntries(settingKeys.map(({ flag }) => [flag, { type: 'string' } as const])),
+}
+
+export const settingHelp: Readonly<Record<string, string>> = {
+  config: 'settings file (default: iron-proxy.yaml, if it is there)',
+  ...Object.fromEntries(settingKeys.map(({ flag, description }) => [flag, description])),
+}
+
+/** Reads the settings a command was called with, and tells what is wrong with them. */
+export async function readSettings({ values }: Input, terminal: Terminal): Promise<LoadedSettings> {
+  const { config, ...flags } = values
+  const file = typeof config === 'string' ? config : standardFile(terminal)
+  const loaded = await loadSettings({ file, env: terminal.env, flags })
+  for (const issue of loaded.issues) line(terminal.stderr, formatIssue(issue))
+  return loaded
+}
+
+/** The settings file of the working directory; one named by the environment goes before it. */
+function standardFile({ env }: Terminal): string | undefined {
+  const name = 'iron-proxy.yaml'
+  return env['IRON_PROXY_CONFIG'] === undefined && existsSync(name) ? name : undefined
+}
