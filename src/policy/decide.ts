@@ -1,0 +1,125 @@
+/** The decision as a pure function. It reads from top to bottom, each branch names its reason, and the end is a refusal. */
+import type { ErrorCode } from '#base/errors.ts'
+import type { Host } from '#base/host.ts'
+import { conditions, coversAgent, coversPort, isWholeHost, matchesPath, mismatch, question } from './match.ts'
+import type { Condition, Question } from './match.ts'
+import type { Agent, Ask, Denial, HostVerdict, Policy, Rule, Verdict } from './types.ts'
+
+/** May this agent make this request? The first rule that matches decides; no match is a refusal. */
+export function decide(policy: Policy, agent: Agent, ask: Ask): Verdict {
+  const verdict = enforce(policy, agent, ask)
+  if (verdict.kind === 'deny' && agent.mode === 'report') return { kind: 'allow', rule: undefined, wouldDeny: verdict }
+  return verdict
+}
+
+/**
+ * What DNS, SNI and CONNECT may know before a request is read. Without a port: could any rule let this agent reach this
+ * host at all? It refuses only what `decide` would refuse for every request.
+ */
+export function decideHost(policy: Policy, agent: Agent, host: Host, port?: number): HostVerdict {
+  const verdict = enforceHost(policy, agent, host, port)
+  if (verdict.kind === 'deny' && agent.mode === 'report') return { kind: 'inspect', rule: undefined, wouldDeny: verdict }
+  return verdict
+}
+
+/** One rule that was looked at on the way: it matched, or `differs` is the first condition that was not met. */
+export interface Step {
+  readonly rule: Rule
+  readonly differs: Condition | undefined
+}
+
+/** The same decision with the rules that were compared, in order; what comes after the deciding rule is not looked at. */
+export function explainDecision(
+  policy: Policy,
+  agent: Agent,
+  ask: Ask,
+): { readonly steps: readonly Step[]; readonly verdict: Verdict } {
+  const asked = question(agent.id, ask)
+  const steps = 'refused' in asked ? [] : compare(policy, asked)
+  return { steps, verdict: decide(policy, agent, ask) }
+}
+
+function enforce(policy: Policy, agent: Agent, ask: Ask): Verdict {
+  const asked = question(agent.id, ask)
+  if ('refused' in asked) return deny('bad_path', asked.refused)
+  const steps = compare(policy, asked)
+  const last = steps.at(-1)
+  if (!last || last.differs) return unmatched(steps, asked)
+  const { rule } = last
+  if (rule.effect === 'deny') return ruleDenied(rule)
+  if (asksDns(asked) && !namesPath(rule, asked))
+    return deny('dns_over_https', 'DNS over HTTPS is refused unless a rule names its path', rule)
+  return { kind: 'allow', rule }
+}
+
+function compare(policy: Policy, asked: Question): Step[] {
+  const steps: Step[] = []
+  for (const rule of policy.rulesFor(asked.ask.host)) {
+    const differs = mismatch(rule, asked)
+    steps.push({ rule, differs })
+    if (!differs) break
+  }
+  return steps
+}
+
+// The refusal names what the best of the allowing rules still lacked.
+function unmatched(steps: readonly Step[], { agent, ask }: Question): Denial {
+  const reached = steps.reduce((best, { rule, differs }) => {
+    return rule.effect === 'allow' && differs ? Math.max(best, conditions.indexOf(differs)) : best
+  }, -1)
+  switch (conditions[reached]) {
+    case undefined:
+    case 'agents':
+    case 'host':
+      return deny('host_denied', `no rule lets ${agent} reach ${ask.host}`)
+    case 'scheme':
+      return deny('plain_denied', `no rule lets ${agent} speak plain HTTP to ${ask.host}`)
+    case 'port':
+      return deny('port_denied', `no rule lets ${agent} reach port ${ask.port} of ${ask.host}`)
+    case 'method':
+    case 'path':
+    case 'git':
+      break
+  }
+  return deny('request_denied', `no rule lets ${agent} make this request to ${ask.host}`)
+}
+
+function enforceHost(policy: Policy, agent: Agent, host: Host, port: number | undefined): HostVerdict {
+  let conditional = false
+  let otherPort = false
+  for (const rule of policy.rulesFor(host)) {
+    if (!coversAgent(rule, agent.id)) continue
+    if (port !== undefined && !coversPort(rule, port)) {
+      otherPort ||= rule.effect === 'allow'
+      continue
+    }
+    if (rule.effect === 'deny') {
+      // Without a port in question, a refusal for some ports leaves the others to later rules.
+      if (isWholeHost(rule) && (port !== undefined || rule.ports === undefined)) return ruleDenied(rule)
+      conditional = true
+      continue
+    }
+    // A refusal that looks into requests came first: it can only be kept if requests are seen.
+    return rule.inspect || conditional ? { kind: 'inspect', rule } : { kind: 'splice', rule }
+  }
+  if (otherPort) return deny('port_denied', `no rule lets ${agent.id} reach port ${port} of ${host}`)
+  return deny('host_denied', `no rule lets ${agent.id} reach ${host}`)
+}
+
+// RFC 8484 section 4.1: the path is the server's choice and `dns` its parameter; `/dns-query` is what servers use.
+function asksDns({ segments, ask }: Question): boolean {
+  const path = `/${segments.join('/')}`.replaceAll('%2F', '/').replace(/\/+$/, '')
+  return /\/dns-query$/i.test(path) || /[?&](?:d|%64|%44)(?:n|%6e|%4e)(?:s|%73|%53)=/i.test(ask.query)
+}
+
+function namesPath(rule: Rule, { segments }: Question): boolean {
+  return rule.paths?.some((pattern) => pattern.at(-1) === segments.at(-1) && matchesPath(pattern, segments)) ?? false
+}
+
+function ruleDenied(rule: Rule): Denial {
+  return deny('rule_denied', rule.reason ?? `rule ${rule.id} refuses this`, rule)
+}
+
+function deny(code: ErrorCode, reason: string, rule?: Rule): Denial {
+  return rule ? { kind: 'deny', code, reason, rule } : { kind: 'deny', code, reason }
+}

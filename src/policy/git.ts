@@ -1,0 +1,68 @@
+/** git over HTTPS: which repository does a request touch, and does it read or write? */
+import type { GitScopes } from './types.ts'
+
+export interface GitOperation {
+  /** `owner/name` in lower case, without `.git`; deeper where the host nests groups. */
+  readonly repository: string
+  /**
+   * `lfs` may be either: a batch says upload or download only in its body, and locks are written by those who push. So it
+   * needs both scopes, as nothing short of reading the body could tell.
+   */
+  readonly service: 'fetch' | 'push' | 'lfs'
+}
+
+const services = new Map([
+  ['git-upload-pack', 'fetch'],
+  ['git-receive-pack', 'push'],
+] as const)
+
+/**
+ * Reads the smart HTTP protocol (git's Documentation/gitprotocol-http) and the LFS batch and lock APIs out of a request.
+ * `undefined`: not a git request, or one that two servers could read differently.
+ */
+export function gitOperation(method: string, segments: readonly string[], query: string): GitOperation | undefined {
+  const lfs = segments.findIndex((each, at) => each === 'info' && segments[at + 1] === 'lfs')
+  if (lfs >= 0) return operation(segments.slice(0, lfs), isLfsCall(method, segments.slice(lfs + 2)) ? 'lfs' : undefined)
+  if (segments.at(-2) === 'info' && segments.at(-1) === 'refs') {
+    return operation(segments.slice(0, -2), method === 'GET' ? advertised(query) : undefined)
+  }
+  return operation(segments.slice(0, -1), method === 'POST' && query === '' ? service(segments.at(-1)) : undefined)
+}
+
+/** Whether a repository scope of the policy covers an operation. */
+export function inGitScope(scopes: GitScopes, asked: GitOperation): boolean {
+  const covered = (patterns: readonly string[]) => patterns.some((pattern) => matchesScope(pattern, asked.repository))
+  return asked.service === 'lfs' ? covered(scopes.fetch) && covered(scopes.push) : covered(scopes[asked.service])
+}
+
+/** `owner/name` in the one spelling that requests are compared in; `undefined`: not a scope. */
+export function parseGitScope(text: string): string | undefined {
+  const scope = text.toLowerCase().replace(/\.git$/, '')
+  return /^(?:\*|[a-z0-9._-]+)(?:\/(?:\*|[a-z0-9._-]+))+$/.test(scope) ? scope : undefined
+}
+
+function matchesScope(scope: string, repository: string): boolean {
+  const parts = repository.split('/')
+  const wanted = scope.split('/')
+  return wanted.length === parts.length && wanted.every((part, at) => part === '*' || part === parts[at])
+}
+
+function operation(path: readonly string[], asked: GitOperation['service'] | undefined): GitOperation | undefined {
+  if (asked === undefined || path.length < 2) return undefined
+  const repository = parseGitScope(path.join('/'))
+  return repository === undefined || repository.includes('*') ? undefined : { repository, service: asked }
+}
+
+function service(name: string | undefined): 'fetch' | 'push' | undefined {
+  return services.get(name as 'git-upload-pack')
+}
+
+// Exactly one parameter: of two, which one counts is the server's choice.
+function advertised(query: string): 'fetch' | 'push' | undefined {
+  return query.startsWith('?service=') ? service(query.slice('?service='.length)) : undefined
+}
+
+function isLfsCall(method: string, rest: readonly string[]): boolean {
+  if (rest[0] === 'locks') return method === 'GET' || method === 'POST'
+  return method === 'POST' && rest.join('/') === 'objects/batch'
+}
