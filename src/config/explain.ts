@@ -1,0 +1,145 @@
+/** Why a request would be let through or refused, step by step, in the words of the policy files. */
+import { readFile } from 'node:fs/promises'
+import { parseAuthority } from '#base/host.ts'
+import type { Credential } from '#credentials/types.ts'
+import { admit } from '#journey/admit.ts'
+import type { Snapshot } from '#journey/types.ts'
+import { decideHost, explainDecision } from '#policy/decide.ts'
+import type { Condition } from '#policy/match.ts'
+import type { Agent, Ask, HostVerdict, Position, Verdict } from '#policy/types.ts'
+
+/** One rule that was compared, in order; the last may be the one that decides. */
+export interface ExplainedStep {
+  readonly rule: string
+  readonly position: Position
+  readonly effect: 'allow' | 'deny'
+  /** `undefined`: it matched. */
+  readonly differs: Condition | undefined
+}
+
+/** A credential of the deciding rule and the places its stub is looked for; no value is ever in it. */
+export interface ExplainedCredential {
+  readonly id: string
+  readonly places: readonly string[]
+  /** Why it is not swapped in after all. */
+  readonly unused: string | undefined
+}
+
+export interface Explanation {
+  readonly agent: string
+  readonly mode: Agent['mode']
+  readonly ask: Ask
+  /** What DNS, SNI and CONNECT are told. */
+  readonly host: HostVerdict['kind']
+  readonly steps: readonly ExplainedStep[]
+  readonly verdict: Verdict['kind'] | 'would_deny'
+  readonly code: string | undefined
+  readonly reason: string | undefined
+  readonly rule: string | undefined
+  readonly position: Position | undefined
+  /** The line of YAML at that position, when the file was at hand. */
+  readonly line: string | undefined
+  readonly credentials: readonly ExplainedCredential[]
+}
+
+/** What cannot be explained because it was asked wrongly. */
+export interface Unexplained {
+  readonly problem: string
+}
+
+/** Explains one request of an agent. `lineOf` reads a line of a policy file; without it the line is left out. */
+export function explain(
+  snapshot: Snapshot,
+  agentId: string,
+  method: string,
+  url: string,
+  lineOf?: (position: Position) => string | undefined,
+): Explanation | Unexplained {
+  const agent = snapshot.policy.agents.get(agentId)
+  if (!agent)
+    return {
+      problem: `no agent is called ${JSON.stringify(agentId)}; there is ${[...snapshot.policy.agents.keys()].join(', ') || 'none'}`,
+    }
+  const ask = parseAsk(method, url)
+  if ('problem' in ask) return ask
+  const { steps, verdict } = explainDecision(snapshot.policy, agent, ask)
+  const denial = verdict.kind === 'deny' ? verdict : verdict.wouldDeny
+  const rule = denial ? denial.rule : verdict.rule
+  return {
+    agent: agentId,
+    mode: agent.mode,
+    ask,
+    host: decideHost(snapshot.policy, agent, ask.host, ask.port).kind,
+    steps: steps.map(({ rule: { id, position, effect }, differs }) => ({ rule: id, position, effect, differs })),
+    verdict: verdict.kind === 'allow' && denial ? 'would_deny' : verdict.kind,
+    code: denial?.code,
+    reason: denial?.reason,
+    rule: rule?.id,
+    position: rule?.position,
+    line: rule && lineOf?.(rule.position),
+    credentials: explainCredentials(snapshot, agent, ask, verdict),
+  }
+}
+
+/** Reads the lines of policy files, for `explain`; files that have gone have no lines. */
+export async function lineReader(files: readonly string[]): Promise<(position: Position) => string | undefined> {
+  const texts = await Promise.all(
+    files.map(async (file) => [file, (await readFile(file, 'utf8').catch(() => '')).split('\n')] as const),
+  )
+  const lines = new Map(texts)
+  return ({ file, line }) => lines.get(file)?.[line - 1]?.trim()
+}
+
+// Not `new URL`: it repairs what the proxy refuses, and would explain another request than the one that was asked about.
+function parseAsk(method: string, url: string): Ask | Unexplained {
+  const parts = /^(https?):\/\/([^/?#]*)([^?]*)(\?.*)?$/.exec(url)
+  const authority = parts?.[2] === undefined ? undefined : parseAuthority(parts[2])
+  if (!parts || !authority) return { problem: `${JSON.stringify(url)} is not an http or https URL with a plain host name` }
+  const scheme = parts[1] === 'http' ? 'http' : 'https'
+  return {
+    scheme,
+    host: authority.host,
+    port: authority.port ?? (scheme === 'http' ? 80 : 443),
+    method,
+    path: parts[3] || '/',
+    query: parts[4] ?? '',
+  }
+}
+
+function explainCredentials(snapshot: Snapshot, agent: Agent, ask: Ask, verdict: Verdict): ExplainedCredential[] {
+  if (verdict.kind === 'deny' || !verdict.rule) return []
+  const used = admit(verdict, { agent, snapshot }, { ...ask, headers: [] }).credentials
+  return verdict.rule.credentials.flatMap((id) => {
+    const credential = snapshot.credentials.get(id)
+    return credential ? [{ id, places: placesOf(credential), unused: whyUnused(credential, used, agent, ask) }] : []
+  })
+}
+
+function whyUnused(credential: Credential, used: readonly Credential[], agent: Agent, ask: Ask): string | undefined {
+  if (used.includes(credential)) return credential.active ? undefined : `${credential.kind} is not active yet`
+  if (ask.scheme === 'http') return 'nothing is swapped over plain HTTP'
+  return credential.agents && !credential.agents.has(agent.id) ? `not granted to ${agent.id}` : `not scoped to ${ask.host}`
+}
+
+function placesOf({ placer }: Credential): string[] {
+  return [...placer.headers.map((name) => `header:${name}`), ...placer.params.map((name) => `query:${name}`)]
+}
+
+/** The explanation for people, one fact a line. */
+export function explanationText(explanation: Explanation): string {
+  const { agent, mode, ask, host, steps, verdict, code, reason, rule, position, line, credentials } = explanation
+  const port = ask.port === (ask.scheme === 'http' ? 80 : 443) ? '' : `:${ask.port}`
+  const decided = rule === undefined ? 'no rule' : `rule ${rule}`
+  return [
+    `${agent}${mode === 'report' ? ' (report mode)' : ''}: ${ask.method} ${ask.scheme}://${ask.host}${port}${ask.path}${ask.query}`,
+    `  host     ${host}`,
+    ...steps.map(
+      (step) => `  rule     ${step.rule} (${step.effect}): ${step.differs === undefined ? 'matches' : `${step.differs} differs`}`,
+    ),
+    `  verdict  ${verdict} by ${decided}${code === undefined ? '' : `: ${code}, ${reason}`}`,
+    ...(position
+      ? [`  at       ${position.file}:${position.line}:${position.column}${line === undefined ? '' : `  ${line}`}`]
+      : []),
+    ...credentials.map(({ id, places, unused }) => `  swap     ${id}: ${unused ?? places.join(', ')}`),
+  ].join('\n')
+}

@@ -1,0 +1,9 @@
+/** The policy language as JSON Schema, for editors: `policies/schema.json` is this, and a house test keeps it fresh. */
+import { z } from 'zod'
+import { policySchema } from './schema.ts'
+
+/** JSON Schema, draft 7: what YAML editors read. It describes what is written, before defaults. */
+export function policyJsonSchema(): Record<string, unknown> {
+  const { $schema, ...schema } = z.toJSONSchema(policySchema, { io: 'input', target: 'draft-7', unrepresentable: 'any' })
+  return { $schema, ...schema }
+}

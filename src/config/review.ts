@@ -1,0 +1,132 @@
+/** Where policy and credentials do not fit each other, and what is accepted but not active yet. */
+import { patternText } from '#base/host.ts'
+import { patternsMeet } from '#base/host-pattern.ts'
+import { indexStubs } from '#credentials/stubs.ts'
+import type { Credential } from '#credentials/types.ts'
+import type { Finding } from '#policy/review.ts'
+import type { Policy, Rule } from '#policy/types.ts'
+import type { Merged } from './merge.ts'
+
+/** Everything questionable about credentials and the rules that name them. */
+export function reviewCredentials(policy: Policy, credentials: ReadonlyMap<string, Credential>, merged: Merged): Finding[] {
+  const all = [...credentials.values()]
+  return [
+    ...all.flatMap((credential) => reviewCredential(credential, policy.rules, merged)),
+    ...policy.rules.flatMap((rule) => reviewRule(rule, credentials)),
+    ...reviewStubs(credentials),
+  ]
+}
+
+/** What the schema takes and this version does not act on. */
+export function reviewInactive(merged: Merged, credentials: ReadonlyMap<string, Credential>): Finding[] {
+  return [
+    ...[...merged.agents].flatMap(([id, { from, budget }]) => [
+      ...from.flatMap(({ pod }, index) =>
+        pod ? [warning(['agents', id, 'from', index, 'pod'], 'pods are not active yet: no request is recognised by this')] : [],
+      ),
+      ...(budget !== undefined && !merged.names.budgets.has(budget)
+        ? [error(['agents', id, 'budget'], `no budget is called ${JSON.stringify(budget)}`)]
+        : []),
+    ]),
+    ...[...credentials.values()].flatMap(({ id, kind, active }) => {
+      return active
+        ? []
+        : [
+            warning(
+              ['credentials', id, 'kind'],
+              `${kind} is not active yet: its stubs are guarded, and no value is swapped in for them`,
+            ),
+          ]
+    }),
+    ...merged.rules.flatMap(({ rule }, index) =>
+      rule.meter === undefined ? [] : [warning(['rules', index, 'meter'], 'meters are not active yet: nothing is counted')],
+    ),
+    ...[...merged.budgets.keys()].map((id) => warning(['budgets', id], 'budgets are not active yet: this limits nothing')),
+  ]
+}
+
+// Public services that answer with what they were sent: a credential scoped to them comes back to whoever asks.
+const echoes = new Set(['httpbin.org', 'httpbingo.org', 'postman-echo.com', 'webhook.site', 'reqbin.com'])
+
+function reviewCredential(credential: Credential, rules: readonly Rule[], { names }: Merged): Finding[] {
+  const at = ['credentials', credential.id]
+  const using = rules.filter((rule) => rule.credentials.includes(credential.id) && sharesAgents(rule, credential))
+  const findings: Finding[] = []
+  for (const [index, agent] of [...(credential.agents ?? [])].entries()) {
+    if (!names.agents.has(agent)) findings.push(error([...at, 'agents', index], `no agent is called ${JSON.stringify(agent)}`))
+  }
+  for (const [index, host] of credential.hosts.entries()) {
+    const place = [...at, 'hosts', index]
+    const text = JSON.stringify(patternText(host))
+    const spliced = rules.find(
+      (rule) => !rule.inspect && sharesAgents(rule, credential) && rule.hosts.some((pattern) => patternsMeet(pattern, host)),
+    )
+    if (spliced)
+      findings.push(
+        error(place, `${text} is spliced by rule "${spliced.id}" (inspect: false), so nothing can be swapped in there`),
+      )
+    if (echoes.has(patternText(host).replace(/^\*\./, ''))) {
+      findings.push(warning(place, `${text} answers with what it is sent; a credential scoped there can come back to the agent`))
+    }
+    if (
+      credential.active &&
+      using.length > 0 &&
+      !using.some((rule) => rule.hosts.some((pattern) => patternsMeet(pattern, host)))
+    ) {
+      findings.push(warning(place, `no rule that names this credential reaches ${text}, so it is never swapped in there`))
+    }
+  }
+  if (credential.active && using.length === 0)
+    findings.push(warning(at, 'no rule swaps this credential in; name it under `credentials` of a rule for its hosts'))
+  return findings
+}
+
+function reviewRule(rule: Rule, credentials: ReadonlyMap<string, Credential>): Finding[] {
+  const findings = rule.credentials.flatMap((id, index): Finding[] => {
+    const credential = credentials.get(id)
+    if (!credential?.active) return []
+    const place = ['rules', rule.index, 'credentials', index]
+    if (!sharesAgents(rule, credential))
+      return [warning(place, `${JSON.stringify(id)} is granted to none of the agents of this rule`)]
+    if (credential.hosts.some((host) => rule.hosts.some((pattern) => patternsMeet(pattern, host)))) return []
+    return [warning(place, `${JSON.stringify(id)} is scoped to none of the hosts of this rule`)]
+  })
+  if (rule.plain && rule.credentials.length > 0)
+    findings.push(
+      warning(['rules', rule.index, 'plain'], 'over plain HTTP no credential is swapped in, whatever this rule names'),
+    )
+  return findings
+}
+
+// A stub must tell which credential is meant: the same one twice is fine only where hosts or agents keep them apart.
+function reviewStubs(credentials: ReadonlyMap<string, Credential>): Finding[] {
+  return [...indexStubs(credentials.values()).byStub.values()].flatMap((holders) =>
+    holders.flatMap((one, index) =>
+      holders.slice(index + 1).flatMap((other) => {
+        if (!sharesAgents(one, other) || !one.hosts.some((host) => other.hosts.some((each) => patternsMeet(host, each))))
+          return []
+        return [
+          error(
+            ['credentials', other.id],
+            `its stub is that of "${one.id}" too, for the same agents and hosts; give it a stub of its own`,
+          ),
+        ]
+      }),
+    ),
+  )
+}
+
+function sharesAgents(
+  one: { readonly agents: ReadonlySet<string> | undefined },
+  other: { readonly agents: ReadonlySet<string> | undefined },
+): boolean {
+  return one.agents === undefined || other.agents === undefined || !one.agents.isDisjointFrom(other.agents)
+}
+
+function error(path: Finding['path'], message: string): Finding {
+  return { severity: 'error', path, message }
+}
+
+function warning(path: Finding['path'], message: string): Finding {
+  return { severity: 'warning', path, message }
+}

@@ -1,0 +1,135 @@
+/** The process settings, each with its default: what `config.example.yaml` shows. */
+import { availableParallelism } from 'node:os'
+import { z } from 'zod'
+import { parseAddress, parseCidr } from '#base/address.ts'
+import type { Address } from '#base/address.ts'
+import { parseEndpoint } from '#base/endpoint.ts'
+import type { Endpoint } from '#base/endpoint.ts'
+import { parseHost } from '#base/host.ts'
+import type { Host } from '#base/host.ts'
+
+/** Where a door listens. */
+export type Listen = { readonly address: Address; readonly port: number } | 'off'
+
+const loopback = '127.0.0.1' as Address
+
+/** A port alone is one on loopback: opening a door to others is said in full. */
+function listenField(port: number, description: string) {
+  return z
+    .union([z.string(), z.int(), z.literal(false)])
+    .default(`${loopback}:${port}`)
+    .transform((value, context): Listen => {
+      if (value === false || value === 'off') return 'off'
+      const text = String(value)
+      const endpoint = parseEndpoint(/^\d+$/.test(text) ? `${loopback}:${text}` : text)
+      if (endpoint?.port !== undefined) return { address: endpoint.address, port: endpoint.port }
+      context.addIssue({
+        code: 'custom',
+        message: `${JSON.stringify(value)} is not a place to listen; write a port, address:port, or off`,
+      })
+      return z.NEVER
+    })
+    .meta({ description })
+}
+
+function textField<Value>(read: (text: string) => Value | undefined, expected: string) {
+  return z.string().transform((text, context) => {
+    const value = read(text)
+    if (value !== undefined) return value
+    context.addIssue({ code: 'custom', message: `${JSON.stringify(text)} is not ${expected}` })
+    return z.NEVER
+  })
+}
+
+const fileField = z.string().min(1)
+const fixedHosts = z
+  .record(z.string(), z.string())
+  .default({})
+  .transform((hosts, context): ReadonlyMap<Host, Endpoint> => {
+    const fixed = new Map<Host, Endpoint>()
+    for (const [name, place] of Object.entries(hosts)) {
+      const host = parseHost(name)
+      const endpoint = parseEndpoint(place)
+      if (host && endpoint) fixed.set(host, endpoint)
+      else
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: host ? `${JSON.stringify(place)} is not an address or address:port` : 'this is not a host name',
+        })
+    }
+    return fixed
+  })
+const resolvers = z
+  .union([z.string(), z.array(z.string())])
+  .default('system')
+  .transform((value, context): 'system' | readonly string[] => {
+    if (value === 'system') return value
+    const servers = [value].flat()
+    const wrong = servers.find((server) => parseEndpoint(server) === undefined)
+    if (servers.length > 0 && wrong === undefined) return servers
+    context.addIssue({ code: 'custom', message: `${JSON.stringify(wrong ?? '')} is not a resolver; write system, or addresses` })
+    return z.NEVER
+  })
+const stateField = z
+  .string()
+  .min(1)
+  .refine((text) => !/^\w+:\/\//.test(text) || /^rediss?:\/\//.test(text), {
+    error: 'write a file, or redis://host:6379/0',
+  })
+
+export const settingsSchema = z.strictObject({
+  policies: fileField.default('policies/').meta({ description: 'Directory of policies, watched' }),
+  listen: z
+    .strictObject({
+      dns: listenField(1053, 'DNS over UDP and TCP'),
+      http: listenField(10080, 'Plain HTTP'),
+      https: listenField(10443, 'TLS, routed by SNI'),
+      proxy: listenField(8080, 'Explicit proxy: CONNECT and absolute-form'),
+      metrics: listenField(9464, 'Metrics, health and the public CA bundle'),
+      admin: listenField(9465, 'Status and reload; keep it on loopback'),
+    })
+    .prefault({}),
+  advertise: textField(parseAddress, 'an address').prefault(loopback).meta({ description: 'What the DNS responder answers' }),
+  adminToken: fileField.optional().meta({ description: 'File with the bearer token that admin asks for' }),
+  ca: z.strictObject({ cert: fileField.default('certs/ca.crt'), key: fileField.default('certs/ca.key') }).prefault({}),
+  state: stateField.default('.iron-proxy/state.db').meta({ description: 'File, or redis:// when more than one replica runs' }),
+  sealKey: fileField.default('.iron-proxy/seal.key').meta({ description: 'Seals grants at rest' }),
+  workers: z
+    .int()
+    .min(1)
+    .max(availableParallelism() * 4)
+    .default(1)
+    .meta({ description: 'Data-plane threads' }),
+  upstream: z
+    .strictObject({
+      resolver: resolvers.meta({ description: 'system, or addresses' }),
+      hosts: fixedHosts.meta({ description: 'Fixed addresses for names' }),
+      ca: z.array(fileField).default([]).meta({ description: 'Files with extra roots trusted for upstreams' }),
+      allowPrivate: z.array(textField(parseCidr, 'an address range')).default([]).meta({
+        description: 'Ranges that may be dialled although they are private',
+      }),
+    })
+    .prefault({}),
+  kubernetes: z
+    .union([z.boolean(), z.enum(['on', 'off'])])
+    .default(false)
+    .transform((value) => value === true || value === 'on')
+    .meta({ description: 'Watch pods to know which agent owns an address' }),
+  audit: z
+    .strictObject({
+      stdout: z.boolean().default(true).meta({ description: 'One JSON line per exchange on standard output' }),
+      file: fileField.optional().meta({ description: 'The same lines appended to a file' }),
+      nats: z.strictObject({ url: z.string().optional(), subject: z.string().optional() }).prefault({}),
+    })
+    .prefault({}),
+  shutdown: z
+    .strictObject({
+      lameDuck: z.int().min(0).max(300).default(5).meta({ description: 'Seconds new work is still taken after SIGTERM' }),
+      deadline: z.int().min(0).max(3600).default(300).meta({ description: 'Seconds running streams may go on after that' }),
+    })
+    .prefault({}),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),
+})
+
+export type Settings = z.output<typeof settingsSchema>

@@ -1,0 +1,143 @@
+/**
+ * Process settings: flag before environment before file before default. Files are relative to the working directory,
+ * wherever the setting comes from.
+ */
+import { readFile } from 'node:fs/promises'
+import { readYaml } from './document.ts'
+import type { YamlFile } from './document.ts'
+import { didYouMean, mistakes, pathText, valueAt } from './issue.ts'
+import type { Issue } from './issue.ts'
+import { issueAt } from './part.ts'
+import { keysAt } from './keys.ts'
+import { configVariable, fromText, settingKeys } from './setting-keys.ts'
+import { settingsSchema } from './settings-schema.ts'
+import type { Settings } from './settings-schema.ts'
+
+export interface SettingsSource {
+  /** Path of the settings file; left out: `IRON_PROXY_CONFIG`, or none. */
+  readonly file?: string | undefined
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** By flag name without dashes: `listen-dns`. */
+  readonly flags: Readonly<Record<string, string | boolean | undefined>>
+}
+
+export interface Origin {
+  /** As it was written, before it was read. */
+  readonly value: unknown
+  readonly origin: 'flag' | 'env' | 'file' | 'default'
+}
+
+export interface LoadedSettings {
+  /** `undefined`: there are errors. */
+  readonly settings: Settings | undefined
+  /** By path, `listen.dns`, in the order of the schema. */
+  readonly origins: ReadonlyMap<string, Origin>
+  readonly issues: readonly Issue[]
+}
+
+/** Reads settings from everywhere they may stand. Never throws: what is wrong is an issue. */
+export async function loadSettings({ file, env, flags }: SettingsSource): Promise<LoadedSettings> {
+  const issues: Issue[] = unknownVariables(env)
+  const yaml = await readSettingsFile(file ?? env[configVariable])
+  if (yaml) issues.push(...yaml.issues)
+  const raw: Record<string, unknown> = plainMap(yaml?.data) ? structuredClone(yaml.data) : {}
+  if (yaml?.data !== undefined && yaml.data !== null && !plainMap(yaml.data))
+    issues.push(issueAt(yaml, 'error', [], 'write a map of settings'))
+  const origins = new Map<string, Origin>()
+  for (const key of settingKeys) {
+    const flag = flags[key.flag]
+    const variable = env[key.env]
+    const given = flag === undefined ? variable : flag
+    if (given !== undefined) put(raw, key.path, typeof given === 'string' ? fromText(given, key.form) : given)
+    const origin =
+      flag !== undefined
+        ? 'flag'
+        : variable !== undefined
+          ? 'env'
+          : valueAt(yaml?.data, key.path) !== undefined
+            ? 'file'
+            : 'default'
+    origins.set(pathText(key.path), { value: valueAt(raw, key.path) ?? key.fallback, origin })
+  }
+  const parsed = settingsSchema.safeParse(raw)
+  if (!parsed.success) {
+    for (const mistake of mistakes(parsed.error, raw, (path) => keysAt(settingsSchema, raw, path))) {
+      issues.push(placed(mistake.path, 'error', mistake.message, origins, yaml, mistake.key))
+    }
+  } else {
+    issues.push(...inactive(parsed.data).map(([path, message]) => placed(path, 'warning', message, origins, yaml)))
+  }
+  const sound = parsed.success && issues.every(({ severity }) => severity === 'warning')
+  return { settings: sound ? parsed.data : undefined, origins, issues }
+}
+
+async function readSettingsFile(file: string | undefined): Promise<YamlFile | undefined> {
+  if (file === undefined) return undefined
+  try {
+    return readYaml(file, await readFile(file))
+  } catch (error) {
+    const message = `the settings cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`
+    const position = { file, line: 0, column: 0 }
+    return { file, data: undefined, issues: [{ severity: 'error', position, path: '', message }], locate: () => position }
+  }
+}
+
+// A Kubernetes Service called iron-proxy puts variables with our prefix into every pod of its namespace.
+const ofKubernetes = /^IRON_PROXY_(?:SERVICE_|PORT$|PORT_)/
+
+function unknownVariables(env: SettingsSource['env']): Issue[] {
+  const known = [...settingKeys.map((key) => key.env), configVariable]
+  return Object.keys(env)
+    .filter((name) => name.startsWith('IRON_PROXY_') && !ofKubernetes.test(name) && !known.includes(name))
+    .map((name) => ({
+      severity: 'warning',
+      position: { file: name, line: 0, column: 0 },
+      path: '',
+      message: `this environment variable is not known${didYouMean(name, known)}`,
+    }))
+}
+
+function placed(
+  path: readonly PropertyKey[],
+  severity: Issue['severity'],
+  message: string,
+  origins: LoadedSettings['origins'],
+  yaml: YamlFile | undefined,
+  key?: string,
+): Issue {
+  const text = pathText(path)
+  const setting = settingKeys.find(
+    (each) =>
+      text === pathText(each.path) || text.startsWith(`${pathText(each.path)}.`) || text.startsWith(`${pathText(each.path)}[`),
+  )
+  const origin = setting && origins.get(pathText(setting.path))?.origin
+  if (yaml && origin !== 'env' && origin !== 'flag') return issueAt(yaml, severity, path, message, key)
+  const file = origin === 'flag' ? `--${setting?.flag}` : (setting?.env ?? 'settings')
+  return { severity, position: { file, line: 0, column: 0 }, path: text, message }
+}
+
+function inactive({ audit, kubernetes, state, workers }: Settings): [string[], string][] {
+  const found: [string[], string][] = []
+  if (state.includes('://')) found.push([['state'], 'redis is not active yet: nothing is shared between replicas'])
+  if (workers > 1) found.push([['workers'], 'workers are not active yet: one thread serves everything'])
+  if (kubernetes) found.push([['kubernetes'], 'kubernetes is not active yet: no pod is recognised'])
+  if (audit.nats.url !== undefined) found.push([['audit', 'nats', 'url'], 'nats is not active yet: no record is sent there'])
+  return found
+}
+
+function put(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [name, ...rest] = path
+  if (name === undefined) return
+  if (rest.length === 0) {
+    target[name] = value
+    return
+  }
+  const child = target[name]
+  const next: Record<string, unknown> = plainMap(child) ? child : {}
+  target[name] = next
+  put(next, rest, value)
+}
+
+function plainMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest'
+import { formatIssue } from '#config/issue.ts'
+import { loadText } from '../kit/policy.ts'
+
+async function found(credentials: readonly string[], rules: readonly string[]): Promise<string[]> {
+  const text = `credentials:\n${credentials.map((each) => `  ${each}\n`).join('')}rules:\n${rules.map((each) => `  - ${each}\n`).join('')}`
+  const { issues } = await loadText(text)
+  return issues.map((issue) => formatIssue(issue).replace(/^\S+ /, ''))
+}
+
+const one = 'one: {kind: bearer, stub: stub-number-1, secret: {env: ONE}, hosts: [x.test]}'
+
+describe('credentials and rules', () => {
+  it('fit', async () => {
+    expect(await found([one], ['{id: r, hosts: ["*.test.example", x.test], credentials: [one]}'])).toEqual([])
+  })
+
+  // Threat 142 and its neighbours.
+  it.each<[string, string[], string[], string[]]>([
+    [
+      'a credential that no rule names',
+      [one],
+      ['{id: r, hosts: [x.test]}'],
+      ['credentials.one: warning: no rule swaps this credential in; name it under `credentials` of a rule for its hosts'],
+    ],
+    [
+      'a credential whose hosts are not all reached',
+      [one.replace('[x.test]', '[x.test, y.test]')],
+      ['{id: r, hosts: [x.test], credentials: [one]}', '{id: s, hosts: [y.test]}'],
+      ['credentials.one.hosts: warning: no rule that names this credential reaches "y.test", so it is never swapped in there'],
+    ],
+    [
+      'a rule that names a credential of other hosts',
+      [one],
+      ['{id: r, hosts: [x.test], credentials: [one]}', '{id: s, hosts: [y.test], credentials: [one]}'],
+      ['rules[1].credentials: warning: "one" is scoped to none of the hosts of this rule'],
+    ],
+    [
+      'a rule for agents that may not use its credential',
+      [one.replace('hosts', 'agents: [b], hosts')],
+      ['{id: r, hosts: [x.test], credentials: [one], agents: [a]}', '{id: s, hosts: [x.test], credentials: [one]}'],
+      ['rules[0].credentials: warning: "one" is granted to none of the agents of this rule'],
+    ],
+    [
+      'plain HTTP',
+      [one],
+      ['{id: r, hosts: [x.test], credentials: [one], plain: true}'],
+      ['rules[0].plain: warning: over plain HTTP no credential is swapped in, whatever this rule names'],
+    ],
+    [
+      'a host that is spliced',
+      [one],
+      [
+        '{id: r, hosts: [x.test], credentials: [one]}',
+        '{id: s, hosts: ["*.x.test", y.test, "x.test"], agents: [a], inspect: false}',
+      ],
+      ['credentials.one.hosts: "x.test" is spliced by rule "s" (inspect: false), so nothing can be swapped in there'],
+    ],
+    [
+      'a service that echoes',
+      [one.replace('x.test', 'httpbin.org')],
+      ['{id: r, hosts: [httpbin.org], credentials: [one]}'],
+      [
+        'credentials.one.hosts: warning: "httpbin.org" answers with what it is sent; a credential scoped there can come back to the agent',
+      ],
+    ],
+    [
+      'one stub for two credentials',
+      [one, one.replace('one', 'two').replace('x.test', '"*.x.test", x.test')],
+      ['{id: r, hosts: [x.test, "*.x.test"], credentials: [one, two]}'],
+      ['credentials.two: its stub is that of "one" too, for the same agents and hosts; give it a stub of its own'],
+    ],
+  ])('%s', async (_, credentials, rules, expected) => {
+    expect(await found(credentials, rules)).toEqual(expected)
+  })
+
+  it('may share a stub where agents or hosts keep them apart', async () => {
+    const two = one.replace('one', 'two')
+    const rules = ['{id: r, hosts: [x.test], credentials: [one, two]}', '{id: s, hosts: [y.test], credentials: [two]}']
+    expect(
+      await found([one.replace('hosts', 'agents: [a], hosts'), two.replace('hosts', 'agents: [b], hosts')], rules.slice(0, 1)),
+    ).toEqual([])
+    expect(await found([one, two.replace('x.test', 'y.test')], [rules[0]?.replace(', two', '') ?? '', rules[1] ?? ''])).toEqual(
+      [],
+    )
+  })
+})
+
+describe('what is accepted but not active yet', () => {
+  it('is said with its place', async () => {
+    const { snapshot, issues } = await loadText(`agents:
+  a:
+    from: [{cidr: 127.0.0.1}, {pod: {namespace: agents, labels: {agent: a}}}]
+    budget: crew
+rules:
+  - {id: r, hosts: [x.test], meter: anthropic}
+budgets:
+  crew: {window: day, tokens: 0}
+`)
+    expect(issues.map(formatIssue)).toEqual([
+      'policies/test.yaml:4:32 agents.a.from[1].pod: warning: pods are not active yet: no request is recognised by this',
+      'policies/test.yaml:7:37 rules[0].meter: warning: meters are not active yet: nothing is counted',
+      'policies/test.yaml:9:3 budgets.crew: warning: budgets are not active yet: this limits nothing',
+    ])
+    expect(snapshot).toBeDefined()
+  })
+
+  it('is refused all the same where a name does not exist', async () => {
+    const { issues } = await loadText('agents: {a: {from: [{cidr: 127.0.0.1}], budget: crew}}\nrules: [{id: r, hosts: [x.test]}]')
+    expect(issues).toMatchObject([{ severity: 'error', path: 'agents.a.budget', message: 'no budget is called "crew"' }])
+  })
+})
