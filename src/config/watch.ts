@@ -22,7 +22,8 @@ export class Watch implements Disposable {
   readonly #changed: () => void
   readonly #watchers = new Map<string, FSWatcher>()
   #watched: Watched = { directories: [], files: [] }
-  #signature: string | undefined
+  /** By directory or file: what it looked like when its change was last told. */
+  #signatures: ReadonlyMap<string, string> | undefined
   #settling: NodeJS.Timeout | undefined
   readonly #polling: NodeJS.Timeout
 
@@ -32,7 +33,7 @@ export class Watch implements Disposable {
     this.#polling.unref()
   }
 
-  /** What to watch from now on. */
+  /** What to watch from now on. What was watched before is compared with what was last told, so that no edit falls between. */
   async set(watched: Watched): Promise<void> {
     this.#watched = watched
     const directories = new Set([...watched.directories, ...watched.files.map((file) => dirname(file))])
@@ -42,7 +43,10 @@ export class Watch implements Disposable {
       this.#watchers.delete(directory)
     }
     for (const directory of directories) this.#open(directory)
-    this.#signature = await signature(watched)
+    const now = await signatures(watched)
+    if (watched !== this.#watched) return
+    this.#signatures = new Map([...now].map(([place, mark]) => [place, this.#signatures?.get(place) ?? mark]))
+    if (changedSince(this.#signatures, now)) this.#stir()
   }
 
   [Symbol.dispose](): void {
@@ -73,24 +77,28 @@ export class Watch implements Disposable {
 
   async #look(): Promise<void> {
     const watched = this.#watched
-    const now = await signature(watched)
-    if (watched !== this.#watched || this.#signature === undefined || now === this.#signature) return
-    this.#signature = now
+    const now = await signatures(watched)
+    if (watched !== this.#watched || !this.#signatures || !changedSince(this.#signatures, now)) return
+    this.#signatures = now
     for (const directory of watched.directories) this.#open(directory)
     this.#changed()
   }
 }
 
-/** Changes whenever a file's content may have: through symlinks, by inode, size and time. */
-async function signature({ directories, files }: Watched): Promise<string> {
-  const listed = await Promise.all(
-    directories.map(async (directory) => {
-      const names = await readdir(directory).catch(() => [])
-      return names.filter((name) => !name.startsWith('.')).map((name) => join(directory, name))
-    }),
-  )
-  const marks = await Promise.all([...listed.flat(), ...files].toSorted().map(mark))
-  return marks.join('\n')
+function changedSince(before: ReadonlyMap<string, string>, now: ReadonlyMap<string, string>): boolean {
+  return [...now].some(([place, mark]) => before.get(place) !== mark)
+}
+
+/** By place, what changes whenever a file's content may have: through symlinks, by inode, size and time. */
+async function signatures({ directories, files }: Watched): Promise<ReadonlyMap<string, string>> {
+  const places = [...directories.map((directory) => [directory, listing(directory)] as const), ...files.map((file) => [file, mark(file)] as const)]
+  return new Map(await Promise.all(places.map(async ([place, marked]) => [place, await marked] as const)))
+}
+
+async function listing(directory: string): Promise<string> {
+  const names = await readdir(directory).catch(() => [])
+  const visible = names.filter((name) => !name.startsWith('.')).toSorted()
+  return (await Promise.all(visible.map((name) => mark(join(directory, name))))).join('\n')
 }
 
 async function mark(path: string): Promise<string> {

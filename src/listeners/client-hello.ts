@@ -37,6 +37,8 @@ function reassemble(bytes: Uint8Array): Uint8Array | 'more' | 'malformed' {
   const parts: Uint8Array[] = []
   let have = 0
   let at = 0
+  // Known once its four bytes are there; joined only once all is, since records may be a byte long.
+  let size: number | undefined
   while (true) {
     if (bytes.length < at + 5) return bytes.length > mostHelloBytes ? 'malformed' : 'more'
     if (bytes[at] !== handshakeRecord || bytes[at + 1] !== 3) return 'malformed'
@@ -47,13 +49,18 @@ function reassemble(bytes: Uint8Array): Uint8Array | 'more' | 'malformed' {
     have += part.length
     at += 5 + length
     if (have >= 4) {
-      const joined = parts.length === 1 ? part : Buffer.concat(parts)
-      const size = 4 + (((joined[1] ?? 0) << 16) | ((joined[2] ?? 0) << 8) | (joined[3] ?? 0))
+      size ??= messageSize(parts)
       if (size > mostHelloBytes) return 'malformed'
-      if (have >= size) return joined.subarray(0, size)
+      if (have >= size) return Buffer.concat(parts, size)
     }
     if (part.length < length) return 'more'
   }
+}
+
+/** Of a handshake message with its four bytes of type and length. */
+function messageSize(parts: readonly Uint8Array[]): number {
+  const head = Buffer.concat(parts.slice(0, 4), 4)
+  return 4 + head.readUIntBE(1, 3)
 }
 
 function serverName(hello: Reader): string | undefined {

@@ -44,8 +44,12 @@ export class H1 {
     this.#server.on('request', (req, res) => void this.#serve(req, res, 'none'))
     this.#server.on('checkContinue', (req, res) => void this.#serve(req, res, 'continue'))
     this.#server.on('checkExpectation', (req, res) => void this.#serve(req, res, 'unknown'))
-    this.#server.on('upgrade', (req, socket, head) => void this.#upgrade(req, socket as Socket, head))
-    this.#server.on('connect', (req, socket, head) => onConnect(req, socket as Socket, head))
+    this.#server.on('upgrade', (req, socket, head) => {
+      if (this.#isNext(socket)) void this.#upgrade(req, socket as Socket, head)
+    })
+    this.#server.on('connect', (req, socket, head) => {
+      if (this.#isNext(socket)) onConnect(req, socket as Socket, head)
+    })
     this.#server.on('clientError', (error, socket) => this.#broken(error, socket))
     // Starts the checks of header and idle deadlines, which Node ties to listening.
     this.#server.emit('listening')
@@ -109,16 +113,28 @@ export class H1 {
     const code = (error as NodeJS.ErrnoException).code ?? ''
     if (!connection || socket.destroyed || !socket.writable || code === 'ECONNRESET') return void socket.destroy()
     const [refusal, detail] = parserRefusal(code)
-    const { door, peer, parent, proxyAuth } = connection
-    const tell = () => {
-      const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code: refusal, detail, protocol: 'http/1.1' }, this.#ports)
-      socket.end(rawReply(reply.status, [...reply.headers, 'connection', 'close'], reply.body), () => socket.destroy())
-    }
+    const tell = () => this.#last(socket, connection, refusal, detail)
     const pending = this.#pending.get(socket)
     if (!pending || pending.count === 0) return tell()
     // In the middle of a body it is that request that is broken; whoever reads its body learns it.
     if (!pending.last.complete) pending.last.emit('error', new ProxyError(refusal, detail))
     else pending.broken = tell
+  }
+
+  /** A switch of protocols behind requests that are not answered yet would come before their replies: refused after them. */
+  #isNext(socket: Duplex): boolean {
+    const connection = connectionOf(socket)
+    const pending = this.#pending.get(socket)
+    if (!connection || !pending || pending.count === 0) return true
+    socket.on('error', () => socket.destroy())
+    pending.broken = () => this.#last(socket, connection, 'malformed_request', 'CONNECT and upgrades wait for the replies before them')
+    return false
+  }
+
+  /** Refuses what was not read into a request, and closes. */
+  #last(socket: Duplex, { door, peer, parent, proxyAuth }: Connection, code: ErrorCode, detail: string): void {
+    const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'http/1.1' }, this.#ports)
+    socket.end(rawReply(reply.status, [...reply.headers, 'connection', 'close'], reply.body), () => socket.destroy())
   }
 
   #refuse(client: H1Client, connection: Connection, code: ErrorCode, detail: string, req: IncomingMessage): void {
@@ -234,7 +250,11 @@ export class H1Client implements Client {
       const name = (headers[i] ?? '').toLowerCase()
       if (name === 'link') hints['link'] = [...(hints['link'] ?? []), headers[i + 1] ?? '']
     }
-    if (hints['link']) this.#res.writeEarlyHints(hints as { link: string[] })
+    try {
+      if (hints['link']) this.#res.writeEarlyHints(hints as { link: string[] })
+    } catch {
+      // Node takes one link a field, and HTTP allows a list (RFC 8288 section 3). Without the hint nothing is lost.
+    }
   }
 
   head(status: number, headers: RawHeaders): void {

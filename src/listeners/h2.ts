@@ -34,6 +34,8 @@ export class H2 {
       maxHeaderListPairs: 210,
       maxSettings: 32,
       maxOutstandingPings: 10,
+      // Hosts do send `x-content-type-options` and the like twice, and HTTP/1.1 passes it.
+      strictSingleValueFields: false,
       settings: { maxConcurrentStreams: limits.streams, initialWindowSize: limits.window, maxHeaderListSize: limits.headBytes },
       streamResetBurst: 1000,
       streamResetRate: 33,
@@ -110,7 +112,7 @@ class H2Client implements Client {
     this.#expects = options.expects
     this.#trailers = options.trailers
     stream.on('drain', () => this.onDrain())
-    stream.on('wantTrailers', () => stream.sendTrailers(nested(this.#replyTrailers)))
+    stream.on('wantTrailers', () => this.#sendTrailers())
     stream.on('trailers', (_headers: unknown, _flags: unknown, raw?: string[]) => (this.requestTrailers = raw ?? []))
   }
 
@@ -140,6 +142,15 @@ class H2Client implements Client {
     this.#replyTrailers = trailers
     if (this.#stream.writableEnded || this.#stream.destroyed) return
     this.#stream.end()
+  }
+
+  #sendTrailers(): void {
+    try {
+      this.#stream.sendTrailers(nested(this.#replyTrailers))
+    } catch {
+      // A host's trailers that HTTP/2 does not know; thrown from here, it would end the process.
+      this.abort()
+    }
   }
 
   abort(): void {

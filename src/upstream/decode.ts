@@ -8,11 +8,20 @@ import type { RawHeaders } from '#journey/types.ts'
 /** Stacked codings past this are no client's wish (a decompression bomb multiplies with each). */
 const most = 3
 
+export interface Decoding {
+  /** What the encoded reply is written to. */
+  readonly sink: ReplySink
+  /** Resolves once the decoded reply has passed on to its end; rejects with `ProxyError` when the coding is broken. */
+  readonly done: Promise<void>
+}
+
 /**
  * Undoes the content coding of a reply as it streams, in front of a sink that must read it. Each chunk is flushed as it
  * is decoded, so a compressed event stream stays one. Memory stays flat: a reader that stops, stops the decoder too.
  */
-export function decoding(sink: ReplySink, fail: (error: ProxyError) => void): ReplySink {
+export function decoding(sink: ReplySink): Decoding {
+  const { promise: done, resolve, reject: fail } = Promise.withResolvers<void>()
+  done.catch(() => {})
   let stages: Transform[] = []
   let bodyless = false
   const outer: ReplySink = {
@@ -33,13 +42,21 @@ export function decoding(sink: ReplySink, fail: (error: ProxyError) => void): Re
     },
     end(trailers) {
       const [first] = stages
-      if (!first) return sink.end(trailers)
-      stages.at(-1)?.once('end', () => sink.end(trailers))
+      const finish = () => {
+        try {
+          sink.end(trailers)
+          resolve()
+        } catch (error) {
+          fail(error)
+        }
+      }
+      if (!first) return finish()
+      stages.at(-1)?.once('end', finish)
       first.end()
     },
   }
   sink.onDrain = () => (stages.length > 0 ? stages.at(-1)?.resume() : outer.onDrain())
-  return outer
+  return { sink: outer, done }
 }
 
 function connect(stages: readonly Transform[], sink: ReplySink, fail: (error: ProxyError) => void, drained: () => void): void {
@@ -86,6 +103,10 @@ function chain(codings: readonly string[]): Transform[] {
 function inflate(): Transform {
   let inner: Transform | undefined
   const outer = new Transform({
+    read(size) {
+      inner?.resume()
+      Transform.prototype._read.call(this, size)
+    },
     transform(chunk: Buffer, _encoding, done) {
       inner ??= begin(chunk)
       inner.write(chunk, () => done())
@@ -98,7 +119,9 @@ function inflate(): Transform {
   })
   const begin = (chunk: Buffer): Transform => {
     const started = ((chunk[0] ?? 0) & 0x0f) === 8 ? createInflate() : createInflateRaw()
-    started.on('data', (out: Buffer) => outer.push(out))
+    started.on('data', (out: Buffer) => {
+      if (!outer.push(out)) started.pause()
+    })
     started.on('error', (error) => outer.destroy(error))
     return started
   }

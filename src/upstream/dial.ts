@@ -59,9 +59,8 @@ export class Dialer {
       socket,
       servername: destination.host,
       ALPNProtocols: [...alpn],
-      minVersion: 'TLSv1.2',
       // One context for all: a context per connection costs 140 µs and is freed only by the garbage collector.
-      secureContext: (this.#trust ??= createSecureContext({ ca: [...rootCertificates, ...this.#options.extraRoots] })),
+      secureContext: (this.#trust ??= createSecureContext({ minVersion: 'TLSv1.2', ca: [...rootCertificates, ...this.#options.extraRoots] })),
       ...(session ? { session } : {}),
     })
     secure.on('session', (ticket: Buffer) => this.#sessions.set(key, ticket))

@@ -4,9 +4,7 @@ import type { Dispatcher } from 'undici'
 import { ProxyError } from '#base/errors.ts'
 import type { Outbound, ReplySink, RequestBody, Upgraded } from '#journey/ports.ts'
 import type { RawHeaders } from '#journey/types.ts'
-
-/** Interim replies an upstream may send before its final one; past it, it is attacking. */
-const mostInformational = 16
+import { mostInformational } from './pool.ts'
 
 /** The reply had not begun and the connection was an old one that the upstream had closed meanwhile. */
 export class StaleConnection extends Error {}

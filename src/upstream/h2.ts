@@ -2,11 +2,12 @@ import { connect, constants } from 'node:http2'
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { SingleFlight } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
+import type { ErrorCode } from '#base/errors.ts'
 import type { Outbound, ReplySink, RequestBody } from '#journey/ports.ts'
 import { nested } from '#journey/headers.ts'
 import type { RawHeaders } from '#journey/types.ts'
 import type { Destination, Dialer } from './dial.ts'
-import { patience } from './pool.ts'
+import { mostInformational, patience } from './pool.ts'
 
 /** HTTP/2 sessions to upstreams: for gRPC, which needs its trailers and full duplex, and for hosts that speak nothing else. */
 export class Sessions {
@@ -44,7 +45,8 @@ export class Sessions {
     const session = connect(`https://${destination.host}:${destination.port}`, {
       createConnection: () => socket,
       settings: { enablePush: false, initialWindowSize: 1 << 20 },
-    })
+      strictSingleValueFields: false,
+    } as Parameters<typeof connect>[1])
     session.setLocalWindowSize(8 << 20)
     // A stream's own error says what happened; without a listener here the process would end.
     session.on('error', () => {})
@@ -69,56 +71,88 @@ export function sendH2(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let begun = false
+    let settled = false
+    let informational = 0
     let trailers: RawHeaders = []
-    const stream = session.request(requestHeaders(outbound), { endStream: body === undefined, waitForTrailers: body !== undefined })
+    const stream = open(session, outbound, body)
     const cancel = () => stream.close(constants.NGHTTP2_CANCEL)
     const settle = (error?: ProxyError) => {
+      settled = true
       signal.removeEventListener('abort', cancel)
       if (error) reject(error)
       else resolve()
     }
+    const fail = (code: ErrorCode) => (cause: unknown) => {
+      settle(cause instanceof ProxyError ? cause : new ProxyError(code, undefined, { cause }))
+      cancel()
+    }
     sink.onDrain = () => stream.resume()
-    stream.setTimeout(patience.head, () => {
-      stream.close(constants.NGHTTP2_CANCEL)
-      settle(new ProxyError('upstream_timeout'))
-    })
-    stream.on('headers', (headers) => sink.informational(Number(headers[':status']), flat(headers)))
-    stream.on('response', (headers) => {
-      begun = true
-      try {
+    stream.setTimeout(patience.head, () => fail('upstream_timeout')(undefined))
+    stream.on(
+      'headers',
+      guarded(fail('upstream_protocol'), (headers: IncomingHttpHeaders) => {
+        if (++informational > mostInformational) throw new ProxyError('upstream_protocol', 'too many interim replies')
+        sink.informational(Number(headers[':status']), flat(headers))
+      }),
+    )
+    stream.on(
+      'response',
+      guarded(fail('upstream_protocol'), (headers: IncomingHttpHeaders) => {
+        begun = true
         sink.head(Number(headers[':status']), flat(headers))
-      } catch (error) {
-        cancel()
-        settle(error as ProxyError)
-      }
-    })
-    stream.on('data', (chunk: Buffer) => {
-      if (!sink.data(chunk)) stream.pause()
-    })
+      }),
+    )
+    stream.on(
+      'data',
+      guarded(fail('upstream_protocol'), (chunk: Buffer) => {
+        if (!settled && !sink.data(chunk)) stream.pause()
+      }),
+    )
     stream.on('trailers', (headers) => (trailers = flat(headers)))
-    stream.on('wantTrailers', () => stream.sendTrailers(nested(body?.trailers() ?? [])))
+    stream.on('wantTrailers', guarded(fail('malformed_request'), () => stream.sendTrailers(nested(body?.trailers() ?? []))))
     stream.on('error', (cause) => settle(new ProxyError('upstream_reset', begun ? 'the host broke its reply off' : undefined, { cause })))
-    stream.on('close', () => {
-      if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded) return settle(new ProxyError('upstream_reset'))
-      sink.end(trailers)
-      settle()
-    })
+    stream.on(
+      'close',
+      guarded(fail('upstream_protocol'), () => {
+        if (settled) return
+        if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded) return settle(new ProxyError('upstream_reset'))
+        sink.end(trailers)
+        settle()
+      }),
+    )
     if (signal.aborted) cancel()
     else signal.addEventListener('abort', cancel, { once: true })
-    if (body) void upload(stream, body)
+    // What breaks or is refused while the agent still sends is the agent's: it is told that, not that the host failed.
+    if (body) upload(stream, body).catch(fail('upstream_reset'))
   })
 }
 
-async function upload(stream: ClientHttp2Stream, body: RequestBody): Promise<void> {
+/** Throws `upstream_reset` when the session went away since it was found. */
+function open(session: ClientHttp2Session, outbound: Outbound, body: RequestBody | undefined): ClientHttp2Stream {
   try {
-    for await (const chunk of body.chunks) {
-      if (stream.destroyed || stream.writableEnded) return
-      if (!stream.write(chunk)) await drained(stream)
-    }
-    stream.end()
-  } catch {
-    stream.close(constants.NGHTTP2_CANCEL)
+    return session.request(requestHeaders(outbound), { endStream: body === undefined, waitForTrailers: body !== undefined })
+  } catch (cause) {
+    throw new ProxyError('upstream_reset', undefined, { cause })
   }
+}
+
+/** What an event listener throws would end the process; here it ends the stream. */
+function guarded<Given extends readonly unknown[]>(fail: (cause: unknown) => void, act: (...given: Given) => void): (...given: Given) => void {
+  return (...given) => {
+    try {
+      act(...given)
+    } catch (cause) {
+      fail(cause)
+    }
+  }
+}
+
+async function upload(stream: ClientHttp2Stream, body: RequestBody): Promise<void> {
+  for await (const chunk of body.chunks) {
+    if (stream.destroyed || stream.writableEnded) return
+    if (!stream.write(chunk)) await drained(stream)
+  }
+  stream.end()
 }
 
 function drained(stream: ClientHttp2Stream): Promise<void> {

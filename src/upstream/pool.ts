@@ -6,6 +6,9 @@ import type { Destination, Dialer } from './dial.ts'
 /** Milliseconds. An LLM may think for ten minutes before its first byte, and a stream may be as quiet. */
 export const patience = { head: 15 * 60_000, body: 15 * 60_000 } as const
 
+/** Interim replies an upstream may send before its final one; past it, it is attacking. */
+export const mostInformational = 16
+
 /** Kept-alive HTTP/1.1 connections to one origin under one set of credentials. */
 export interface OriginPool {
   readonly dispatcher: Dispatcher

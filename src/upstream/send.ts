@@ -32,11 +32,17 @@ export class Sender implements Upstream {
   }
 
   async send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
-    let broken: ((error: ProxyError) => void) | undefined
-    const failure = new Promise<never>((_, reject) => (broken = reject))
-    failure.catch(() => {})
-    const decoded = outbound.decode && outbound.head.method !== 'HEAD' ? decoding(sink, (error) => broken?.(error)) : sink
-    return Promise.race([this.#choose(outbound, body, decoded, signal), failure])
+    if (!outbound.decode || outbound.head.method === 'HEAD') return this.#choose(outbound, body, sink, signal)
+    // A coding that turns out broken ends the upstream's side too; and the decoder may still be at work when that is done.
+    const stop = new AbortController()
+    const decoder = decoding(sink)
+    decoder.done.catch(() => stop.abort())
+    const both = AbortSignal.any([signal, stop.signal])
+    const sending = this.#choose(outbound, body, decoder.sink, both)
+    await Promise.race([sending, decoder.done])
+    const sent = await sending
+    if (!sent.upgraded) await unlessAborted(decoder.done, signal)
+    return sent
   }
 
   connect(destination: Destination, signal: AbortSignal): Promise<Duplex> {
@@ -98,6 +104,16 @@ export class Sender implements Upstream {
       void single.dispatcher.destroy()
     }
   }
+}
+
+/** Waits for the work, but not for longer than the agent does. */
+function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const cancelled = () => reject(new ProxyError('client_closed'))
+    if (signal.aborted) return cancelled()
+    signal.addEventListener('abort', cancelled, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', cancelled))
+  })
 }
 
 function wantsH2({ headers }: Outbound): boolean {

@@ -42,7 +42,7 @@ export async function serveGit(request: IncomingMessage, response: ServerRespons
     },
     stdio: ['pipe', 'pipe', 'ignore'],
   })
-  response.on('close', () => child.kill())
+  response.on('close', () => response.writableEnded || child.kill())
   // The backend may answer and leave before it has read everything.
   pipeline(request, child.stdin).catch(() => {})
   await pipeline(
