@@ -62,8 +62,13 @@ export class Cancellation<By extends string> {
   }
 
   cut(by: By): void {
-    if (this.#by !== undefined) return
+    if (this.#by !== undefined || this.signal.aborted) return
     this.#by = by
+    this.#controller.abort()
+  }
+
+  /** Ends whatever still waits, without anybody having wished it: something broke. */
+  stop(): void {
     this.#controller.abort()
   }
 }

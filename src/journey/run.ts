@@ -37,6 +37,8 @@ export async function run(
     outcome = await pass(arrival, body, client, cut.signal, seen, ports)
   } catch (error) {
     outcome = cut.by ? { kind: 'aborted', by: cut.by } : broken(error, seen)
+    // A reply that can no longer be passed on is of no use upstream either.
+    cut.stop()
   }
   leave()
   tell(outcome, client, seen)
