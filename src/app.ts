@@ -82,6 +82,9 @@ const clock: Clock = {
 /** Milliseconds after which something that runs since before a policy edit counts as long, and is re-decided. */
 const longRunning = 3_000
 
+/** Milliseconds a stopping proxy gives a connection that may be about to ask, or to read the end of its reply. */
+const farewell = 1_000
+
 /** A CA made on first run. */
 const firstAuthority = { commonName: 'iron-proxy CA', days: 3650 } as const
 
@@ -187,8 +190,11 @@ export class App {
 
   async #reload(trigger: Reload['trigger']): Promise<ReloadResult> {
     const loaded = await loadPolicies(this.#settings.policies)
-    const { snapshot } = loaded
+    // Files that are gone all at once are a volume that went away, and no operator's wish.
+    const vanished = this.#snapshot !== undefined && loaded.snapshot !== undefined && loaded.files.length === 0
+    const snapshot = vanished ? undefined : loaded.snapshot
     this.#issues = loaded.issues
+    if (vanished) this.#around.log.error({ event: 'policy' }, `${this.#settings.policies}: no policy file is left; the last good policy stays in force`)
     for (const issue of loaded.issues) this.#around.log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
     const changed = snapshot !== undefined && snapshot.hash !== this.#snapshot?.hash
     if (changed) this.#take(snapshot)
@@ -273,12 +279,17 @@ export class App {
 
   async #stop({ lameDuck, deadline }: StopOptions): Promise<void> {
     await sleep(lameDuck)
-    this.#doors.drain()
     const end = clock.elapsed() + deadline
-    while (this.#live.size > 0 && clock.elapsed() < end) await sleep(20)
+    await this.#doors.retire()
+    // Whoever was taken a moment ago has yet to shake hands and say what it wants.
+    await waitUntil(() => this.#doors.open === 0, Math.min(deadline, farewell))
+    this.#doors.drain()
+    await waitUntil(() => this.#live.size === 0, end - clock.elapsed())
+    // The end of the last replies is on its way to their readers.
+    await waitUntil(() => this.#doors.open === 0, Math.min(end - clock.elapsed(), farewell))
     this.#live.cutAll()
     // One turn for what was cut to settle: its records belong to the audit.
-    for (let turn = 0; turn < 50 && this.#live.size > 0; turn += 1) await sleep(10)
+    await waitUntil(() => this.#live.size === 0, 500)
     await this.#close()
   }
 
@@ -312,6 +323,12 @@ async function authorityOf({ cert, key }: Settings['ca'], { log, uid }: Surround
     log.info({ event: 'ca', cert }, 'made a new CA')
   }
   return loadAuthority({ ...paths, now: clock.now(), uid })
+}
+
+/** Looks again every few milliseconds, for as many as given. */
+async function waitUntil(holds: () => boolean, milliseconds: number): Promise<void> {
+  const end = clock.elapsed() + milliseconds
+  while (!holds() && clock.elapsed() < end) await sleep(10)
 }
 
 async function tokenOf(file: string | undefined): Promise<Secret | undefined> {

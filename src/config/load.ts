@@ -66,7 +66,10 @@ export async function readPolicyFiles(directory: string): Promise<PolicyFile[]> 
   const files: PolicyFile[] = []
   for (const name of names) {
     const path = join(pinned, name)
-    const { size } = await stat(path)
+    const about = await stat(path)
+    // A pipe would never be read to its end, and neither would a device.
+    if (!about.isFile()) throw new Error(`${join(directory, name)} is not a file`)
+    const { size } = about
     // A file past the limit is refused by its size; there is no need to hold all of it for that.
     const bytes = size > largestFile ? Buffer.alloc(largestFile + 1) : await readFile(path)
     files.push({ file: join(directory, name), bytes })

@@ -76,16 +76,20 @@ export class Finder<Kind extends Pattern> {
   }
 
   /**
-   * Where, at `from` or later, a pattern may have begun that would end past these bytes; their length, if nowhere.
-   * What stands before that place can be passed on.
+   * Where, at `from` or later, a pattern may have begun that would end past these bytes, or the byte before that belongs
+   * to it; their length, if nowhere. What stands before that place can be passed on.
    */
   heldFrom(bytes: Uint8Array, from: number): number {
     const { length } = bytes
     for (let i = Math.max(from, length - this.longest + 1); i < length; i += 1) {
+      let held = length
       for (const { bytes: wanted, lead } of this.#byFirst[bytes[i] as number] ?? []) {
         if (wanted.length <= length - i || !agree(bytes, i, wanted, length - i)) continue
-        return i > from && lead?.[bytes[i - 1] as number] ? i - 1 : i
+        // Several may have begun here, and the byte before may belong to any of them.
+        if (i > from && lead?.[bytes[i - 1] as number]) return i - 1
+        held = i
       }
+      if (held < length) return held
     }
     return length > from && this.#leads[bytes[length - 1] as number] === 1 ? length - 1 : length
   }

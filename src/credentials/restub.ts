@@ -92,10 +92,14 @@ export class Scrubber {
     let open = openFrom(searched)
     for (;;) {
       const match = patterns.find(data, searched)
-      // A match that begins where a longer one may still come waits with it.
-      if (!match || match.start >= open) break
+      if (!match) break
       const { start, end, pattern } = match
       const lead = start > written ? pattern.lead?.[data[start - 1] as number] : undefined
+      if (start >= open) {
+        // Where a longer match may still come this one waits, and the byte before it too.
+        if (lead) open = Math.min(open, start - 1)
+        break
+      }
       out.push(data.subarray(written, Math.max(written, lead ? start - 1 : start)))
       if (lead) out.push(Uint8Array.of(lead))
       out.push(pattern.stub)

@@ -64,7 +64,8 @@ export interface RequestBody {
 /** What comes back, in the order it comes. */
 export interface ReplySink {
   informational(status: number, headers: RawHeaders): void
-  head(status: number, headers: RawHeaders): void
+  /** `last`: the reply ends with its head, and says so there. gRPC tells its status in such a head. */
+  head(status: number, headers: RawHeaders, last?: boolean): void
   /** `false`: wait for `onDrain` before sending more. */
   data(chunk: Uint8Array): boolean
   end(trailers: RawHeaders): void

@@ -35,12 +35,12 @@ export class Relay implements ReplySink {
     this.#client.informational(status, this.#clean(replyHeaders(headers, { reframed: true })))
   }
 
-  head(status: number, headers: RawHeaders): void {
+  head(status: number, headers: RawHeaders, last = false): void {
     this.#seen.status = status
     this.#seen.repliedAt = this.#clock.elapsed()
     const bodyless = this.#bodyless || status === 204 || status === 304
     const reframed = this.#scrubber !== undefined && !bodyless
-    this.#client.head(status, this.#clean(replyHeaders(headers, { reframed })))
+    this.#client.head(status, this.#clean(replyHeaders(headers, { reframed })), last)
   }
 
   data(chunk: Uint8Array): boolean {
@@ -88,7 +88,9 @@ export class Relay implements ReplySink {
     const kept: string[] = []
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i] ?? ''
-      if (name.toLowerCase() !== 'set-cookie') kept.push(name, this.#scrubber.scrubText(headers[i + 1] ?? ''))
+      // A name cannot be rewritten: what takes it as a hiding place goes whole.
+      if (name.toLowerCase() === 'set-cookie' || this.#scrubber.scrubText(name) !== name) continue
+      kept.push(name, this.#scrubber.scrubText(headers[i + 1] ?? ''))
     }
     return kept
   }

@@ -41,6 +41,8 @@ export async function run(
     cut.stop()
   }
   leave()
+  // A refusal shows the path, and the path may be where the real value stands.
+  if (outcome.kind !== 'replied' && showsRealValue(arrival, ports)) seen.shownPath = '(hidden)'
   tell(outcome, client, seen)
   ports.audit.write(settle(seen, outcome, arrival.kind === 'upgrade' && seen.status === 101 ? 'close' : 'exchange', ports.clock))
 }
@@ -86,6 +88,7 @@ async function pass(
   }
 
   // 7 send: the reply streams back through the scrubber as it comes
+  signal.throwIfAborted()
   client.proceed()
   const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub })
   try {
@@ -127,6 +130,15 @@ function search(
   return { kind: 'found', placements: [] }
 }
 
+/** Whether the path must not be shown; also when the vault cannot tell. */
+function showsRealValue({ head }: RequestArrival, { vault }: Ports): boolean {
+  try {
+    return vault.realValues().find(head.path) !== undefined
+  } catch {
+    return true
+  }
+}
+
 /** Would this exchange still be let through? Asked of what runs long, when the policy has changed. */
 function redecide(arrival: RequestArrival, snapshot: Snapshot, ports: Ports): Denial | undefined {
   const exchange = identify(arrival, snapshot, ports.vault)
@@ -148,7 +160,7 @@ function tell(outcome: Outcome, client: Client, seen: Trace): void {
     rule: seen.rule?.id,
     host: head.host,
     method: head.method,
-    path: head.path,
+    path: seen.shownPath ?? head.path,
   })
   seen.status ??= status
 }

@@ -18,6 +18,8 @@ export interface Trace {
   scrubbed: Readonly<Record<string, number>> | undefined
   credential: string | undefined
   status: number | undefined
+  /** In place of a path that carries a real value. */
+  shownPath: string | undefined
   upstream: string | undefined
   repliedAt: number | undefined
   bytesUp: number
@@ -38,6 +40,7 @@ export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Tr
     scrubbed: undefined,
     credential: undefined,
     status: undefined,
+    shownPath: undefined,
     upstream: undefined,
     repliedAt: undefined,
     bytesUp: 0,
@@ -58,7 +61,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     agent: seen.exchange?.agent.id ?? null,
     peer: arrival.peer.address,
     door: arrival.door,
-    ...described(arrival),
+    ...described(arrival, seen.shownPath),
     rule: seen.rule?.id,
     verdict: verdict(outcome, seen),
     code,
@@ -78,12 +81,12 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
   }
 }
 
-function described(arrival: Arrival): Pick<AuditRecord, 'protocol' | 'method' | 'scheme' | 'host' | 'port' | 'path'> {
+function described(arrival: Arrival, shownPath: string | undefined): Pick<AuditRecord, 'protocol' | 'method' | 'scheme' | 'host' | 'port' | 'path'> {
   switch (arrival.kind) {
     case 'request':
     case 'upgrade': {
       const { method, scheme, host, port, path } = arrival.head
-      return { protocol: arrival.kind === 'upgrade' ? 'websocket' : arrival.protocol, method, scheme, host, port, path }
+      return { protocol: arrival.kind === 'upgrade' ? 'websocket' : arrival.protocol, method, scheme, host, port, path: shownPath ?? path }
     }
     case 'tunnel': {
       const { scheme, host, port } = arrival.target

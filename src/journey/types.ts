@@ -44,6 +44,8 @@ export interface RequestHead extends Target {
   /** With its question mark, or empty. */
   readonly query: string
   readonly headers: RawHeaders
+  /** Its media types say that it carries, or wants, a DNS message. */
+  readonly dnsMessage?: boolean
 }
 
 /** What `Proxy-Authorization: Basic` carried. */

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
+import { setImmediate as immediate } from 'node:timers/promises'
 import type { Ports } from '#journey/ports.ts'
 import type { Door } from '#journey/types.ts'
 import { acceptConnect } from './connect.ts'
@@ -22,7 +23,7 @@ export interface ListenAddress {
 }
 
 /** Connections held at once, in all and from one address; past it they are closed unheard. Milliseconds. */
-const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000 } as const
+const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000, lastTurns: 1_000 } as const
 
 /** The doors for HTTP and TLS. DNS has its own room. */
 export class Doors {
@@ -30,6 +31,7 @@ export class Doors {
   readonly #servers: Server[] = []
   readonly #sockets = new Map<Socket, Door>()
   readonly #perPeer = new Map<string, number>()
+  #taken = 0
   readonly #h1: H1
   readonly #h2: H2
   readonly #tls: TlsFront
@@ -55,6 +57,11 @@ export class Doors {
     })
   }
 
+  /** Connections of any door. */
+  get open(): number {
+    return this.#sockets.size
+  }
+
   /** Open connections by door. */
   get connections(): Readonly<Record<'http' | 'https' | 'proxy', number>> {
     const counts = { http: 0, https: 0, proxy: 0 }
@@ -73,6 +80,19 @@ export class Doors {
       this.close()
       throw error
     }
+  }
+
+  /**
+   * Takes no new connections; those already taken are heard, and each closes with its reply. Closing a door resets whoever
+   * still stands before it, and libuv 1.52 lets in one a turn: so not before a turn in which nobody came.
+   */
+  async retire(): Promise<void> {
+    this.#h1.retire()
+    for (let turn = 0, taken = -1; turn < limits.lastTurns && taken !== this.#taken; turn += 1) {
+      taken = this.#taken
+      await immediate()
+    }
+    for (const server of this.#servers) server.close()
   }
 
   /** Takes no new connections, lets running exchanges end, closes what is idle. */
@@ -107,6 +127,7 @@ export class Doors {
   }
 
   #accept(door: 'http' | 'https' | 'proxy', socket: Socket): void {
+    this.#taken += 1
     socket.on('error', () => socket.destroy())
     const peer = peerOf(socket)
     if (!peer || !this.#count(socket, door, peer.address)) return void socket.destroy()

@@ -60,9 +60,14 @@ export class H1 {
     this.#server.emit('connection', socket)
   }
 
-  /** From now on each reply closes its connection; idle ones are closed at once. */
-  drain(): void {
+  /** From now on each reply closes its connection. */
+  retire(): void {
     this.#draining = true
+  }
+
+  /** The same, and idle connections are closed at once. */
+  drain(): void {
+    this.retire()
     this.#server.closeIdleConnections()
   }
 
@@ -74,9 +79,12 @@ export class H1 {
   async #serve(req: IncomingMessage, res: ServerResponse, expectation: Expectation): Promise<void> {
     const connection = connectionOf(req.socket)
     if (!connection) return void req.socket.destroy()
+    // Behind a reply that closes the connection nothing is a request any more (RFC 9112 section 9.6).
+    if (this.#pending.get(req.socket)?.client?.closing) return
     const pending = this.#enter(req)
     res.sendDate = false
-    const client = new H1Client(req, res, { close: this.#draining, awaited: expectation !== 'none' })
+    const client = new H1Client(req, res, { close: () => this.#draining, awaited: expectation !== 'none' })
+    pending.client = client
     const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
     res.once('close', () => {
       if (!res.writableFinished) cut.cut('agent')
@@ -98,11 +106,14 @@ export class H1 {
     const res = new ServerResponse(req)
     res.assignSocket(socket)
     res.sendDate = false
-    const client = new H1Client(req, res, { close: true, awaited: true })
+    const client = new H1Client(req, res, { close: () => true, awaited: false })
     const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
     socket.once('close', () => cut.cut('agent'))
     const screened = screen(rawHead(req), connection)
-    if (screened.kind === 'refused') return this.#refuse(client, connection, screened.code, screened.detail, req)
+    if (screened.kind === 'refused') {
+      this.#refuse(client, connection, screened.code, screened.detail, req)
+      return socket.destroySoon()
+    }
     await run({ kind: 'upgrade', ...connection, protocol: 'http/1.1', head: screened.head, proxyAuth: screened.proxyAuth, runId: screened.runId }, undefined, client, cut, this.#ports)
     socket.destroySoon()
   }
@@ -117,8 +128,9 @@ export class H1 {
     const pending = this.#pending.get(socket)
     if (!pending || pending.count === 0) return tell()
     // In the middle of a body it is that request that is broken; whoever reads its body learns it.
-    if (!pending.last.complete) pending.last.emit('error', new ProxyError(refusal, detail))
-    else pending.broken = tell
+    if (!pending.last.complete && code === 'HPE_INVALID_EOF_STATE') socket.destroy()
+    else if (!pending.last.complete) pending.last.emit('error', new ProxyError(refusal, detail))
+    else if (code !== 'HPE_CLOSED_CONNECTION' && !pending.client?.closing) pending.broken = tell
   }
 
   /** A switch of protocols behind requests that are not answered yet would come before their replies: refused after them. */
@@ -127,6 +139,7 @@ export class H1 {
     const pending = this.#pending.get(socket)
     if (!connection || !pending || pending.count === 0) return true
     socket.on('error', () => socket.destroy())
+    if (pending.client?.closing) return false
     pending.broken = () => this.#last(socket, connection, 'malformed_request', 'CONNECT and upgrades wait for the replies before them')
     return false
   }
@@ -168,6 +181,8 @@ export class H1 {
 interface Pending {
   count: number
   last: IncomingMessage
+  /** Of the last request. */
+  client?: H1Client
   broken?: () => void
 }
 
@@ -211,12 +226,13 @@ export class H1Client implements Client {
   readonly #req: IncomingMessage
   readonly #res: ServerResponse
   readonly #awaited: boolean
-  #close: boolean
+  #close: () => boolean
+  #closing = false
   #proceeded = false
   #broken = false
 
   /** `awaited`: the agent holds its body back until told to go on. */
-  constructor(req: IncomingMessage, res: ServerResponse, options: { readonly close: boolean; readonly awaited: boolean }) {
+  constructor(req: IncomingMessage, res: ServerResponse, options: { readonly close: () => boolean; readonly awaited: boolean }) {
     this.#req = req
     this.#res = res
     this.#close = options.close
@@ -231,9 +247,14 @@ export class H1Client implements Client {
     return this.#res.headersSent || this.#res.destroyed
   }
 
+  /** A head was written that says so. */
+  get closing(): boolean {
+    return this.#closing
+  }
+
   /** The connection ends with this reply. */
   close(): void {
-    this.#close = true
+    this.#close = () => true
   }
 
   proceed(): void {
@@ -260,8 +281,8 @@ export class H1Client implements Client {
   head(status: number, headers: RawHeaders): void {
     if (this.begun) return
     // A body that was not read to its end leaves the connection where no next request can be told from it.
-    const ends = this.#close || !this.#whole
-    this.#res.writeHead(status, ends ? [...headers, 'connection', 'close'] : (headers as string[]))
+    this.#closing = this.#close() || !this.#whole
+    this.#res.writeHead(status, this.#closing ? [...headers, 'connection', 'close'] : (headers as string[]))
     // Not before the first chunk had its chance to share the packet.
     queueMicrotask(() => this.#res.flushHeaders())
   }

@@ -73,6 +73,8 @@ export class H2 {
       client.data(reply.body)
       return client.end([])
     }
+    // One turn of the loop, so that what is taken back in the same breath is never begun (rapid reset, CVE-2023-44487).
+    await new Promise(setImmediate)
     const body = stream.endAfterHeaders ? undefined : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
     await run({ kind: 'request', ...connection, protocol: 'h2', head: screened.head, proxyAuth: screened.proxyAuth, runId: screened.runId }, body, client, cut, this.#ports)
   }
@@ -113,6 +115,7 @@ class H2Client implements Client {
     this.#trailers = options.trailers
     stream.on('drain', () => this.onDrain())
     stream.on('wantTrailers', () => this.#sendTrailers())
+    stream.on('finish', () => setImmediate(() => this.#stopUpload()))
     stream.on('trailers', (_headers: unknown, _flags: unknown, raw?: string[]) => (this.requestTrailers = raw ?? []))
   }
 
@@ -128,9 +131,9 @@ class H2Client implements Client {
     if (!this.begun) this.#stream.additionalHeaders({ ...nested(headers), ':status': status })
   }
 
-  head(status: number, headers: RawHeaders): void {
+  head(status: number, headers: RawHeaders, last = false): void {
     if (this.begun) return
-    this.#stream.respond({ ...nested(headers), ':status': status }, { waitForTrailers: this.#trailers })
+    this.#stream.respond({ ...nested(headers), ':status': status }, last ? { endStream: true } : { waitForTrailers: this.#trailers })
   }
 
   data(chunk: Uint8Array): boolean {
@@ -144,6 +147,11 @@ class H2Client implements Client {
     this.#stream.end()
   }
 
+  /** The reply is whole, so the rest of the request is of no use; an agent that is not told waits to send it (RFC 9113 section 8.1). */
+  #stopUpload(): void {
+    if (!this.#stream.destroyed && this.#stream.state.remoteClose === 0) this.#stream.close(constants.NGHTTP2_NO_ERROR)
+  }
+
   #sendTrailers(): void {
     try {
       this.#stream.sendTrailers(nested(this.#replyTrailers))
@@ -154,8 +162,8 @@ class H2Client implements Client {
   }
 
   abort(): void {
-    // destroy() would end the stream with NO_ERROR, and a cut reply would look complete.
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    // Both destroy() alone and close() with any code end the stream in order first (Node 26): a cut reply would look whole.
+    this.#stream.destroy(new Error('the reply broke off'))
   }
 
   /** WebSocket over HTTP/2 (RFC 8441) is not offered, so nothing can ask for it. */

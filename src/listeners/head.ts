@@ -36,7 +36,10 @@ export interface Refused {
   readonly detail: string
 }
 
-const most = { headers: 200, target: 16 * 1024, method: 32 } as const
+const most = { headers: 200, headBytes: 16 * 1024, target: 16 * 1024, method: 32 } as const
+
+/** DNS over HTTPS by its media types: RFC 8484, RFC 9230, and the JSON that public resolvers speak. */
+const dnsMedia = /application\/(?:oblivious-)?dns-(?:message|json)/i
 
 const versions = new Set(['1.0', '1.1', '2'])
 
@@ -83,7 +86,7 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
   const { host, port } = place
   return {
     kind: 'screened',
-    head: { method: raw.method, scheme: target.scheme, host, port, path, query, headers: raw.headers },
+    head: { method: raw.method, scheme: target.scheme, host, port, path, query, headers: raw.headers, ...(fields.dnsMessage && { dnsMessage: true }) },
     upgrade: fields.upgrade,
     hasBody: fields.chunked || (fields.length ?? 0) > 0 || raw.version === '2',
     length: fields.length,
@@ -116,6 +119,7 @@ interface Fields {
   readonly length: number | undefined
   readonly chunked: boolean
   readonly upgrade: boolean
+  readonly dnsMessage: boolean
   readonly proxyAuth: ProxyAuth | undefined
   readonly runId: string | undefined
 }
@@ -130,9 +134,14 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   let proxyAuth: ProxyAuth | undefined
   let options: readonly string[] = []
   let runId: string | undefined
+  let dnsMessage = false
+  let bytes = 0
   for (let i = 0; i < headers.length; i += 2) {
     const name = (headers[i] ?? '').toLowerCase()
     const value = headers[i + 1] ?? ''
+    // Node holds an HTTP/2 client to our limit only once it has acknowledged it (RFC 9113 section 6.5.3).
+    bytes += name.length + value.length
+    if (bytes > most.headBytes) return refused('head_too_large', 'the header fields are too long')
     if (!isToken(name)) return refused('bad_header', 'a header name is not a token')
     if (!isFieldValue(value)) return refused('bad_header', `${name} holds a control character`)
     switch (name) {
@@ -161,6 +170,10 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
         proxyAuth = read
         break
       }
+      case 'accept':
+      case 'content-type':
+        dnsMessage ||= dnsMedia.test(value)
+        break
       case 'x-run-id':
         if (!/^[\w.:-]{1,64}$/.test(value)) return refused('bad_header', 'X-Run-Id takes up to 64 letters, digits, dots, colons, hyphens and underscores')
         runId = value
@@ -173,8 +186,10 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   if (nominated) return refused('bad_header', `Connection may not name ${nominated}`)
   const upgrading = options.includes('upgrade') && upgrade !== undefined
   if (upgrading && upgrade !== 'websocket') return refused('bad_header', 'the only upgrade is websocket')
-  if (upgrading && (method !== 'GET' || chunked || (length ?? 0) > 0)) return refused('malformed_request', 'a websocket handshake is a GET without a body')
-  return { kind: 'fields', host, length, chunked, upgrade: upgrading, proxyAuth, runId }
+  if (upgrading && (version !== '1.1' || method !== 'GET' || chunked || (length ?? 0) > 0)) {
+    return refused('malformed_request', 'a websocket handshake is a GET of HTTP/1.1 without a body')
+  }
+  return { kind: 'fields', host, length, chunked, upgrade: upgrading, dnsMessage, proxyAuth, runId }
 }
 
 interface TargetRead {

@@ -21,6 +21,9 @@ export async function splice(agent: Duplex, upstream: Duplex, signal: AbortSigna
     clearTimeout(timer)
     timer = setTimeout(stop, idle)
   }
+  // Each pipeline listens many times over, and a socket may be of both.
+  agent.setMaxListeners(32)
+  upstream.setMaxListeners(32)
   agent.on('data', (chunk: Buffer) => {
     bytesUp += chunk.length
     awake()

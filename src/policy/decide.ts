@@ -108,6 +108,7 @@ function enforceHost(policy: Policy, agent: Agent, host: Host, port: number | un
 
 // RFC 8484 section 4.1: the path is the server's choice and `dns` its parameter; `/dns-query` is what servers use.
 function asksDns({ segments, ask }: Question): boolean {
+  if (ask.dnsMessage) return true
   const path = `/${segments.join('/')}`.replaceAll('%2F', '/').replace(/\/+$/, '')
   return /\/dns-query$/i.test(path) || /[?&](?:d|%64|%44)(?:n|%6e|%4e)(?:s|%73|%53)=/i.test(ask.query)
 }

@@ -109,4 +109,6 @@ export interface Ask {
   readonly path: string
   /** With its question mark, or empty. */
   readonly query: string
+  /** Its media types say that it carries, or wants, a DNS message (RFC 8484 section 6). */
+  readonly dnsMessage?: boolean
 }

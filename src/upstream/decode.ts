@@ -2,7 +2,6 @@ import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, 
 import { Transform } from 'node:stream'
 import { ProxyError } from '#base/errors.ts'
 import type { ReplySink } from '#journey/ports.ts'
-import { headerValue } from '#journey/headers.ts'
 import type { RawHeaders } from '#journey/types.ts'
 
 /** Stacked codings past this are no client's wish (a decompression bomb multiplies with each). */
@@ -27,10 +26,10 @@ export function decoding(sink: ReplySink): Decoding {
   const outer: ReplySink = {
     onDrain: () => {},
     informational: (status, headers) => sink.informational(status, headers),
-    head(status, headers) {
+    head(status, headers, last) {
       bodyless = status === 204 || status === 304
       const codings = contentCodings(headers)
-      if (codings.length === 0 || bodyless) return sink.head(status, headers)
+      if (codings.length === 0 || bodyless || last) return sink.head(status, headers, last)
       if (status === 206) throw new ProxyError('reply_undecodable', 'a part of an encoded reply cannot be decoded')
       stages = chain(codings.toReversed())
       connect(stages, sink, fail, () => outer.onDrain())
@@ -72,10 +71,10 @@ function connect(stages: readonly Transform[], sink: ReplySink, fail: (error: Pr
   })
 }
 
-/** Codings in the order they were applied (RFC 9110 section 8.4), `identity` left out. */
+/** Codings in the order they were applied (RFC 9110 section 8.4), over as many lines as there are; `identity` left out. */
 function contentCodings(headers: RawHeaders): string[] {
-  return (headerValue(headers, 'content-encoding') ?? '')
-    .split(',')
+  return headers
+    .flatMap((text, i) => (i % 2 === 1 && headers[i - 1]?.toLowerCase() === 'content-encoding' ? text.split(',') : []))
     .map((coding) => coding.trim().toLowerCase())
     .filter((coding) => coding !== '' && coding !== 'identity')
 }
@@ -105,6 +104,7 @@ function inflate(): Transform {
   const outer = new Transform({
     read(size) {
       inner?.resume()
+      // oxlint-disable-next-line eslint/no-underscore-dangle -- Node's name for what this stands in front of
       Transform.prototype._read.call(this, size)
     },
     transform(chunk: Buffer, _encoding, done) {

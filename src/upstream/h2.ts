@@ -75,6 +75,7 @@ export function sendH2(
     let informational = 0
     let trailers: RawHeaders = []
     const stream = open(session, outbound, body)
+    // Since trailers are awaited, a body that was cut does not end in order first, as close() would otherwise have it.
     const cancel = () => stream.close(constants.NGHTTP2_CANCEL)
     const settle = (error?: ProxyError) => {
       settled = true
@@ -97,9 +98,9 @@ export function sendH2(
     )
     stream.on(
       'response',
-      guarded(fail('upstream_protocol'), (headers: IncomingHttpHeaders) => {
+      guarded(fail('upstream_protocol'), (headers: IncomingHttpHeaders, flags: number) => {
         begun = true
-        sink.head(Number(headers[':status']), flat(headers))
+        sink.head(Number(headers[':status']), flat(headers), (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0)
       }),
     )
     stream.on(

@@ -1,0 +1,151 @@
+import { connect as connectTls } from 'node:tls'
+import { describe, expect, it } from 'vitest'
+import { codeIn, authority, open, say, stage, until } from './stage.ts'
+import { buildClientHello } from '../kit/client-hello.ts'
+import { startRawUpstream } from '../kit/raw-upstream.ts'
+import { testAuthority } from '../kit/ca.ts'
+import { exchange, openTcp, openTls } from '../kit/raw.ts'
+
+describe('a connection to the https door', () => {
+  it.each([
+    ['without a name', buildClientHello({}), 'tls_no_sni'],
+    ['with an empty name', buildClientHello({ names: [''] }), 'tls_no_sni'],
+    ['with an address as its name', buildClientHello({ names: ['127.0.0.1'] }), 'tls_bad_sni'],
+    ['with a name of 256 bytes', buildClientHello({ names: [`${'a.'.repeat(128)}b`] }), 'tls_bad_sni'],
+    ['with an empty label', buildClientHello({ names: ['a..b'] }), 'tls_bad_sni'],
+    ['with a space in the name', buildClientHello({ names: ['a b'] }), 'tls_bad_sni'],
+    ['with a NUL in the name', buildClientHello({ names: ['evil.test\0.good.test'] }), 'tls_bad_sni'],
+    ['with two names', buildClientHello({ names: ['good.test', 'evil.test'] }), 'tls_not_tls'],
+    ['in plain HTTP', 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n', 'tls_not_tls'],
+    ['in SSH', 'SSH-2.0-client\r\n', 'tls_not_tls'],
+    ['of random bytes', '\x00\xff\x00\xff', 'tls_not_tls'],
+  ])('%s is closed without a word and recorded once', async (_name, bytes, code) => {
+    await using on = await stage()
+    const { bytes: answer, ending } = await exchange(await openTcp({ port: on.ports.https }), bytes)
+    expect([answer.length, ending === 'open']).toEqual([0, false])
+    expect(on.world.records).toMatchObject([{ type: 'tls', code, verdict: 'deny', door: 'https', agent: 'a' }])
+  })
+
+  it('whose name is spelled in capitals is the same host', async () => {
+    await using on = await stage()
+    const socket = await openTls({ port: on.ports.https, servername: 'GOOD.Test', ca: authority.certPem })
+    expect((await say(socket, 'GET / HTTP/1.1\r\nHost: good.TEST\r\n\r\n')).replies[0]?.status).toBe(200)
+    expect(on.world.sent).toMatchObject([{ head: { host: 'good.test' } }])
+  })
+
+  it('in many small records gets its certificate', async () => {
+    await using on = await stage()
+    const { bytes } = await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: ['good.test'], recordSize: 40 }), { until: (received) => received.length > 5 })
+    expect(bytes[0]).toBe(22)
+  })
+
+  it('for a denied name is answered with a 403 that says so, and reaches nobody', async () => {
+    await using on = await stage()
+    const { replies } = await say(await open(on, 'https', 'evil.test'), 'GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n')
+    expect([replies[0]?.status, codeIn(replies[0])]).toEqual([403, 'host_denied'])
+    expect(on.world.sent).toEqual([])
+  })
+
+  it.each([
+    ['12', 'TLSv1.2'],
+    ['13', 'TLSv1.3'],
+  ] as const)('may speak TLS 1.%s', async (_name, version) => {
+    await using on = await stage()
+    const socket = connectTls({ host: '127.0.0.1', port: on.ports.https, servername: 'good.test', ca: authority.certPem, minVersion: version, maxVersion: version })
+    expect((await say(socket, 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n')).replies[0]?.status).toBe(200)
+  })
+
+  it.each([
+    ['an older TLS', { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }, undefined],
+    ['a protocol we do not speak', { ALPNProtocols: ['acme-tls/1'] }, 'no_common_protocol'],
+    ['h2c', { ALPNProtocols: ['h2c'] }, 'no_common_protocol'],
+    ['no trust in us', {}, undefined],
+  ] as const)('that fails in the handshake for %s is recorded once', async (_name, options, reason) => {
+    await using on = await stage()
+    const { ALPNProtocols, ...rest } = options as { ALPNProtocols?: readonly string[] }
+    const socket = connectTls({ host: '127.0.0.1', port: on.ports.https, servername: 'good.test', ...rest, ...(ALPNProtocols ? { ALPNProtocols: [...ALPNProtocols], ca: authority.certPem } : {}) })
+    socket.on('error', () => {})
+    const records = await on.records(1)
+    await until(() => socket.destroyed)
+    expect(records).toMatchObject([{ type: 'tls', code: 'tls_handshake', host: 'good.test', ...(reason ? { reason } : {}) }])
+    expect(records).toHaveLength(1)
+  })
+
+  it('that goes away in the handshake is recorded once', async () => {
+    await using on = await stage()
+    const socket = await openTcp({ port: on.ports.https })
+    socket.write(buildClientHello({ names: ['good.test'] }))
+    socket.once('data', () => socket.resetAndDestroy())
+    expect(await on.records(1)).toMatchObject([{ code: 'tls_handshake' }])
+  })
+})
+
+describe('names that no rule allows', () => {
+  it('are closed once an agent has asked for too many, and then recorded as a flood', async () => {
+    await using on = await stage({ leaves: { deniedPerAgent: { burst: 3, perSecond: 0.001 } } })
+    const seen: string[] = []
+    for (let i = 0; i < 5; i += 1) {
+      const { bytes } = await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: [`n${i}.evil.test`] }), { until: (received) => received.length > 5 })
+      seen.push(bytes.length > 0 ? 'greeted' : 'closed')
+    }
+    expect(seen).toEqual(['greeted', 'greeted', 'greeted', 'closed', 'closed'])
+    await until(() => on.world.records.filter(({ code }) => code === 'tls_denied_flood').length === 2)
+    const socket = await open(on, 'https')
+    expect((await say(socket, 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n')).replies[0]?.status).toBe(200)
+  })
+})
+
+describe('when no certificate can be made', () => {
+  it('the connection is closed and never passed through', async () => {
+    await using on = await stage({ wrap: (leaves) => ({ ...leaves, allow: () => { throw new Error('no key') } }) })
+    const { bytes } = await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: ['good.test'] }))
+    expect(bytes).toHaveLength(0)
+    expect(on.world.records).toMatchObject([{ code: 'internal', host: 'good.test' }])
+  })
+
+  it('the handshake fails, and is recorded once', async () => {
+    await using on = await stage({ wrap: (leaves) => ({ ...leaves, present: () => undefined }) })
+    await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: ['good.test'] }))
+    expect(await on.records(1)).toMatchObject([{ code: 'tls_handshake' }])
+    expect(on.world.records).toHaveLength(1)
+  })
+})
+
+describe('a name that is not looked into', () => {
+  it('is passed through unopened, with a record at each end', async () => {
+    await using on = await stage()
+    const leaf = testAuthority().leaf('pinned.test')
+    await using far = await startRawUpstream({ certificate: leaf }, async (line) => {
+      await line.read((received) => received.includes('ping'))
+      line.write('pong')
+    })
+    on.connect = async () => openTcp({ port: far.port })
+    const socket = await openTls({ port: on.ports.https, servername: 'pinned.test', ca: testAuthority().certPem })
+    const { bytes } = await exchange(socket, 'ping', { until: (received) => received.includes('pong') })
+    expect(bytes.toString()).toBe('pong')
+    socket.destroy()
+    const [opened, shut] = await on.records(2)
+    expect([opened?.event, shut?.event, shut?.host, shut?.rule]).toEqual(['open', 'close', 'pinned.test', 'pinned'])
+    expect(shut?.bytesUp).toBeGreaterThan(100)
+    expect(shut?.upstream).toBe(`127.0.0.1:${far.port}`)
+    expect(on.world.live.size).toBe(0)
+  })
+
+  it('is closed when it cannot be reached', async () => {
+    await using on = await stage()
+    const { bytes } = await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: ['pinned.test'] }))
+    expect(bytes).toHaveLength(0)
+    expect(await on.records(2)).toMatchObject([{ event: 'open' }, { event: 'close', verdict: 'error', code: 'internal' }])
+  })
+
+  it('is cut when the policy changes', async () => {
+    await using on = await stage()
+    await using far = await startRawUpstream({ certificate: testAuthority().leaf('pinned.test') }, async (line) => void (await line.read()))
+    on.connect = async () => openTcp({ port: far.port })
+    await openTls({ port: on.ports.https, servername: 'pinned.test', ca: testAuthority().certPem })
+    await until(() => on.world.live.size === 1 && far.wires.length === 1)
+    const { snapshotOf } = await import('../kit/policy.ts')
+    on.world.live.redecide(on.world.live.present(), await snapshotOf('rules: [{id: other, hosts: [other.test]}]'))
+    expect(await on.records(2)).toMatchObject([{ event: 'open' }, { event: 'close', code: 'policy_changed' }])
+  })
+})

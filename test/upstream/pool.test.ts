@@ -1,0 +1,20 @@
+import { expect, it } from 'vitest'
+import { Dialer } from '#upstream/dial.ts'
+import { Pools } from '#upstream/pool.ts'
+import { hostOf } from '../kit/policy.ts'
+import { dialing } from './parts.ts'
+
+it('a pool is of one scheme, host, port and set of credentials, and there are never more than 512', async () => {
+  const pools = new Pools(new Dialer(dialing(1)))
+  const good = { host: hostOf('good.test'), port: 443 }
+  const first = pools.of('https', good, [])
+  expect(pools.of('https', good, [])).toBe(first)
+  const others = [pools.of('http', good, []), pools.of('https', { ...good, port: 8443 }, []), pools.of('https', good, ['key']), pools.of('https', { ...good, host: hostOf('other.test') }, []), pools.single('https', good)]
+  expect(new Set([first, ...others]).size).toBe(6)
+  expect(pools.size).toBe(5)
+  for (let i = 0; i < 600; i += 1) pools.of('https', { ...good, host: hostOf(`n${i}.test`) }, [])
+  expect(pools.size).toBe(512)
+  expect(pools.of('https', good, [])).not.toBe(first)
+  await pools.close()
+  expect(pools.size).toBe(0)
+})
