@@ -28,15 +28,19 @@ export async function run(
   ports: Ports,
 ): Promise<void> {
   const seen = trace(arrival, ports)
+  let refusal: Denial | undefined
   const leave = ports.live.enter({
     redecide: (snapshot) => redecide(arrival, snapshot, ports),
-    cut: (by) => cut.cut(by),
+    cut: (by, denial) => {
+      refusal = denial
+      cut.cut(by)
+    },
   })
   let outcome: Outcome
   try {
     outcome = await pass(arrival, body, client, cut.signal, seen, ports)
   } catch (error) {
-    outcome = cut.by ? { kind: 'aborted', by: cut.by } : broken(error, seen)
+    outcome = cut.by ? aborted(cut.by, refusal, client) : broken(error, seen)
     // A reply that can no longer be passed on is of no use upstream either.
     cut.stop()
   }
@@ -167,6 +171,12 @@ function tell(outcome: Outcome, client: Client, seen: Trace): void {
 
 function denied(denial: Denial): Outcome {
   return { kind: 'denied', denial }
+}
+
+/** What the policy no longer allows is told like any denial, as long as nothing was said yet. */
+function aborted(by: 'agent' | 'policy' | 'shutdown', refusal: Denial | undefined, client: Client): Outcome {
+  if (by !== 'policy' || !refusal || client.begun) return { kind: 'aborted', by }
+  return denied({ ...refusal, code: 'policy_changed' })
 }
 
 /** What the agent broke or carried in its body is refused; the rest failed. A library's message may quote what it was given. */

@@ -42,12 +42,12 @@ export class Doors {
     this.#addresses = addresses
     this.#h2 = new H2(ports)
     this.#h1 = new H1(ports, (req, socket, head) => {
-      void acceptConnect(req, socket, head, {
+      acceptConnect(req, socket, head, {
         ports,
         tls: this.#tls,
         firstBytes: limits.handshake,
         servePlain: (inner) => this.#h1.serve(inner),
-      })
+      }).catch(() => socket.destroy())
     })
     this.#tls = new TlsFront({
       ports,

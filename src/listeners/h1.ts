@@ -41,11 +41,11 @@ export class H1 {
       timeout: limits.silence,
       shouldUpgradeCallback: (req: IncomingMessage) => req.headers.upgrade?.toLowerCase() === 'websocket',
     } as Parameters<typeof createServer>[0])
-    this.#server.on('request', (req, res) => void this.#serve(req, res, 'none'))
-    this.#server.on('checkContinue', (req, res) => void this.#serve(req, res, 'continue'))
-    this.#server.on('checkExpectation', (req, res) => void this.#serve(req, res, 'unknown'))
+    this.#server.on('request', (req, res) => this.#answer(req, res, 'none'))
+    this.#server.on('checkContinue', (req, res) => this.#answer(req, res, 'continue'))
+    this.#server.on('checkExpectation', (req, res) => this.#answer(req, res, 'unknown'))
     this.#server.on('upgrade', (req, socket, head) => {
-      if (this.#isNext(socket)) void this.#upgrade(req, socket as Socket, head)
+      if (this.#isNext(socket)) this.#upgrade(req, socket as Socket, head).catch(() => socket.destroy())
     })
     this.#server.on('connect', (req, socket, head) => {
       if (this.#isNext(socket)) onConnect(req, socket as Socket, head)
@@ -74,6 +74,11 @@ export class H1 {
   close(): void {
     this.#server.closeAllConnections()
     this.#server.close(() => {})
+  }
+
+  /** What nobody foresaw costs this connection and no other. */
+  #answer(req: IncomingMessage, res: ServerResponse, expectation: Expectation): void {
+    this.#serve(req, res, expectation).catch(() => req.socket.destroy())
   }
 
   async #serve(req: IncomingMessage, res: ServerResponse, expectation: Expectation): Promise<void> {

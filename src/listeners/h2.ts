@@ -45,7 +45,10 @@ export class H2 {
     session.setTimeout(limits.silence, () => session.destroy())
     session.on('close', () => this.#sessions.delete(session))
     session.on('error', () => session.destroy())
-    session.on('stream', (stream, _headers, _flags, rawHeaders) => void this.#serve(stream, rawHeaders as unknown as string[], connection))
+    session.on('stream', (stream, _headers, _flags, rawHeaders) => {
+      // What nobody foresaw costs this stream and no other.
+      this.#serve(stream, rawHeaders as unknown as string[], connection).catch(() => stream.destroy())
+    })
   }
 
   /** GOAWAY: running streams finish, no new ones begin. */
@@ -73,9 +76,9 @@ export class H2 {
       client.data(reply.body)
       return client.end([])
     }
+    const body = stream.endAfterHeaders ? undefined : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
     // One turn of the loop, so that what is taken back in the same breath is never begun (rapid reset, CVE-2023-44487).
     await new Promise(setImmediate)
-    const body = stream.endAfterHeaders ? undefined : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
     await run({ kind: 'request', ...connection, protocol: 'h2', head: screened.head, proxyAuth: screened.proxyAuth, runId: screened.runId }, body, client, cut, this.#ports)
   }
 }
