@@ -49,11 +49,15 @@ export function base64Spellings(value: Buffer, stub: string): Spelling[] {
   )
 }
 
-/** For each character an edge can read, whatever the neighbour's bits: the same with the stub's bits for the value's. */
-function edgeTable(characters: string, real: string, fill: string, neighbours: readonly number[]): Uint8Array {
+/**
+ * For each character an edge can read, whatever the neighbour's bits: the same with the stub's bits for the value's. What
+ * is between the edges is often alike in both alphabets, so an edge in the other one is understood too.
+ */
+function edgeTable(own: string, real: string, fill: string, neighbours: readonly number[]): Uint8Array {
   const table = new Uint8Array(256)
-  for (const bits of neighbours) {
-    table[characters.charCodeAt(characters.indexOf(real) | bits)] = characters.charCodeAt(characters.indexOf(fill) | bits)
+  const [realBits, fillBits] = [own.indexOf(real), own.indexOf(fill)]
+  for (const characters of [own, ...alphabets.map((alphabet) => alphabet.characters)]) {
+    for (const bits of neighbours) table[characters.charCodeAt(realBits | bits)] ||= characters.charCodeAt(fillBits | bits)
   }
   return table
 }
