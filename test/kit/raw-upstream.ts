@@ -43,13 +43,20 @@ export async function startRawUpstream(
 
 /** A script that answers each request head with the same bytes, and then closes if asked to. */
 export function replying(bytes: string | Uint8Array, { close = false } = {}): (accepted: Wire) => Promise<void> {
+  return onEachHead((accepted) => {
+    accepted.write(bytes)
+    if (close) accepted.socket.end()
+  })
+}
+
+/** A script that leaves each request head to `answer`, which may change its mind from one to the next. */
+export function onEachHead(answer: (accepted: Wire) => void | Promise<void>): (accepted: Wire) => Promise<void> {
   return async (accepted) => {
     for (;;) {
       const { ending, timedOut } = await accepted.read(contains('\r\n\r\n'), 30_000)
       if (ending !== 'open' || timedOut) return
       accepted.forget()
-      accepted.write(bytes)
-      if (close) accepted.socket.end()
+      await answer(accepted)
     }
   }
 }
