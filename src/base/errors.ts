@@ -48,6 +48,8 @@ export const errorTable = {
   real_value_seen: row(403, 'http_request_denied', 'agent', 'the request carries a real credential that agents must not hold', 'remove it and use the stub; tell the operator, who should rotate it'),
   foreign_credential: row(403, 'http_request_denied', 'agent', 'the request carries a credential that is not a stub', 'send the stub of this host’s credential, or no credential'),
   credential_unavailable: row(503, 'proxy_internal_error', 'policy', 'the real value behind the stub is not available', 'ask the operator to check the credential’s source'),
+  needs_login: row(503, 'proxy_internal_error', 'policy', 'the login behind the stub has ended', 'ask the operator to run `iron-proxy login` for this credential'),
+  token_call_refused: row(403, 'http_request_denied', 'agent', 'a token endpoint was called with something that is not the stub', 'send the stub; the proxy refreshes the real grant itself'),
   // What the other side did.
   destination_denied: row(403, 'destination_ip_prohibited', 'policy', 'the host resolves to an address that may not be dialled', 'ask the operator; `upstream.allowPrivate` opens a private range'),
   proxy_loop: row(403, 'proxy_loop_detected', 'policy', 'the host resolves to the proxy itself', 'ask the operator to check `upstream.hosts` and `upstream.resolver`'),

@@ -25,7 +25,8 @@ export function bare(schema: z.ZodType): z.ZodType {
   return schema
 }
 
-function written(schema: z.ZodType, data: unknown): z.ZodType {
+/** The schema of the kind that is written where several are possible; otherwise the bare one. */
+export function written(schema: z.ZodType, data: unknown): z.ZodType {
   const inner = bare(schema)
   if (!(inner instanceof z.ZodDiscriminatedUnion)) return inner
   const kind: unknown = Reflect.get(Object(data), 'kind')

@@ -6,19 +6,23 @@ import { createHash } from 'node:crypto'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SecretRef } from '#base/secret.ts'
-import { compileCredential } from '#credentials/index.ts'
+import { compileCredential, credentialSchema } from '#credentials/index.ts'
+import { indexAnswers } from '#credentials/answers.ts'
 import { indexStubs } from '#credentials/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { compilePolicy } from '#policy/compile.ts'
 import { reviewPolicy } from '#policy/review.ts'
 import type { Finding } from '#policy/review.ts'
+import { agentSchema } from '#policy/schema.ts'
 import { largestFile } from './document.ts'
 import type { Issue } from './issue.ts'
 import { mergeParts } from './merge.ts'
 import type { Merged } from './merge.ts'
 import { readPart } from './part.ts'
 import { reviewCredentials, reviewInactive } from './review.ts'
+import { secretsIn } from './secret-refs.ts'
+import type { PlacedSecret } from './secret-refs.ts'
 
 export interface LoadOptions {
   /** Whether a secret can be read now; left out: not looked at. */
@@ -86,7 +90,7 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
   const credentials = compileCredentials(merged)
   const foreign = new Map([...credentials].map(([id, credential]) => [id, credential.foreign]))
   const policy = compilePolicy({ ...merged, foreign })
-  const secrets = placeSecrets(merged, credentials)
+  const secrets = placeSecrets(merged)
   const findings = [
     ...reviewPolicy(policy, merged.names),
     ...reviewCredentials(policy, credentials, merged),
@@ -103,7 +107,13 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
   const sound = issues.every(({ severity }) => severity === 'warning')
   return {
     snapshot: sound
-      ? Object.freeze({ hash: hashOf(files), policy, credentials, stubs: indexStubs(credentials.values()) })
+      ? Object.freeze({
+          hash: hashOf(files),
+          policy,
+          credentials,
+          answers: indexAnswers(credentials.values()),
+          stubs: indexStubs(credentials.values()),
+        })
       : undefined,
     issues,
     files: files.map(({ file }) => file),
@@ -112,29 +122,14 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
 }
 
 function compileCredentials(merged: Merged): Map<string, Credential> {
-  return new Map(
-    [...merged.credentials].map(([id, config]) => {
-      const credential = compileCredential(id, config)
-      return [id, Object.freeze({ ...credential, secret: credential.secret && merged.absolute(id, credential.secret) })]
-    }),
-  )
+  return new Map([...merged.credentials].map(([id, config]) => [id, Object.freeze(compileCredential(id, config))]))
 }
 
-interface PlacedSecret {
-  readonly path: readonly (string | number)[]
-  readonly ref: SecretRef
-}
-
-function placeSecrets(merged: Merged, credentials: ReadonlyMap<string, Credential>): PlacedSecret[] {
-  const passwords = [...merged.agents].flatMap(([id, { from }]) => {
-    return from.flatMap(({ proxyAuth }, index) =>
-      proxyAuth ? [{ path: ['agents', id, 'from', index, 'proxyAuth', 'password'], ref: proxyAuth.password }] : [],
-    )
-  })
-  const values = [...credentials.values()].flatMap(({ id, secret }) =>
-    secret ? [{ path: ['credentials', id, 'secret'], ref: secret }] : [],
-  )
-  return [...passwords, ...values]
+function placeSecrets({ agents, credentials }: Merged): PlacedSecret[] {
+  return [
+    ...[...agents].flatMap(([id, agent]) => secretsIn(agentSchema, agent, ['agents', id])),
+    ...[...credentials].flatMap(([id, config]) => secretsIn(credentialSchema, config, ['credentials', id])),
+  ]
 }
 
 async function reviewSecrets(

@@ -1,14 +1,18 @@
 /** Several files, one policy: maps are joined, rules follow each other in the order of the files. */
 import { dirname, resolve } from 'node:path'
+import type { z } from 'zod'
 import type { SecretRef } from '#base/secret.ts'
+import { credentialSchema } from '#credentials/index.ts'
 import type { CredentialConfig } from '#credentials/index.ts'
 import type { PolicyInput } from '#policy/compile.ts'
 import type { Finding } from '#policy/review.ts'
+import { agentSchema } from '#policy/schema.ts'
 import type { AgentInput, BudgetInput, DnsInput } from '#policy/schema.ts'
 import { pathText, valueAt } from './issue.ts'
 import type { Issue } from './issue.ts'
 import { issueAt, namesIn } from './part.ts'
 import type { PolicyPart } from './part.ts'
+import { mapSecrets } from './secret-refs.ts'
 
 type Section = 'agents' | 'credentials' | 'budgets'
 
@@ -23,11 +27,9 @@ export interface Merged {
   readonly issues: readonly Issue[]
   /** What a finding about the joined policy is in the file it comes from. */
   issue(finding: Finding): Issue
-  /** The credential's secret with its file made absolute: a policy names files relative to itself. */
-  absolute(credential: string, ref: SecretRef): SecretRef
 }
 
-/** Joins the files of a policy. `directory` stands for the whole where no file does. */
+/** Joins the files of a policy; secrets get absolute files. `directory` stands for the whole where no file does. */
 export function mergeParts(directory: string, parts: readonly PolicyPart[]): Merged {
   const rules = parts.flatMap((part) => part.rules.map((rule) => ({ ...rule, part })))
   const owners = {
@@ -47,10 +49,8 @@ export function mergeParts(directory: string, parts: readonly PolicyPart[]): Mer
   }
 
   return {
-    agents: new Map(
-      parts.flatMap(({ agents, yaml }) => [...agents].map(([id, agent]) => [id, withAbsoluteSecrets(agent, yaml.file)])),
-    ),
-    credentials: new Map(parts.flatMap(({ credentials }) => [...credentials])),
+    agents: new Map(parts.flatMap(({ agents, yaml }) => withAbsoluteSecrets(agents, agentSchema, yaml.file))),
+    credentials: new Map(parts.flatMap(({ credentials, yaml }) => withAbsoluteSecrets(credentials, credentialSchema, yaml.file))),
     rules: rules.map(({ rule, index, part }) => ({ rule, position: part.yaml.locate(['rules', index]) })),
     budgets: new Map(parts.flatMap(({ budgets }) => [...budgets])),
     dns: mergeDns(parts),
@@ -61,20 +61,13 @@ export function mergeParts(directory: string, parts: readonly PolicyPart[]): Mer
     },
     issues: [...parts.flatMap((part) => part.issues), ...repeated(parts), ...contradictoryDns(parts)],
     issue,
-    absolute: (credential, ref) => absolute(ref, owners.credentials.get(credential)?.yaml.file ?? directory),
   }
 }
 
-function absolute(ref: SecretRef, namedIn: string): SecretRef {
-  return 'file' in ref ? { ...ref, file: resolve(dirname(namedIn), ref.file) } : ref
-}
-
-function withAbsoluteSecrets(agent: AgentInput, namedIn: string): AgentInput {
-  const from = agent.from.map((source) => {
-    const { proxyAuth } = source
-    return proxyAuth ? { ...source, proxyAuth: { ...proxyAuth, password: absolute(proxyAuth.password, namedIn) } } : source
-  })
-  return { ...agent, from }
+/** A policy names files relative to itself. */
+function withAbsoluteSecrets<Entry>(entries: ReadonlyMap<string, Entry>, schema: z.ZodType, namedIn: string): [string, Entry][] {
+  const absolute = (ref: SecretRef) => ('file' in ref ? { ...ref, file: resolve(dirname(namedIn), ref.file) } : ref)
+  return [...entries].map(([id, entry]) => [id, mapSecrets(schema, entry, absolute)])
 }
 
 function isSection(name: unknown): name is Section {

@@ -1,5 +1,6 @@
 /** Where policy and credentials do not fit each other, and what is accepted but not active yet. */
 import { patternText } from '#base/host.ts'
+import type { HostPattern } from '#base/host.ts'
 import { patternsMeet } from '#base/host-pattern.ts'
 import { indexStubs } from '#credentials/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
@@ -50,7 +51,8 @@ const echoes = new Set(['httpbin.org', 'httpbingo.org', 'postman-echo.com', 'web
 
 function reviewCredential(credential: Credential, rules: readonly Rule[], { names }: Merged): Finding[] {
   const at = ['credentials', credential.id]
-  const using = rules.filter((rule) => rule.credentials.includes(credential.id) && sharesAgents(rule, credential))
+  const shared = rules.filter((rule) => sharesAgents(rule, credential))
+  const using = shared.filter((rule) => rule.credentials.includes(credential.id))
   const findings: Finding[] = []
   for (const [index, agent] of [...(credential.agents ?? [])].entries()) {
     if (!names.agents.has(agent)) findings.push(error([...at, 'agents', index], `no agent is called ${JSON.stringify(agent)}`))
@@ -58,9 +60,7 @@ function reviewCredential(credential: Credential, rules: readonly Rule[], { name
   for (const [index, host] of credential.hosts.entries()) {
     const place = [...at, 'hosts', index]
     const text = JSON.stringify(patternText(host))
-    const spliced = rules.find(
-      (rule) => !rule.inspect && sharesAgents(rule, credential) && rule.hosts.some((pattern) => patternsMeet(pattern, host)),
-    )
+    const spliced = shared.find((rule) => !rule.inspect && reached(host, [rule]))
     if (spliced)
       findings.push(
         error(place, `${text} is spliced by rule "${spliced.id}" (inspect: false), so nothing can be swapped in there`),
@@ -68,13 +68,20 @@ function reviewCredential(credential: Credential, rules: readonly Rule[], { name
     if (echoes.has(patternText(host).replace(/^\*\./, ''))) {
       findings.push(warning(place, `${text} answers with what it is sent; a credential scoped there can come back to the agent`))
     }
-    if (
-      credential.active &&
-      using.length > 0 &&
-      !using.some((rule) => rule.hosts.some((pattern) => patternsMeet(pattern, host)))
-    ) {
+    // A host that no rule reaches at all is refused as such: there is no request that lacks the credential.
+    if (credential.active && using.length > 0 && reached(host, shared) && !reached(host, using)) {
       findings.push(warning(place, `no rule that names this credential reaches ${text}, so it is never swapped in there`))
     }
+  }
+  for (const { host, path } of credential.lease?.answers ?? []) {
+    const spliced = shared.find((rule) => !rule.inspect && reached({ kind: 'exact', host }, [rule]))
+    if (spliced)
+      findings.push(
+        error(
+          at,
+          `"${host}${path}" is spliced by rule "${spliced.id}" (inspect: false), so no agent can be answered in its place`,
+        ),
+      )
   }
   if (credential.active && using.length === 0)
     findings.push(warning(at, 'no rule swaps this credential in; name it under `credentials` of a rule for its hosts'))
@@ -88,7 +95,9 @@ function reviewRule(rule: Rule, credentials: ReadonlyMap<string, Credential>): F
     const place = ['rules', rule.index, 'credentials', index]
     if (!sharesAgents(rule, credential))
       return [warning(place, `${JSON.stringify(id)} is granted to none of the agents of this rule`)]
-    if (credential.hosts.some((host) => rule.hosts.some((pattern) => patternsMeet(pattern, host)))) return []
+    // At the token endpoints that are answered here nothing is swapped in, and the credential belongs there all the same.
+    const answered = credential.lease?.answers.map(({ host }) => ({ kind: 'exact', host }) as const) ?? []
+    if ([...credential.hosts, ...answered].some((host) => reached(host, [rule]))) return []
     return [warning(place, `${JSON.stringify(id)} is scoped to none of the hosts of this rule`)]
   })
   if (rule.plain && rule.credentials.length > 0)
@@ -114,6 +123,10 @@ function reviewStubs(credentials: ReadonlyMap<string, Credential>): Finding[] {
       }),
     ),
   )
+}
+
+function reached(host: HostPattern, rules: readonly Rule[]): boolean {
+  return rules.some((rule) => rule.hosts.some((pattern) => patternsMeet(pattern, host)))
 }
 
 function sharesAgents(

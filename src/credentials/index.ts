@@ -32,7 +32,8 @@ export function compileCredential(id: string, config: CredentialConfig): Credent
     agents: config.agents && new Set(config.agents),
     stubs: row.stubs(config),
     foreign: config.foreign,
-    secret: row.secret(config),
+    secret: row.secret?.(config),
+    lease: row.lease?.(config),
     placer: row.placer(config),
   }
 }

@@ -1,28 +1,43 @@
-import { z } from 'zod'
-import { secretRefField } from '#base/fields.ts'
+import type { SecretRef } from '#base/secret.ts'
 import { bearerPlacer } from './bearer.ts'
-import { commonFields, credentialKind, stubField } from './fields.ts'
+import { credentialKind } from './fields.ts'
+import type { Lease } from './lease.ts'
+import { askForToken } from './oauth2-call.ts'
+import { loginOf } from './oauth2-login.ts'
+import { oauth2Schema } from './oauth2-schema.ts'
+import type { OAuth2Config } from './oauth2-schema.ts'
+import { answerRefresh } from './token-answer.ts'
+import { readTokenReply } from './token-reply.ts'
+import { readSeed } from './token-seed.ts'
 
-/** A rotating OAuth grant that the proxy owns. Not active yet: its stubs are guarded and nothing is placed for them. */
+/** An OAuth grant that the proxy owns: agents hold stubs, and refresh nothing but them. */
 export const oauth2 = credentialKind({
   kind: 'oauth2',
-  active: false,
-  schema: z.strictObject({
-    kind: z.literal('oauth2'),
-    stubs: z
-      .strictObject({ access: stubField, refresh: stubField })
-      .refine((stubs) => stubs.access !== stubs.refresh, { error: 'give the access and the refresh token different stubs' }),
-    grant: secretRefField.optional().meta({ description: 'Seed: JSON with access_token, refresh_token, expires_at (seconds since the epoch)' }),
-    tokenEndpoint: z.url({ protocol: /^https$/, error: 'name the token endpoint as an https URL' }),
-    clientId: z.string().min(1),
-    answers: z
-      .array(z.string().regex(/^[^/:@\s]+\/\S*$/, { error: 'write host and path: "login.example.com/oauth/token"' }))
-      .optional()
-      .meta({ description: 'Token endpoints, host and path, whose calls by agents the proxy answers itself' }),
-    scopes: z.array(z.string().min(1)).optional(),
-    ...commonFields,
-  }),
-  stubs: (config) => [config.stubs.access, config.stubs.refresh],
-  secret: () => undefined,
+  active: true,
+  schema: oauth2Schema,
+  stubs: ({ stubs }) => (stubs.refresh === undefined ? [stubs.access] : [stubs.access, stubs.refresh]),
+  lease: leaseOf,
   placer: (config) => bearerPlacer(config.stubs.access),
 })
+
+function leaseOf(config: OAuth2Config): Lease {
+  const { tokenEndpoint, stubs } = config
+  return {
+    // Endpoints that hand out single-use refresh tokens do not say so: each is taken for one.
+    rotating: config.grantType === 'refresh_token',
+    endpoint: tokenEndpoint,
+    refs: refsOf(config),
+    seed: config.grant,
+    readSeed,
+    ask: (given) => askForToken(config, given),
+    read: readTokenReply,
+    stubs: stubs.refresh === undefined ? { access: stubs.access } : { access: stubs.access, refresh: stubs.refresh },
+    answers: config.answers ?? [{ ...tokenEndpoint, path: tokenEndpoint.path.replace(/\?.*$/, '') }],
+    login: loginOf(config),
+    answer: (request) => answerRefresh(request, stubs, config.scopes),
+  }
+}
+
+function refsOf({ clientSecret, privateKey, subjectToken }: OAuth2Config): Readonly<Record<string, SecretRef>> {
+  return { ...(clientSecret && { clientSecret }), ...(privateKey && { privateKey }), ...(subjectToken && { subjectToken }) }
+}

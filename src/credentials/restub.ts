@@ -65,7 +65,8 @@ export class Scrubber {
    * is longer stays: a host that drips a value byte by byte must not get it through.
    */
   flush(): Uint8Array {
-    if (this.#tail.length > coincidence && !this.#patterns.find(this.#tail, 0)) return nothing
+    const whole = this.#patterns.find(this.#tail, 0)?.end ?? 0
+    if (this.#tail.length - whole > coincidence) return nothing
     return this.#pass(this.#tail, 'flush')
   }
 

@@ -6,6 +6,7 @@
 import type { z } from 'zod'
 import type { HostPattern } from '#base/host.ts'
 import type { Secret, SecretRef } from '#base/secret.ts'
+import type { Lease } from './lease.ts'
 
 /** One credential of the policy, compiled. What is special to its kind is behind `placer`. */
 export interface Credential {
@@ -18,8 +19,10 @@ export interface Credential {
   readonly agents: ReadonlySet<string> | undefined
   readonly stubs: readonly string[]
   readonly foreign: 'refuse' | 'allow'
-  /** `undefined`: the value does not come from one place that can be read. */
+  /** Where the value stands; `undefined`: it does not simply stand somewhere, see `lease`. */
   readonly secret: SecretRef | undefined
+  /** How the value is had by calls to a token endpoint; `undefined`: it stands somewhere. */
+  readonly lease: Lease | undefined
   readonly placer: Placer
 }
 
@@ -27,6 +30,8 @@ export interface Credential {
 export interface Grant {
   readonly credential: Credential
   readonly secret: Secret
+  /** Grows with every new value; tells a refused value from one that has been renewed meanwhile. */
+  readonly generation: number
 }
 
 /** Where a value was placed: never what. `header:authorization`, `query:key`. */
@@ -60,6 +65,8 @@ export interface CredentialKind<Schema extends z.ZodObject = z.ZodObject> {
   readonly active: boolean
   readonly schema: Schema
   stubs(config: z.output<Schema>): readonly string[]
-  secret(config: z.output<Schema>): SecretRef | undefined
+  /** One of these two says where the value comes from. */
+  secret?(config: z.output<Schema>): SecretRef
+  lease?(config: z.output<Schema>): Lease
   placer(config: z.output<Schema>): Placer
 }

@@ -168,6 +168,37 @@ rules: [{id: r, hosts: [x.test], credentials: [one, two, three]}]
   })
 })
 
+describe('the secrets of what is had by calls', () => {
+  const text = `version: 1
+${agents}credentials:
+  login:
+    kind: oauth2
+    stubs: {access: stub-access, refresh: stub-refresh}
+    tokenEndpoint: https://login.test/token
+    clientId: c
+    grant: {file: secrets/grant.json}
+    clientSecret: {env: CLIENT}
+    hosts: [x.test]
+  app: {kind: github-app, stub: stub-of-app, appId: 1, installationId: 2, privateKey: {file: app.pem, jsonKey: key}, hosts: [x.test]}
+rules: [{id: r, hosts: [x.test], credentials: [login, app]}, {id: t, hosts: [login.test], credentials: [login]}]
+`
+
+  it('are looked for where the policy names them, and handed on with absolute files', async () => {
+    await using made = await folder({ 'a.yaml': text })
+    const { snapshot, secrets, issues } = await loadPolicies(made.path, { secretExists: () => false })
+    const grant = { file: join(made.path, 'secrets/grant.json') }
+    const key = { file: join(made.path, 'app.pem'), jsonKey: 'key' }
+    expect(secrets).toEqual([grant, { env: 'CLIENT' }, key])
+    expect(snapshot?.credentials.get('login')?.lease).toMatchObject({ seed: grant, refs: { clientSecret: { env: 'CLIENT' } } })
+    expect(snapshot?.credentials.get('app')?.lease?.refs).toEqual({ privateKey: key })
+    expect(issues.map(({ path, position, message }) => `${position.line} ${path}: ${message.replace(made.path, '')}`)).toEqual([
+      '9 credentials.login.grant: the file /secrets/grant.json is missing, empty or cannot be read',
+      '10 credentials.login.clientSecret: the environment variable CLIENT is not set',
+      '12 credentials.app.privateKey: the file /app.pem is missing, empty or cannot be read',
+    ])
+  })
+})
+
 describe('next to a mistake', () => {
   it('nothing is reported that may only follow from it', async () => {
     const { issues } = await loadText(`

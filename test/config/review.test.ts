@@ -8,11 +8,28 @@ async function found(credentials: readonly string[], rules: readonly string[]): 
   return issues.map((issue) => formatIssue(issue).replace(/^\S+ /, ''))
 }
 
+const login =
+  'login: {kind: oauth2, stubs: {access: stub-access, refresh: stub-refresh}, tokenEndpoint: "https://login.test/t", clientId: c, hosts: [x.test]}'
 const one = 'one: {kind: bearer, stub: stub-number-1, secret: {env: ONE}, hosts: [x.test]}'
 
 describe('credentials and rules', () => {
   it('fit', async () => {
     expect(await found([one], ['{id: r, hosts: ["*.test.example", x.test], credentials: [one]}'])).toEqual([])
+  })
+
+  it('fit at a token endpoint that is answered here', async () => {
+    expect(
+      await found(
+        [login],
+        ['{id: r, hosts: [x.test], credentials: [login]}', '{id: t, hosts: [login.test], credentials: [login]}'],
+      ),
+    ).toEqual([])
+  })
+
+  it('fit where no rule reaches a host at all', async () => {
+    expect(await found([one.replace('[x.test]', '[x.test, y.test]')], ['{id: r, hosts: [x.test], credentials: [one]}'])).toEqual(
+      [],
+    )
   })
 
   // Threat 142 and its neighbours.
@@ -55,6 +72,12 @@ describe('credentials and rules', () => {
         '{id: s, hosts: ["*.x.test", y.test, "x.test"], agents: [a], inspect: false}',
       ],
       ['credentials.one.hosts: "x.test" is spliced by rule "s" (inspect: false), so nothing can be swapped in there'],
+    ],
+    [
+      'a token endpoint that is spliced',
+      [login],
+      ['{id: r, hosts: [x.test], credentials: [login]}', '{id: s, hosts: [login.test], inspect: false}'],
+      ['credentials.login: "login.test/t" is spliced by rule "s" (inspect: false), so no agent can be answered in its place'],
     ],
     [
       'a service that echoes',

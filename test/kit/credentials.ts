@@ -22,7 +22,7 @@ export function bearerFor(id: string, stub: string, entry: Readonly<Record<strin
 }
 
 export function grantOf(granted: Credential, value: string): Grant {
-  return { credential: granted, secret: new Secret(granted.id, value) }
+  return { credential: granted, secret: new Secret(granted.id, value), generation: 1 }
 }
 
 export function host(name: string): Host {
