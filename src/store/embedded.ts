@@ -1,0 +1,171 @@
+/**
+ * store/ answers: what survives a restart? Rotated pairs, sealed, each write on disk before it counts. Its neighbours:
+ * the vault decides what to write and when, journey/ports.ts says what every store promises. This one is a file, for one
+ * replica; processes on the same machine may share it.
+ */
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { z } from 'zod'
+import type { Pair } from '#credentials/lease.ts'
+import type { GrantStore, KeptGrant } from '#journey/ports.ts'
+import { openDatabase, transact } from './database.ts'
+import { readPair, writePair } from './pair.ts'
+import type { Seal } from './seal.ts'
+import { StoreError, toStoreError } from './store-error.ts'
+
+interface StoreOptions {
+  readonly path: string
+  readonly seal: Seal
+  /** Milliseconds since the epoch, for the one write that is not told the time. */
+  readonly now?: (() => number) | undefined
+}
+
+/** A store in one SQLite file. Throws StoreError when there is none and none can be made; see `openDatabase`. */
+export function openEmbeddedStore(options: StoreOptions): GrantStore {
+  return new EmbeddedStore(openDatabase(options.path, options.seal), options)
+}
+
+/** Checked on the way in: a damaged page may hold anything. */
+const rowShape = z.object({
+  generation: z.int().positive(),
+  pair: z.instanceof(Uint8Array),
+  previous: z.instanceof(Uint8Array).nullable(),
+  in_flight_since: z.int().nullable(),
+  needs_login: z.instanceof(Uint8Array).nullable(),
+  written_at: z.int(),
+})
+
+type Row = z.output<typeof rowShape>
+
+const read = 'SELECT * FROM grants WHERE credential = :credential'
+const begin = `UPDATE grants SET in_flight_since = :now, written_at = :now
+  WHERE credential = :credential AND generation = :generation AND in_flight_since IS NULL AND needs_login IS NULL`
+const takeOver = `UPDATE grants SET in_flight_since = :now, written_at = :now
+  WHERE credential = :credential AND generation = :generation AND in_flight_since = :since AND :since <> :now`
+const commit = `UPDATE grants
+  SET generation = generation + 1, previous = pair, pair = :pair, in_flight_since = NULL, written_at = :now
+  WHERE credential = :credential AND generation = :generation`
+const release = `UPDATE grants SET in_flight_since = NULL, written_at = :now
+  WHERE credential = :credential AND generation = :generation AND in_flight_since IS NOT NULL`
+const fail = `UPDATE grants SET needs_login = :reason, in_flight_since = NULL, written_at = :now
+  WHERE credential = :credential AND generation = :generation AND needs_login IS NULL`
+const enter = `INSERT INTO grants (credential, generation, pair, seed, written_at)
+  VALUES (:credential, :generation, :pair, :digest, :now)
+  ON CONFLICT DO UPDATE SET generation = excluded.generation, previous = pair, pair = excluded.pair,
+    seed = coalesce(excluded.seed, seed), in_flight_since = NULL, needs_login = NULL, written_at = excluded.written_at`
+
+/**
+ * The promises of `GrantStore` over a database that is open. Each write checks the generation and changes it in one
+ * transaction, so of two writers one finds nothing to change.
+ */
+export class EmbeddedStore implements GrantStore {
+  readonly #database: DatabaseSync
+  readonly #path: string
+  readonly #seal: Seal
+  readonly #now: () => number
+
+  constructor(database: DatabaseSync, options: StoreOptions) {
+    this.#database = database
+    this.#path = options.path
+    this.#seal = options.seal
+    this.#now = options.now ?? Date.now
+  }
+
+  async read(credential: string): Promise<KeptGrant | undefined> {
+    const found = this.#find(credential)
+    if (!found) return undefined
+    const row = rowShape.safeParse(found).data
+    const pair = row && this.#openPair(row.pair, credential, row.generation)
+    const needsLogin = row?.needs_login ? this.#seal.open(row.needs_login, reasonContext(credential)) : undefined
+    if (!pair || (row.needs_login && needsLogin === undefined)) throw this.#damaged(credential, row)
+    const { generation, in_flight_since: inFlightSince, written_at: writtenAt } = row
+    return { generation, pair, inFlightSince: inFlightSince ?? undefined, needsLogin, writtenAt }
+  }
+
+  async begin(credential: string, generation: number, now: number): Promise<boolean> {
+    return this.#change(begin, { credential, generation, now })
+  }
+
+  async takeOver(credential: string, generation: number, since: number, now: number): Promise<boolean> {
+    return this.#change(takeOver, { credential, generation, since, now })
+  }
+
+  async commit(credential: string, generation: number, next: Pair, now: number): Promise<boolean> {
+    const pair = this.#seal.seal(writePair(next), pairContext(credential, generation + 1))
+    return this.#change(commit, { credential, generation, pair, now })
+  }
+
+  async release(credential: string, generation: number): Promise<boolean> {
+    return this.#change(release, { credential, generation, now: this.#now() })
+  }
+
+  async fail(credential: string, generation: number, reason: string, now: number): Promise<boolean> {
+    return this.#change(fail, { credential, generation, reason: this.#seal.seal(reason, reasonContext(credential)), now })
+  }
+
+  async login(credential: string, pair: Pair, now: number): Promise<number> {
+    return this.#transact(() => this.#enter(credential, pair, null, now))
+  }
+
+  async seed(credential: string, pair: Pair, digest: string, now: number): Promise<number | undefined> {
+    return this.#transact(() => {
+      if (this.#find(credential)?.seed === digest) return undefined
+      return this.#enter(credential, pair, digest, now)
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#database.isOpen) this.#database.close()
+  }
+
+  /** A new login over whatever is there, damaged or not. `digest`: of the seed it comes from. */
+  #enter(credential: string, pair: Pair, digest: string | null, now: number): number {
+    const generation = (rowShape.shape.generation.safeParse(this.#find(credential)?.generation).data ?? 0) + 1
+    const sealed = this.#seal.seal(writePair(pair), pairContext(credential, generation))
+    this.#database.prepare(enter).run({ credential, generation, pair: sealed, digest, now })
+    return generation
+  }
+
+  #change(sql: string, values: Readonly<Record<string, string | number | Uint8Array>>): boolean {
+    return this.#transact(() => this.#database.prepare(sql).run(values).changes === 1)
+  }
+
+  #transact<Result>(act: () => Result): Result {
+    try {
+      return transact(this.#database, act)
+    } catch (error) {
+      throw toStoreError(this.#path, error)
+    }
+  }
+
+  #find(credential: string): Readonly<Record<string, SQLOutputValue>> | undefined {
+    try {
+      return this.#database.prepare(read).get({ credential })
+    } catch (error) {
+      throw toStoreError(this.#path, error)
+    }
+  }
+
+  #openPair(sealed: Uint8Array, credential: string, generation: number): Pair | undefined {
+    const text = this.#seal.open(sealed, pairContext(credential, generation))
+    return text === undefined ? undefined : readPair(text, credential)
+  }
+
+  /** The pair before is told of and not handed out: it is spent, and a server that sees it again may end the login. */
+  #damaged(credential: string, row: Row | undefined): StoreError {
+    const before = row?.previous && this.#openPair(row.previous, credential, row.generation - 1)
+    return new StoreError(
+      'store_corrupt',
+      `${this.#path}: what is kept for ${credential} does not open${before ? ', though the pair before it does' : ''}; ` +
+        `log in again with \`iron-proxy login ${credential}\``,
+    )
+  }
+}
+
+function pairContext(credential: string, generation: number): readonly [string, number, string] {
+  return [credential, generation, 'pair']
+}
+
+/** Without the generation: the reason stays when a late reply still brings the next pair. */
+function reasonContext(credential: string): readonly [string, string] {
+  return [credential, 'needs_login']
+}

@@ -1,0 +1,75 @@
+export type StoreFault =
+  | 'seal_key_missing'
+  | 'seal_key_mode'
+  | 'seal_key_bad'
+  | 'seal_key_wrong'
+  | 'store_corrupt'
+  | 'store_full'
+  | 'store_readonly'
+  | 'store_locked'
+  | 'store_version'
+  | 'store_io'
+
+/** Why nothing can be kept or read. For the operator: the message names the file and the fix, and never what is kept. */
+export class StoreError extends Error {
+  readonly code: StoreFault
+
+  constructor(code: StoreFault, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'StoreError'
+    this.code = code
+  }
+}
+
+/** What to do, by fault. What has failed is told before it. */
+const fixes = {
+  store_corrupt: 'restore it from a copy, or move it away and log in again',
+  store_full: 'free some space; what was kept before is still kept',
+  store_readonly: 'let the proxy write to it and to its folder',
+  store_locked: 'another process is writing to it; try again',
+  store_io: 'check the disk, and that the proxy may use the file and its folder',
+} as const
+
+/** Primary result codes, https://www.sqlite.org/rescode.html. */
+const sqliteFaults: Readonly<Record<number, keyof typeof fixes>> = {
+  // SQLITE_ERROR: a table is missing, so this is no store of ours.
+  1: 'store_corrupt',
+  // SQLITE_BUSY, SQLITE_LOCKED
+  5: 'store_locked',
+  6: 'store_locked',
+  // SQLITE_READONLY
+  8: 'store_readonly',
+  // SQLITE_CORRUPT
+  11: 'store_corrupt',
+  // SQLITE_FULL
+  13: 'store_full',
+  // SQLITE_NOTADB
+  26: 'store_corrupt',
+}
+
+const fileFaults: Readonly<Record<string, keyof typeof fixes>> = {
+  ENOSPC: 'store_full',
+  EDQUOT: 'store_full',
+  EACCES: 'store_readonly',
+  EPERM: 'store_readonly',
+  EROFS: 'store_readonly',
+  // node:sqlite: an integer that JavaScript cannot hold, and that we never wrote.
+  ERR_OUT_OF_RANGE: 'store_corrupt',
+}
+
+/** The error for whatever SQLite or the file system has thrown about a store; a StoreError stays as it is. */
+export function toStoreError(path: string, error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const { errcode, errstr, code = 'unknown error' } = error as SystemError
+  // The low byte of an extended code is the primary one.
+  const fault = (errcode === undefined ? fileFaults[code] : sqliteFaults[errcode & 0xff]) ?? 'store_io'
+  // `errstr` is SQLite's fixed text for the code: it names no values.
+  return new StoreError(fault, `${path}: ${errstr ?? code}; ${fixes[fault]}`, { cause: error })
+}
+
+/** An error of node:sqlite, which has all three, or of node:fs. */
+interface SystemError {
+  readonly errcode?: number
+  readonly errstr?: string
+  readonly code?: string
+}
