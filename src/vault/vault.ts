@@ -1,18 +1,23 @@
 /**
- * vault/ is the only holder of real values. It reads them from their sources, keeps the last good one, and hands them out
- * one grant at a time. Its neighbours: the policy names sources, journey/ asks for grants, config/ says when to look again.
+ * vault/ is the only holder of real values. It reads them from their sources or asks token endpoints for them, keeps the
+ * last good one, and hands them out one grant at a time. Its neighbours: the policy names sources, credentials/ says what
+ * to ask, journey/ asks for grants, store/ keeps what must survive, config/ says when to look again.
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { ProxyError } from '#base/errors.ts'
 import { refName, Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
+import type { Pair } from '#credentials/lease.ts'
 import { RealValues } from '#credentials/real-values.ts'
 import { compileScrub } from '#credentials/restub.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault as VaultPort } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
-import { valueIn } from './sources/source.ts'
+import type { LeaseStatus } from './lease-status.ts'
+import { Leases } from './leases.ts'
+import type { LeasePorts } from './leases.ts'
+import { materialIn, valueIn } from './sources/source.ts'
 import type { Source } from './sources/source.ts'
 
 /** What a look at a source came to. Never a value. */
@@ -25,26 +30,51 @@ export interface Reading {
   readonly credentials: readonly string[]
 }
 
+interface Value {
+  readonly secret: Secret
+  readonly generation: number
+}
+
+/** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */
+interface Known {
+  readonly credential: string
+  readonly secret: Secret
+  readonly stub: string | undefined
+}
+
 export class Vault implements VaultPort {
   readonly #sources: readonly Source[]
-  readonly #values = new Map<string, Secret>()
+  readonly #values = new Map<string, Value>()
   readonly #scrubs = new Map<string, ScrubPatterns | undefined>()
+  readonly #leases: Leases | undefined
+  #generation = 0
   #refs = new Map<string, SecretRef>()
+  /** Names of what only token calls need: keys and client secrets, and what a first grant is read from. */
+  #materials: ReadonlySet<string> = new Set()
+  #seeds: ReadonlySet<string> = new Set()
   #credentials: readonly Credential[] = []
   #realValues = new RealValues([])
 
-  constructor(sources: readonly Source[]) {
+  /** Without `leases`, credentials that are had by calls to a token endpoint are not available. */
+  constructor(sources: readonly Source[], leases?: LeasePorts) {
     this.#sources = sources
+    this.#leases = leases && new Leases(leases, { valueOf: (ref) => this.#value(ref), onChange: () => this.#derive() })
   }
 
   /** Takes in what a snapshot refers to, reads it all, and forgets what is no longer referred to. */
   use(snapshot: Snapshot): readonly Reading[] {
     this.#credentials = [...snapshot.credentials.values()]
     const passwords = [...snapshot.policy.agents.values()].flatMap((agent) => agent.proxyAuth.map(({ password }) => password))
-    const secrets = this.#credentials.flatMap(({ secret }) => (secret ? [secret] : []))
-    this.#refs = new Map([...secrets, ...passwords].map((ref) => [refName(ref), ref]))
+    const placed = [...this.#credentials.flatMap(({ secret }) => (secret ? [secret] : [])), ...passwords]
+    const leases = this.#credentials.flatMap(({ lease }) => (lease ? [lease] : []))
+    const seeds = leases.flatMap(({ seed }) => (seed ? [seed] : []))
+    const materials = [...seeds, ...leases.flatMap(({ refs }) => Object.values(refs))]
+    this.#refs = named([...placed, ...materials])
+    this.#seeds = new Set(named(seeds).keys())
+    this.#materials = new Set(named(materials).keys()).difference(named(placed))
     for (const name of this.#values.keys()) if (!this.#refs.has(name)) this.#values.delete(name)
     const readings = this.#readAll()
+    this.#leases?.use(this.#credentials)
     this.#derive()
     return readings
   }
@@ -52,7 +82,10 @@ export class Vault implements VaultPort {
   /** Looks at every source again. */
   refresh(): readonly Reading[] {
     const readings = this.#readAll()
-    if (readings.some(({ result }) => result === 'new')) this.#derive()
+    if (readings.some(({ result }) => result === 'new')) {
+      this.#leases?.look()
+      this.#derive()
+    }
     return readings
   }
 
@@ -61,14 +94,26 @@ export class Vault implements VaultPort {
     return [...this.#refs.values()].flatMap((ref) => this.#source(ref)?.path(ref) ?? [])
   }
 
-  grant(credential: Credential): Grant {
-    const secret = credential.secret && this.#values.get(refName(credential.secret))
-    if (!secret) throw new ProxyError('credential_unavailable', `the real value of ${credential.id} is not available`)
-    return { credential, secret }
+  grant(credential: Credential): Grant | Promise<Grant> {
+    if (credential.lease) {
+      const keeper = this.#leases?.keeper(credential.id)
+      if (!keeper) throw unavailable(credential)
+      return keeper.grant(credential)
+    }
+    const value = credential.secret && this.#values.get(refName(credential.secret))
+    if (!value) throw unavailable(credential)
+    return { credential, ...value }
+  }
+
+  /** Throws also `needs_login`, when no newer value will come by itself. */
+  async renew({ credential, generation }: Grant): Promise<Grant | undefined> {
+    if (credential.lease) return this.#leases?.keeper(credential.id)?.renew(credential, generation)
+    const value = credential.secret && this.#values.get(refName(credential.secret))
+    return value && value.generation > generation ? { credential, ...value } : undefined
   }
 
   verify(ref: SecretRef, candidate: string): boolean {
-    const secret = this.#values.get(refName(ref))
+    const secret = this.#value(ref)
     return secret !== undefined && timingSafeEqual(digest(secret.expose()), digest(candidate))
   }
 
@@ -83,45 +128,92 @@ export class Vault implements VaultPort {
     return this.#scrubs.get(key)
   }
 
+  /** How each lease is. */
+  status(): readonly LeaseStatus[] {
+    return this.#leases?.status() ?? []
+  }
+
+  /** A new login for a credential. Gives its generation. Throws `credential_unavailable` where there is no lease, and StoreError. */
+  async login(credential: string, pair: Pair): Promise<number> {
+    if (!this.#leases) throw new ProxyError('credential_unavailable', 'no leases are kept')
+    return this.#leases.login(credential, pair)
+  }
+
+  /** Stops what goes on by itself; token calls that are under way are waited for, within a bound. */
+  async close(): Promise<void> {
+    await this.#leases?.close()
+  }
+
   #compile(credentials: readonly Credential[]): ScrubPatterns | undefined {
-    const known = credentials.flatMap((credential) => {
-      const secret = credential.secret && this.#values.get(refName(credential.secret))
-      const [stub] = credential.stubs
-      return secret && stub !== undefined ? [{ credential: credential.id, stub, secret }] : []
-    })
+    const known = credentials
+      .flatMap((credential) => this.#known(credential))
+      .flatMap(({ stub, ...value }) => (stub === undefined ? [] : [{ ...value, stub }]))
     return known.length > 0 ? compileScrub(known) : undefined
   }
 
   /** Everything that is made from the values themselves. */
   #derive(): void {
     this.#scrubs.clear()
-    this.#realValues = new RealValues(
-      this.#credentials.flatMap(({ id, secret: ref }) => {
-        const secret = ref && this.#values.get(refName(ref))
-        return secret ? [{ credential: id, secret }] : []
-      }),
-    )
+    this.#realValues = new RealValues(this.#credentials.flatMap((credential) => this.#known(credential)))
+  }
+
+  #known({ id, secret: ref, lease, stubs }: Credential): readonly Known[] {
+    const placed = ref && this.#value(ref)
+    const used = Object.values(lease?.refs ?? {}).flatMap((each) => this.#value(each) ?? [])
+    return [
+      ...(placed ? [{ credential: id, secret: placed, stub: stubs[0] }] : []),
+      ...(lease ? (this.#leases?.values(id) ?? []).map((value) => ({ credential: id, ...value })) : []),
+      ...used.map((secret) => ({ credential: id, secret: middleOf(secret), stub: undefined })),
+    ]
+  }
+
+  #value(ref: SecretRef): Secret | undefined {
+    return this.#values.get(refName(ref))?.secret
   }
 
   #readAll(): readonly Reading[] {
-    return [...this.#refs].map(([name, ref]) => this.#read(name, ref))
+    return [...this.#refs].flatMap(([name, ref]) => this.#read(name, ref))
   }
 
-  #read(name: string, ref: SecretRef): Reading {
-    const credentials = this.#credentials.filter(({ secret }) => secret && refName(secret) === name).map(({ id }) => id)
+  #read(name: string, ref: SecretRef): readonly Reading[] {
+    const credentials = this.#credentials
+      .filter((credential) => refsOf(credential).some((each) => refName(each) === name))
+      .map(({ id }) => id)
     try {
-      const value = valueIn(this.#source(ref)?.read(ref) ?? '', ref)
-      if (this.#values.get(name)?.expose() === value) return { ref: name, result: 'same', credentials }
-      this.#values.set(name, new Secret(name, value))
-      return { ref: name, result: 'new', credentials }
+      const content = this.#source(ref)?.read(ref) ?? ''
+      const value = this.#materials.has(name) ? materialIn(content, ref) : valueIn(content, ref)
+      if (this.#values.get(name)?.secret.expose() === value) return [{ ref: name, result: 'same', credentials }]
+      this.#generation += 1
+      this.#values.set(name, { secret: new Secret(name, value), generation: this.#generation })
+      return [{ ref: name, result: 'new', credentials }]
     } catch (error) {
-      return { ref: name, result: 'failed', detail: reason(error), credentials }
+      // A seed has done its work once it was read, and is better gone. A lease without any grant says so itself.
+      if (this.#seeds.has(name) && (error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      return [{ ref: name, result: 'failed', detail: reason(error), credentials }]
     }
   }
 
   #source(ref: SecretRef): Source | undefined {
     return this.#sources.find((source) => source.owns(ref))
   }
+}
+
+function unavailable({ id }: Credential): ProxyError {
+  return new ProxyError('credential_unavailable', `the real value of ${id} is not available`)
+}
+
+function refsOf({ secret, lease }: Credential): readonly SecretRef[] {
+  return [...(secret ? [secret] : []), ...(lease?.seed ? [lease.seed] : []), ...Object.values(lease?.refs ?? {})]
+}
+
+function named(refs: readonly SecretRef[]): Map<string, SecretRef> {
+  return new Map(refs.map((ref) => [refName(ref), ref]))
+}
+
+/** Of a key in PEM the line in its middle: found however the lines are joined, and in a fraction of the time. */
+function middleOf(secret: Secret): Secret {
+  const lines = secret.expose().split('\n')
+  return lines.length < 3 ? secret : new Secret(secret.name, (lines[lines.length >> 1] ?? '').trim())
 }
 
 function digest(text: string): Buffer {

@@ -54,7 +54,7 @@ describe('the vault', () => {
   it('grants a trimmed value, and none that it does not have', async () => {
     const value = canary()
     const { vault, of } = await holding({ KEY: `${value}\n` })
-    expect(vault.grant(of('key')).secret.expose()).toBe(value)
+    expect((await vault.grant(of('key'))).secret.expose()).toBe(value)
     expect(() => vault.grant(of('lost'))).toThrow(expect.objectContaining({ code: 'credential_unavailable' }))
   })
 
@@ -64,9 +64,9 @@ describe('the vault', () => {
     const { vault, of } = await holding(variables)
     expect(scrubbed(vault, [of('key')], `x ${old}`)).toBe('x stub-of-key')
     variables.KEY = fresh
-    expect(vault.grant(of('key')).secret.expose()).toBe(old)
+    expect((await vault.grant(of('key'))).secret.expose()).toBe(old)
     expect(vault.refresh().find(({ ref }) => ref === 'env:KEY')?.result).toBe('new')
-    expect(vault.grant(of('key')).secret.expose()).toBe(fresh)
+    expect((await vault.grant(of('key'))).secret.expose()).toBe(fresh)
     expect(scrubbed(vault, [of('key')], `x ${fresh}`)).toBe('x stub-of-key')
     expect([vault.realValues().find(fresh), vault.realValues().find(old)]).toEqual(['key', undefined])
   })
@@ -77,7 +77,7 @@ describe('the vault', () => {
     const { vault, of } = await holding(variables)
     variables.KEY = broken
     expect(vault.refresh().find(({ ref }) => ref === 'env:KEY')).toMatchObject({ result: 'failed', credentials: ['key', 'same'] })
-    expect(vault.grant(of('key')).secret.expose()).toBe(value)
+    expect((await vault.grant(of('key'))).secret.expose()).toBe(value)
     expect(vault.realValues().find(value)).toBe('key')
   })
 

@@ -25,7 +25,27 @@ export function valueIn(content: string, ref: SecretRef): string {
   return value
 }
 
+/**
+ * The same for what is read and not placed: keys in PEM and seeds, which have lines. Below `jsonKey` may be an object,
+ * which stays JSON. Throws `credential_unavailable`.
+ */
+export function materialIn(content: string, ref: SecretRef): string {
+  const found = ref.jsonKey === undefined ? content : jsonAt(content, ref.jsonKey)
+  const text = (typeof found === 'object' && found !== null ? JSON.stringify(found) : asString(found, ref.jsonKey)).trim()
+  if (text === '') throw new ProxyError('credential_unavailable', 'the value is empty')
+  return text
+}
+
 function jsonString(content: string, key: string): string {
+  return asString(jsonAt(content, key), key)
+}
+
+function asString(value: unknown, key: string | undefined): string {
+  if (typeof value !== 'string') throw new ProxyError('credential_unavailable', `the JSON has no string at "${key}"`)
+  return value
+}
+
+function jsonAt(content: string, key: string): unknown {
   let parsed: unknown
   try {
     parsed = JSON.parse(content)
@@ -33,7 +53,7 @@ function jsonString(content: string, key: string): string {
     // Without the parser's message: it quotes what it read.
     throw new ProxyError('credential_unavailable', 'the content is not JSON')
   }
-  const value = typeof parsed === 'object' && parsed !== null && Object.hasOwn(parsed, key) ? (parsed as Record<string, unknown>)[key] : undefined
-  if (typeof value !== 'string') throw new ProxyError('credential_unavailable', `the JSON has no string at "${key}"`)
-  return value
+  return typeof parsed === 'object' && parsed !== null && Object.hasOwn(parsed, key)
+    ? (parsed as Record<string, unknown>)[key]
+    : undefined
 }

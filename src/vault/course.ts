@@ -1,0 +1,44 @@
+/** How a lease's next pair is had: `rotation.ts` where the call spends what it is made with, `minting.ts` where not. */
+import type { Pair } from '#credentials/lease.ts'
+import type { Held } from './lease-times.ts'
+
+export interface Course {
+  /** Takes in the seed, when it has one not seen before, and what is kept. Throws StoreError. */
+  load(): Promise<Loaded>
+  /**
+   * One attempt at a newer pair than `held`. `urgent` answers, each time it is asked, whether `held` can no longer be
+   * used, so that someone waits. Never throws.
+   */
+  next(held: Held | undefined, urgent: () => boolean): Promise<Turn>
+  /** A new login: the next generation whatever there was. Throws StoreError. */
+  login(pair: Pair): Promise<Held>
+  /** What made a refusal final has changed: one more attempt is in order. Throws StoreError. */
+  reopen(held: Held | undefined): Promise<Held | undefined>
+  /** Ends all waiting; no call is begun from now on. */
+  close(): void
+}
+
+export interface Loaded {
+  readonly held: Held | undefined
+  /** `seed`: it is a login taken from the seed just now. */
+  readonly from: 'seed' | 'kept'
+  /** Why only a new login helps. */
+  readonly ended: string | undefined
+  /** Why a seed that is there could not be taken. */
+  readonly seedTrouble: string | undefined
+}
+
+/** What an attempt came to. */
+export type Turn =
+  /** The pair now in force. `call`: we asked for it. `store`: it was there already, by someone else or by an earlier write. */
+  | { readonly kind: 'held'; readonly held: Held; readonly by: 'call' | 'store' }
+  /** In force, but not on disk: nothing may be asked for until it is. `first`: this is the first one hears of it. */
+  | { readonly kind: 'unwritten'; readonly held: Held; readonly first: boolean; readonly reason: string }
+  /** Final. */
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** Milliseconds to wait at least. `unsure`: the pair may be spent already, so ask rarely. */
+  | { readonly kind: 'later'; readonly reason: string; readonly after: number | undefined; readonly unsure: boolean }
+  /** The store cannot be read or written. */
+  | { readonly kind: 'store_failed'; readonly reason: string }
+  /** No call was made. `unsure`: none will be while the pair can be used. `busy`: someone else is making it. */
+  | { readonly kind: 'waiting'; readonly why: 'unsure' | 'busy' | 'closed' }
