@@ -1,15 +1,15 @@
 import type { Cancellation } from '#base/async.ts'
 import { codeOf, errorTable, ProxyError } from '#base/errors.ts'
-import { findStubs, place } from '#credentials/swap.ts'
+import { findStubs } from '#credentials/swap.ts'
 import type { Found } from '#credentials/swap.ts'
 import { decide } from '#policy/decide.ts'
 import type { Allowance, Denial } from '#policy/types.ts'
 import { admit } from './admit.ts'
 import type { Admission } from './admit.ts'
-import { requestHeaders } from './headers.ts'
+import { answerTokenCall, tokenEndpointOf } from './answer.ts'
+import { deliver } from './deliver.ts'
 import { identify } from './identify.ts'
-import type { Client, Outbound, Ports, RequestBody } from './ports.ts'
-import { Relay } from './relay.ts'
+import type { Client, Ports, RequestBody } from './ports.ts'
 import { refuse } from './respond.ts'
 import { settle, trace } from './settle.ts'
 import { upload } from './upload.ts'
@@ -71,44 +71,20 @@ async function pass(
   if (verdict.kind === 'deny') return denied(verdict)
   seen.wouldDeny = verdict.wouldDeny
 
-  // 4 admit: with what
+  // 4 admit: with what; an agent's own token call ends here
   const admission = admit(verdict, exchange, arrival.head)
+  const tokens = verdict.rule && tokenEndpointOf(exchange, verdict.rule.credentials, arrival.head)
   const found = search(arrival, exchange, verdict, admission, seen, ports)
   if (found.kind === 'deny') return denied(found)
-
-  // 5 grant: the real values behind the stubs that were found
-  const grants = await Promise.all(found.placements.map(({ credential }) => ports.vault.grant(credential)))
-
-  // 6 swap: stubs out, real values in
-  const placed = place(arrival.head, found.placements, grants)
-  seen.swaps = placed.swaps
-  const scrub = ports.vault.scrub(admission.guarded)
-  const outbound: Outbound = {
-    head: { ...arrival.head, query: placed.query },
-    headers: ['host', hostHeader(arrival), ...requestHeaders(placed.headers, { decode: scrub !== undefined })],
-    credentials: found.placements.map(({ credential }) => credential.id),
-    decode: scrub !== undefined,
-    upgrade: arrival.kind === 'upgrade',
+  if (tokens) {
+    const refusal = await answerTokenCall(tokens, arrival.head, body && upload(body, seen, ports.vault.realValues()), client, seen)
+    return refusal ? denied(refusal) : { kind: 'replied' }
   }
 
-  // 7 send: the reply streams back through the scrubber as it comes
+  // 5 to 7 grant, swap, send: the real values go out, and the reply streams back as it comes
   signal.throwIfAborted()
-  client.proceed()
-  const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub })
-  try {
-    const sent = await ports.upstream.send(outbound, body && upload(body, seen, ports.vault.realValues()), relay, signal)
-    seen.upstream = sent.address
-    if (!sent.upgraded) return { kind: 'replied' }
-    seen.status = 101
-    ports.audit.write(settle(seen, { kind: 'replied' }, 'open', ports.clock))
-    const relayed = await client.relay(relay.upgraded(sent.upgraded), signal)
-    seen.bytesUp = relayed.bytesUp
-    seen.bytesDown = relayed.bytesDown
-    if (signal.aborted) throw new ProxyError('client_closed')
-    return { kind: 'replied' }
-  } finally {
-    relay.report()
-  }
+  await deliver({ arrival, found, guarded: admission.guarded, client, signal, seen, ports }, body)
+  return { kind: 'replied' }
 }
 
 /** What the head carries: stubs in their places, and nothing that an agent must not hold. */
@@ -186,8 +162,3 @@ function broken(error: unknown, seen: Trace): Outcome {
   if (errorTable[code].fault !== 'agent') return { kind: 'failed', code, detail }
   return denied({ kind: 'deny', code, reason: detail, ...(seen.rule ? { rule: seen.rule } : {}) })
 }
-
-function hostHeader({ head: { scheme, host, port } }: RequestArrival): string {
-  return port === (scheme === 'https' ? 443 : 80) ? host : `${host}:${port}`
-}
-

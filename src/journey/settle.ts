@@ -17,6 +17,7 @@ export interface Trace {
   swaps: readonly Swap[]
   scrubbed: Readonly<Record<string, number>> | undefined
   credential: string | undefined
+  answered: true | undefined
   status: number | undefined
   /** In place of a path that carries a real value. */
   shownPath: string | undefined
@@ -39,6 +40,7 @@ export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Tr
     swaps: [],
     scrubbed: undefined,
     credential: undefined,
+    answered: undefined,
     status: undefined,
     shownPath: undefined,
     upstream: undefined,
@@ -69,6 +71,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     swaps: seen.swaps,
     scrubbed: seen.scrubbed,
     credential: seen.credential,
+    answered: seen.answered,
     status: seen.status,
     bytesUp: seen.bytesUp,
     bytesDown: seen.bytesDown,
@@ -125,4 +128,34 @@ const aborted = { agent: 'client_closed', policy: 'policy_changed', shutdown: 's
 /** Microsecond precision is enough, and shorter to read. */
 function round(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000
+}
+
+/** The record of a call the proxy makes for itself: no agent, no rule, no door of anyone's. */
+export function settleOwn(
+  call: { readonly id: string; readonly credential: string; readonly endpoint: { readonly host: string; readonly port: number }; readonly method: string; readonly path: string },
+  clock: Clock,
+): (ended: { readonly status?: number; readonly code?: ErrorCode; readonly upstream?: string; readonly bytesUp: number; readonly bytesDown: number }) => AuditRecord {
+  const startedAt = clock.elapsed()
+  const time = new Date(clock.now()).toISOString()
+  const { id, credential, endpoint, method, path } = call
+  return (ended) => ({
+    id,
+    time,
+    type: 'request',
+    event: 'exchange',
+    agent: null,
+    peer: 'self',
+    door: 'self',
+    protocol: 'http/1.1',
+    method,
+    scheme: 'https',
+    host: endpoint.host,
+    port: endpoint.port,
+    path,
+    verdict: ended.code === undefined ? 'allow' : 'error',
+    swaps: [],
+    credential,
+    duration: round(clock.elapsed() - startedAt),
+    ...ended,
+  })
 }

@@ -10,7 +10,8 @@ import type { StubIndex } from '#credentials/stubs.ts'
 import type { Credential, Swap } from '#credentials/types.ts'
 import type { Agent, Denial, Policy, Verdict } from '#policy/types.ts'
 
-export type Door = 'dns' | 'http' | 'https' | 'proxy'
+/** `self`: the proxy's own calls. */
+export type Door = 'dns' | 'http' | 'https' | 'proxy' | 'self'
 export type Scheme = 'http' | 'https'
 
 /** Flat `[name, value, name, value, …]`, as it came over the wire: order, case and repeats are kept. */
@@ -27,6 +28,8 @@ export interface Snapshot {
   readonly hash: string
   readonly policy: Policy
   readonly credentials: ReadonlyMap<string, Credential>
+  /** Credentials by the token endpoints that are answered here for them: `host:port/path`. */
+  readonly answers: ReadonlyMap<string, readonly Credential[]>
   /** The stubs of those credentials, arranged for looking up. */
   readonly stubs: StubIndex
 }
@@ -132,8 +135,10 @@ export interface AuditRecord {
   readonly swaps: readonly Swap[]
   /** Credentials whose real value was taken out of the reply, with how often. */
   readonly scrubbed?: Readonly<Record<string, number>> | undefined
-  /** Credential whose stub or real value was misused. */
+  /** Credential whose stub or real value was misused, or that a token call was for. */
   readonly credential?: string | undefined
+  /** A token call that was answered here, with stubs. */
+  readonly answered?: true | undefined
   readonly status?: number | undefined
   readonly bytesUp: number
   readonly bytesDown: number

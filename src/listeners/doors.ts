@@ -22,6 +22,8 @@ export interface ListenAddress {
   readonly port: number
 }
 
+type TcpDoor = Exclude<Door, 'dns' | 'self'>
+
 /** Connections held at once, in all and from one address; past it they are closed unheard. Milliseconds. */
 const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000, lastTurns: 1_000 } as const
 
@@ -29,7 +31,7 @@ const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000, lastTur
 export class Doors {
   readonly #addresses: DoorAddresses
   readonly #servers: Server[] = []
-  readonly #sockets = new Map<Socket, Door>()
+  readonly #sockets = new Map<Socket, TcpDoor>()
   readonly #perPeer = new Map<string, number>()
   #taken = 0
   readonly #h1: H1
@@ -63,9 +65,9 @@ export class Doors {
   }
 
   /** Open connections by door. */
-  get connections(): Readonly<Record<'http' | 'https' | 'proxy', number>> {
+  get connections(): Readonly<Record<TcpDoor, number>> {
     const counts = { http: 0, https: 0, proxy: 0 }
-    for (const door of this.#sockets.values()) if (door !== 'dns') counts[door] += 1
+    for (const door of this.#sockets.values()) counts[door] += 1
     return counts
   }
 
@@ -110,7 +112,7 @@ export class Doors {
     for (const socket of this.#sockets.keys()) socket.destroy()
   }
 
-  async #listen(door: 'http' | 'https' | 'proxy', { address, port }: ListenAddress): Promise<number> {
+  async #listen(door: TcpDoor, { address, port }: ListenAddress): Promise<number> {
     const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: false }, (socket) => this.#accept(door, socket))
     server.maxConnections = limits.connections
     this.#servers.push(server)
@@ -126,7 +128,7 @@ export class Doors {
     return (server.address() as { port: number }).port
   }
 
-  #accept(door: 'http' | 'https' | 'proxy', socket: Socket): void {
+  #accept(door: TcpDoor, socket: Socket): void {
     this.#taken += 1
     socket.on('error', () => socket.destroy())
     const peer = peerOf(socket)
@@ -137,7 +139,7 @@ export class Doors {
     this.#h1.serve(socket)
   }
 
-  #count(socket: Socket, door: Door, address: string): boolean {
+  #count(socket: Socket, door: TcpDoor, address: string): boolean {
     const open = this.#perPeer.get(address) ?? 0
     if (open >= limits.perPeer) return false
     this.#perPeer.set(address, open + 1)

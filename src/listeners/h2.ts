@@ -111,6 +111,7 @@ class H2Client implements Client {
   readonly #expects: boolean
   readonly #trailers: boolean
   #replyTrailers: RawHeaders = []
+  #proceeded = false
 
   constructor(stream: ServerHttp2Stream, options: { readonly expects: boolean; readonly trailers: boolean }) {
     this.#stream = stream
@@ -127,7 +128,9 @@ class H2Client implements Client {
   }
 
   proceed(): void {
-    if (this.#expects && !this.begun) this.#stream.additionalHeaders({ ':status': 100 })
+    if (!this.#expects || this.#proceeded || this.begun) return
+    this.#proceeded = true
+    this.#stream.additionalHeaders({ ':status': 100 })
   }
 
   informational(status: number, headers: RawHeaders): void {

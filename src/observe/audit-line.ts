@@ -31,6 +31,7 @@ export function auditLine(record: AuditRecord): string {
       swaps: record.swaps.map(({ credential, place }) => ({ credential: word(credential), place: word(place) })),
       scrubbed: record.scrubbed,
       credential: word(record.credential),
+      answered: record.answered,
       status: record.status,
       bytesUp: record.bytesUp,
       bytesDown: record.bytesDown,

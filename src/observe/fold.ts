@@ -36,7 +36,7 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
   const words = fence(50)
 
   return (record) => {
-    const agent = record.agent === null ? 'unknown' : agents(record.agent)
+    const agent = record.agent === null ? (record.door === 'self' ? 'self' : 'unknown') : agents(record.agent)
     if (record.event !== 'close') opened(record, agent)
     if (record.event !== 'open') closed(record, agent)
   }
@@ -60,6 +60,8 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
     }
     if (misuses.has(code)) metrics.misuse.inc({ agent, credential: named(record.credential), code })
     if (code === 'real_value_seen') metrics.realSeen.inc({ agent, credential: named(record.credential) })
+    if (record.answered) metrics.tokenCalls.inc({ agent, credential: named(record.credential), result: 'answered' })
+    if (code === 'token_call_refused') metrics.tokenCalls.inc({ agent, credential: named(record.credential), result: 'refused' })
     if (type === 'tls' && code.startsWith('tls_')) metrics.handshakes.inc({ side: 'client', reason: handshakeReason(record) })
     if (code === 'upstream_tls') metrics.handshakes.inc({ side: 'upstream', reason: handshakeReason(record) })
   }

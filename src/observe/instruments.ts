@@ -7,6 +7,10 @@ export interface Gauges {
   readonly leafCacheEntries?: () => number
   /** Records not yet written, by sink. */
   readonly auditQueue?: () => Readonly<Record<string, number>>
+  /** When each credential's value expires, in milliseconds since the epoch. */
+  readonly credentialExpiry?: () => Readonly<Record<string, number>>
+  /** 1 for a credential that only a new login helps, else 0. */
+  readonly reauthRequired?: () => Readonly<Record<string, number>>
   /** When each certificate expires, by role, in milliseconds since the epoch. */
   readonly caExpiry?: () => Readonly<Record<string, number>>
 }
@@ -84,6 +88,12 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     configSuccessTime: gauge('config_last_reload_success_timestamp_seconds', 'When the policy in force was loaded.'),
     configReloads: counter('config_reloads_total', 'Loads of the policy.', ['trigger', 'result']),
     configInfo: gauge('config_info', 'The policy in force; always 1.', ['hash']),
+    credentialExpiry: asked('credential_expiry_timestamp_seconds', 'When the value in force expires.', 'credential', () =>
+      inSeconds(gauges().credentialExpiry?.()),
+    ),
+    reauth: asked('oauth_reauth_required', 'Whether only a new login helps; 1 if so.', 'credential', () => gauges().reauthRequired?.()),
+    refreshes: counter('oauth_refresh_total', 'Calls for a new value, by how they ended.', ['credential', 'result']),
+    tokenCalls: counter('token_calls_total', 'Token calls of agents, answered or refused here.', ['agent', 'credential', 'result']),
     secretReadErrors: counter('secret_read_errors_total', 'Reads of a credential’s source that failed.', ['credential']),
     auditEvents: counter('audit_events_total', 'Audit records by how they fared.', ['sink', 'result']),
   }

@@ -30,6 +30,7 @@ export interface Metrics {
   /** Folds one record in. */
   observe(record: AuditRecord): void
   reloaded(reload: Reload): void
+  refreshed(credential: string, result: 'ok' | 'failed' | 'needs_login' | 'store_failed'): void
   secretReadFailed(credential: string): void
   leafMinted(result: 'allowed' | 'denied' | 'refused'): void
   auditResult(sink: string, result: 'ok' | 'error' | 'dropped', records: number): void
@@ -51,6 +52,7 @@ export function createMetrics(build: Build, options: { readonly runtime?: boolea
     },
     observe: folding(instruments),
     reloaded: (reload) => countReload(instruments, reload),
+    refreshed: (credential, result) => instruments.refreshes.inc({ credential, result }),
     secretReadFailed: (credential) => instruments.secretReadErrors.inc({ credential }),
     leafMinted: (result) => instruments.leafsMinted.inc({ result }),
     auditResult: (sink, result, records) => instruments.auditEvents.inc({ sink, result }, records),

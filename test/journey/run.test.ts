@@ -131,9 +131,9 @@ describe('what breaks', () => {
 
   it.each<[string, (on: World) => Partial<World['ports']>]>([
     ['the policies', () => ({ policies: { current: boom } })],
-    ['the vault, asked for a grant', ({ vault }) => ({ vault: { grant: boom, verify: boom, realValues: () => vault.realValues(), scrub: () => undefined } })],
-    ['the vault, asked for the real values', ({ vault }) => ({ vault: { grant: (each) => vault.grant(each), verify: boom, realValues: boom, scrub: () => undefined } })],
-    ['the vault, asked what to scrub', ({ vault }) => ({ vault: { grant: (each) => vault.grant(each), verify: boom, realValues: () => vault.realValues(), scrub: boom } })],
+    ['the vault, asked for a grant', ({ vault }) => ({ vault: { grant: boom, renew: () => Promise.resolve(undefined), verify: boom, realValues: () => vault.realValues(), scrub: () => undefined } })],
+    ['the vault, asked for the real values', ({ vault }) => ({ vault: { grant: (each) => vault.grant(each), renew: () => Promise.resolve(undefined), verify: boom, realValues: boom, scrub: () => undefined } })],
+    ['the vault, asked what to scrub', ({ vault }) => ({ vault: { grant: (each) => vault.grant(each), renew: () => Promise.resolve(undefined), verify: boom, realValues: () => vault.realValues(), scrub: boom } })],
     ['the upstream', ({ ports }) => ({ upstream: { ...ports.upstream, send: boom } })],
   ])('%s is a 500 without a word of why, and one record', async (_name, break_) => {
     const on = await world()

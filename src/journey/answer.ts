@@ -1,0 +1,64 @@
+import { ProxyError } from '#base/errors.ts'
+import type { Credential } from '#credentials/types.ts'
+import type { Denial } from '#policy/types.ts'
+import { headerValue } from './headers.ts'
+import type { Client, RequestBody } from './ports.ts'
+import type { Trace } from './settle.ts'
+import type { Exchange, RequestHead } from './types.ts'
+
+/** A token request is a few hundred bytes. */
+const mostBytes = 64 * 1024
+
+/**
+ * The credentials whose token endpoint this is, of those the rule gives to this agent. None: it is one, but not for this
+ * agent. `undefined`: it is no token endpoint of ours.
+ */
+export function tokenEndpointOf({ snapshot, agent }: Exchange, given: readonly string[], head: RequestHead): readonly Credential[] | undefined {
+  const owners = snapshot.answers.get(`${head.host}:${head.port}${head.path}`)
+  return owners?.filter(({ id, agents }) => given.includes(id) && (agents === undefined || agents.has(agent.id)))
+}
+
+/**
+ * Answers an agent's own token call here, with stubs: it never goes upstream. With anything else than the stub it is
+ * refused, since a real value would come back to whoever sent a real one.
+ */
+export async function answerTokenCall(
+  owners: readonly Credential[],
+  head: RequestHead,
+  body: RequestBody | undefined,
+  client: Client,
+  seen: Trace,
+): Promise<Denial | undefined> {
+  seen.credential = owners[0]?.id
+  if (owners.length === 0) return refuse('the rule gives this agent no credential of this token endpoint')
+  if (head.method !== 'POST') return refuse('a token endpoint takes POST only')
+  client.proceed()
+  const request = { contentType: headerValue(head.headers, 'content-type') ?? '', body: await read(body) }
+  const [first, ...others] = owners.flatMap(({ id, lease }) => (lease ? [{ id, ...lease.answer(request) }] : []))
+  const answer = [first, ...others].find((each) => each?.kind === 'answered') ?? first
+  if (answer?.kind !== 'answered') return refuse(answer?.reason ?? 'nothing answers here')
+  seen.credential = answer.id
+  const bytes = Buffer.from(answer.body)
+  seen.answered = true
+  seen.status = answer.status
+  seen.bytesDown = bytes.length
+  client.head(answer.status, ['content-type', 'application/json', 'cache-control', 'no-store', 'content-length', String(bytes.length)])
+  client.data(bytes)
+  client.end([])
+  return undefined
+}
+
+async function read(body: RequestBody | undefined): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body?.chunks ?? []) {
+    size += chunk.length
+    if (size > mostBytes) throw new ProxyError('token_call_refused', 'the token request is too long')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function refuse(reason: string): Denial {
+  return { kind: 'deny', code: 'token_call_refused', reason }
+}

@@ -1,0 +1,92 @@
+import { ProxyError } from '#base/errors.ts'
+import type { Found } from '#credentials/swap.ts'
+import { place } from '#credentials/swap.ts'
+import type { Credential, Grant } from '#credentials/types.ts'
+import { requestHeaders } from './headers.ts'
+import type { Client, Outbound, Ports, RequestBody } from './ports.ts'
+import { Relay } from './relay.ts'
+import { RefusalCatcher, Replayable } from './replay.ts'
+import { settle } from './settle.ts'
+import type { Trace } from './settle.ts'
+import type { RequestArrival } from './types.ts'
+import { upload } from './upload.ts'
+
+/** One allowed request on its way out. */
+interface Delivery {
+  readonly arrival: RequestArrival
+  readonly found: Found
+  /** Credentials whose real values must not come back. */
+  readonly guarded: readonly Credential[]
+  readonly client: Client
+  readonly signal: AbortSignal
+  readonly seen: Trace
+  readonly ports: Ports
+}
+
+/**
+ * Steps 5 to 7. Where a value that can be renewed is refused by the upstream, it is renewed once for everyone and the
+ * request is sent once more; the refusal itself never reaches an agent.
+ */
+export async function deliver(delivery: Delivery, body: RequestBody | undefined): Promise<void> {
+  const { found, ports, seen } = delivery
+  const grants = await Promise.all(found.placements.map(async ({ credential }) => ports.vault.grant(credential)))
+  const watched = body && upload(body, seen, ports.vault.realValues())
+  const renewable = grants.some(({ credential }) => credential.lease)
+  if (!renewable) return void (await attempt(delivery, grants, watched, false))
+
+  const kept = watched && new Replayable(watched)
+  if (!(await attempt(delivery, grants, kept?.first(), true))) return
+  const renewed = await Promise.all(grants.map((grant) => renew(grant, ports)))
+  const again = kept?.again()
+  if (kept && !again) throw new ProxyError('credential_unavailable', 'the value was renewed, but the body is too long to be sent once more')
+  if (await attempt(delivery, renewed, again, true)) {
+    throw new ProxyError('credential_unavailable', `the host refuses the real value of ${names(grants)}`)
+  }
+}
+
+async function renew(grant: Grant, { vault }: Ports): Promise<Grant> {
+  if (!grant.credential.lease) return grant
+  const renewed = await vault.renew(grant)
+  if (!renewed) throw new ProxyError('credential_unavailable', `the host refuses the real value of ${grant.credential.id}, and there is no newer one`)
+  return renewed
+}
+
+/** Sends once. `true`: the value was refused, and nothing has reached the agent. */
+async function attempt(delivery: Delivery, grants: readonly Grant[], body: RequestBody | undefined, catching: boolean): Promise<boolean> {
+  const { arrival, client, found, guarded, ports, seen, signal } = delivery
+  const placed = place(arrival.head, found.placements, grants)
+  seen.swaps = placed.swaps
+  const scrub = ports.vault.scrub(guarded)
+  const outbound: Outbound = {
+    head: { ...arrival.head, query: placed.query },
+    headers: ['host', hostHeader(arrival), ...requestHeaders(placed.headers, { decode: scrub !== undefined })],
+    credentials: grants.map(({ credential }) => credential.id),
+    decode: scrub !== undefined,
+    upgrade: arrival.kind === 'upgrade',
+  }
+  const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub })
+  const catcher = catching ? new RefusalCatcher(relay) : undefined
+  client.proceed()
+  try {
+    const sent = await ports.upstream.send(outbound, body, catcher ?? relay, signal)
+    seen.upstream = sent.address
+    if (!sent.upgraded) return catcher?.caught ?? false
+    seen.status = 101
+    ports.audit.write(settle(seen, { kind: 'replied' }, 'open', ports.clock))
+    const relayed = await client.relay(relay.upgraded(sent.upgraded), signal)
+    seen.bytesUp = relayed.bytesUp
+    seen.bytesDown = relayed.bytesDown
+    if (signal.aborted) throw new ProxyError('client_closed')
+    return false
+  } finally {
+    relay.report()
+  }
+}
+
+function hostHeader({ head: { scheme, host, port } }: RequestArrival): string {
+  return port === (scheme === 'https' ? 443 : 80) ? host : `${host}:${port}`
+}
+
+function names(grants: readonly Grant[]): string {
+  return grants.map(({ credential }) => credential.id).join(', ')
+}

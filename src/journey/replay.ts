@@ -1,0 +1,120 @@
+import type { ReplySink, RequestBody } from './ports.ts'
+import type { RawHeaders } from './types.ts'
+
+/** Bytes of a body that are kept so that it can be sent once more. A model call with its whole context is smaller. */
+const most = 8 << 20
+/** Bytes of a 403 that are looked at before it is passed on. */
+const mostRefusal = 16 * 1024
+
+/**
+ * A body that can be sent twice as long as it is small enough. Both sendings read the same chunks by their number, so
+ * that what the first was just waiting for when it was broken off is not lost to the second.
+ */
+export class Replayable {
+  readonly #body: RequestBody
+  readonly #source: AsyncIterator<Uint8Array>
+  #chunks: Uint8Array[] = []
+  /** How many chunks from the beginning are no longer kept. */
+  #dropped = 0
+  #size = 0
+  #ended = false
+  #pulling: Promise<void> | undefined
+
+  constructor(body: RequestBody) {
+    this.#body = body
+    this.#source = body.chunks[Symbol.asyncIterator]()
+  }
+
+  first(): RequestBody {
+    return { ...this.#body, chunks: this.#read() }
+  }
+
+  /** `undefined`: too much has passed to be said again. */
+  again(): RequestBody | undefined {
+    return this.#size > most ? undefined : this.first()
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array> {
+    for (let next = 0; ; next += 1) {
+      while (next - this.#dropped >= this.#chunks.length) {
+        if (this.#ended) return
+        await (this.#pulling ??= this.#pull())
+      }
+      const chunk = this.#chunks[next - this.#dropped]
+      if (this.#size > most) this.#drop(next + 1)
+      if (chunk) yield chunk
+    }
+  }
+
+  async #pull(): Promise<void> {
+    try {
+      const { done, value } = await this.#source.next()
+      if (done) this.#ended = true
+      else this.#chunks.push(value)
+      this.#size += done ? 0 : value.length
+    } finally {
+      this.#pulling = undefined
+    }
+  }
+
+  #drop(count: number): void {
+    this.#chunks = this.#chunks.slice(count - this.#dropped)
+    this.#dropped = count
+  }
+}
+
+/**
+ * Stands before the way back and catches the refusal of a value that has ended: 401, or a 403 that says the token was
+ * revoked (Anthropic does). Such a reply never reaches an agent: clients log out on it.
+ */
+export class RefusalCatcher implements ReplySink {
+  onDrain: () => void = () => {}
+  /** The upstream took the value for dead. */
+  caught = false
+  readonly #sink: ReplySink
+  #suspect: { readonly status: number; readonly headers: RawHeaders; readonly last: boolean; readonly chunks: Uint8Array[]; size: number } | undefined
+
+  constructor(sink: ReplySink) {
+    this.#sink = sink
+    sink.onDrain = () => this.onDrain()
+  }
+
+  informational(status: number, headers: RawHeaders): void {
+    this.#sink.informational(status, headers)
+  }
+
+  head(status: number, headers: RawHeaders, last = false): void {
+    if (status === 401) this.caught = true
+    else if (status === 403) this.#suspect = { status, headers, last, chunks: [], size: 0 }
+    else this.#sink.head(status, headers, last)
+  }
+
+  data(chunk: Uint8Array): boolean {
+    if (this.caught) return true
+    if (!this.#suspect) return this.#sink.data(chunk)
+    this.#suspect.chunks.push(Uint8Array.from(chunk))
+    this.#suspect.size += chunk.length
+    return this.#suspect.size <= mostRefusal || this.#release()
+  }
+
+  end(trailers: RawHeaders): void {
+    if (this.#suspect) this.caught = revoked(Buffer.concat(this.#suspect.chunks))
+    if (this.caught) return
+    this.#release()
+    this.#sink.end(trailers)
+  }
+
+  #release(): boolean {
+    const held = this.#suspect
+    this.#suspect = undefined
+    if (!held) return true
+    this.#sink.head(held.status, held.headers, held.last)
+    return held.chunks.map((chunk) => this.#sink.data(chunk)).every(Boolean)
+  }
+}
+
+/** `OAuth token has been revoked`, and `… does not meet scope requirement`, which is not it. */
+function revoked(body: Buffer): boolean {
+  return /token[^"]{0,60}\b(?:revoked|expired)\b/i.test(body.toString('latin1'))
+}
+
