@@ -2,18 +2,17 @@
  * The app: builds the rooms from settings, starts them, reloads what is live, and takes everything down in reverse.
  * Tests and the demo start here; `main.ts` only puts a process around it.
  */
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
+import { readToken } from '#admin/token.ts'
 import type { Check, Listening, ReloadResult } from '#admin/server.ts'
 import type { Clock } from '#base/clock.ts'
-import { Secret } from '#base/secret.ts'
-import { createAuthority } from '#ca/authority.ts'
+import { patternText } from '#base/host.ts'
 import type { Authority } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
-import { loadAuthority, writeAuthority } from '#ca/files.ts'
+import { firstAuthority } from '#ca/first.ts'
 import { LeafCache } from '#ca/leaf.ts'
 import { formatIssue } from '#config/issue.ts'
 import type { Issue } from '#config/issue.ts'
@@ -30,10 +29,17 @@ import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
+import { LazyStore } from '#store/lazy.ts'
+import { openStore } from '#store/open.ts'
+import { TokenCalls } from '#upstream/call.ts'
 import { ownSockets } from '#upstream/own.ts'
 import { resolver } from '#upstream/resolve.ts'
 import { Sender } from '#upstream/send.ts'
 import { sources } from '#vault/sources/index.ts'
+import { leaseTools } from '#vault/jwt.ts'
+import { leaseNews } from '#vault/lease-status.ts'
+import type { LeaseEvent } from '#vault/lease-status.ts'
+import { Logins } from '#vault/login.ts'
 import { Vault } from '#vault/vault.ts'
 import type { Reading } from '#vault/vault.ts'
 
@@ -85,9 +91,6 @@ const longRunning = 3_000
 /** Milliseconds a stopping proxy gives a connection that may be about to ask, or to read the end of its reply. */
 const farewell = 1_000
 
-/** A CA made on first run. */
-const firstAuthority = { commonName: 'iron-proxy CA', days: 3650 } as const
-
 export class App {
   readonly ports: Partial<Record<PortName, number>> = {}
   readonly authority: Authority
@@ -96,6 +99,8 @@ export class App {
   readonly #metrics: Metrics
   readonly #trail: Trail
   readonly #vault: Vault
+  readonly #store: LazyStore
+  readonly #logins: Logins
   readonly #live = new LiveSet()
   readonly #sender: Sender
   readonly #doors: Doors
@@ -115,7 +120,6 @@ export class App {
     this.authority = authority
     this.#metrics = createMetrics({ version: around.version, revision: around.revision, node: around.node }, { runtime: true })
     this.#trail = new Trail(settings.audit, around.stdout, this.#metrics)
-    this.#vault = new Vault(sources(around.env))
     this.#sender = new Sender({
       resolve: resolver(settings.upstream.resolver),
       hosts: settings.upstream.hosts,
@@ -125,6 +129,25 @@ export class App {
       connectTimeout: 10_000,
     })
     const ids = ulids(() => clock.now())
+    const caller = new TokenCalls({ upstream: this.#sender, audit: this.#trail, ids, clock })
+    this.#store = new LazyStore(() => openStore({ path: settings.state, sealKey: settings.sealKey, uid: around.uid }))
+    this.#vault = new Vault(sources(around.env), {
+      store: this.#store,
+      caller,
+      clock,
+      tools: leaseTools,
+      random: Math.random,
+      onEvent: (event) => this.#leased(event),
+      // Longer than a token call may take: another process that has the store open may be making one just now.
+      abandonedAfter: 40_000,
+    })
+    this.#logins = new Logins({
+      clock,
+      tools: leaseTools,
+      caller,
+      find: (id) => this.#snapshot?.credentials.get(id),
+      accept: (id, pair) => this.#vault.login(id, pair),
+    })
     const policies = { current: () => this.#snapshot }
     const ports: Ports = { clock, ids, policies, vault: this.#vault, upstream: this.#sender, live: this.#live, audit: this.#trail }
     const leaves = new LeafCache(authority, { clock, onMint: (result) => this.#metrics.leafMinted(result) })
@@ -141,6 +164,9 @@ export class App {
       leafCacheEntries: () => leaves.entries,
       auditQueue: () => this.#trail.depth,
       caExpiry: () => ({ root: authority.notAfter }),
+      credentialExpiry: () =>
+        Object.fromEntries(this.#vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
+      reauthRequired: () => Object.fromEntries(this.#vault.status().map(({ id, needsLogin }) => [id, needsLogin === undefined ? 0 : 1])),
     })
   }
 
@@ -243,8 +269,15 @@ export class App {
     if (admin !== 'off') {
       const listening = await serveAdmin(
         place(admin),
-        { status: () => this.#status(), reload: () => this.reload('admin'), version },
-        await tokenOf(this.#settings.adminToken),
+        {
+          status: () => this.#status(),
+          reload: () => this.reload('admin'),
+          credentials: () => this.#credentials(),
+          beginLogin: (credential) => this.#logins.begin(credential),
+          finishLogin: (credential, code) => this.#logins.finish(credential, code),
+          version,
+        },
+        await readToken(this.#settings.adminToken),
       )
       this.#listening.push(listening)
       this.ports.admin = listening.port
@@ -268,6 +301,25 @@ export class App {
       connections: this.#doors.connections,
       ca: { fingerprint: this.authority.fingerprint, notAfter: new Date(this.authority.notAfter).toISOString() },
     }
+  }
+
+  #credentials(): readonly object[] {
+    const leases = new Map(this.#vault.status().map((status) => [status.id, status]))
+    return [...(this.#snapshot?.credentials.values() ?? [])].map(({ id, kind, hosts, agents }) => ({
+      id,
+      kind,
+      hosts: hosts.map(patternText),
+      agents: agents ? [...agents] : 'all',
+      ...leases.get(id),
+    }))
+  }
+
+  /** What happened to a lease, for the operator: once per incident, since the vault tells it once. */
+  #leased(event: LeaseEvent): void {
+    const { kind, credential, detail, generation } = event
+    const { level, message, result } = leaseNews[kind]
+    this.#around.log[level]({ event: kind, credential, detail, generation }, message)
+    if (result) this.#metrics.refreshed(credential, result)
   }
 
   #ownSockets(): { readonly address: Extract<Listen, object>['address']; readonly port: number }[] {
@@ -297,6 +349,9 @@ export class App {
     this.#watch[Symbol.dispose]()
     this.#doors.close()
     await this.#dns?.stop()
+    // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
+    await this.#vault.close()
+    await this.#store.close()
     await this.#sender.close()
     await Promise.all(this.#listening.map((each) => each.close()))
     await this.#trail.close()
@@ -305,7 +360,9 @@ export class App {
 
 /** Builds and starts an app. Throws what `App.start` and the CA's loading throw. */
 export async function startApp(settings: Settings, around: Surroundings): Promise<App> {
-  const authority = await authorityOf(settings.ca, around)
+  const authority = await firstAuthority({ certPath: settings.ca.cert, keyPath: settings.ca.key, now: clock.now(), uid: around.uid }, () =>
+    around.log.info({ event: 'ca', cert: settings.ca.cert }, 'made a new CA'),
+  )
   const extraRoots = await Promise.all(settings.upstream.ca.map((file) => readFile(file, 'utf8')))
   if (extraRoots.some((pem) => pem.includes(authority.certPem.trim()))) {
     throw new Error('upstream.ca: our own CA must not be trusted for upstreams')
@@ -315,27 +372,10 @@ export async function startApp(settings: Settings, around: Surroundings): Promis
   return app
 }
 
-/** The CA of the settings; on the very first run it is made. What is there is never overwritten. */
-async function authorityOf({ cert, key }: Settings['ca'], { log, uid }: Surroundings): Promise<Authority> {
-  const paths = { certPath: cert, keyPath: key }
-  if (!existsSync(cert) && !existsSync(key)) {
-    await writeAuthority(createAuthority({ ...firstAuthority, now: clock.now() }), paths)
-    log.info({ event: 'ca', cert }, 'made a new CA')
-  }
-  return loadAuthority({ ...paths, now: clock.now(), uid })
-}
-
 /** Looks again every few milliseconds, for as many as given. */
 async function waitUntil(holds: () => boolean, milliseconds: number): Promise<void> {
   const end = clock.elapsed() + milliseconds
   while (!holds() && clock.elapsed() < end) await sleep(10)
-}
-
-async function tokenOf(file: string | undefined): Promise<Secret | undefined> {
-  if (file === undefined) return undefined
-  const token = (await readFile(file, 'utf8')).trim()
-  if (token.length < 16) throw new Error(`adminToken: ${file} holds less than 16 characters`)
-  return new Secret('admin token', token)
 }
 
 function doorAddresses({ listen }: Settings): ConstructorParameters<typeof Doors>[0] {

@@ -15,6 +15,7 @@ process.on('uncaughtException', (error: Error) => {
 const colour = process.stdout.isTTY === true && !process.env['NO_COLOR']
 
 process.exitCode = await dispatch(process.argv.slice(2), {
+  stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   colour,

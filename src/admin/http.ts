@@ -11,7 +11,9 @@ export interface Answer {
 
 export interface Route {
   readonly method: 'GET' | 'POST'
-  answer(query: URLSearchParams): Answer | Promise<Answer>
+  /** `json`: the route takes a JSON object of at most 16 KiB; without it no body is taken. */
+  readonly takes?: 'json'
+  answer(query: URLSearchParams, body: Readonly<Record<string, unknown>>): Answer | Promise<Answer>
 }
 
 export type Routes = Readonly<Record<string, Route>>
@@ -92,8 +94,27 @@ async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage):
   if (!methods.includes(request.method ?? '')) {
     return { ...fault(405, 'method_not_allowed', `use ${route.method}`), headers: { allow: methods.join(', ') } }
   }
-  if (hasBody(request)) return fault(413, 'body_not_allowed', 'send no body')
-  return route.answer(new URLSearchParams(query))
+  if (route.takes !== 'json' && hasBody(request)) return fault(413, 'body_not_allowed', 'send no body')
+  const body = route.takes === 'json' ? await readObject(request) : {}
+  return body ? route.answer(new URLSearchParams(query), body) : fault(400, 'bad_body', 'send a JSON object of at most 16 KiB')
+}
+
+const mostBody = 16 * 1024
+
+async function readObject(request: IncomingMessage): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request) {
+    size += (chunk as Buffer).length
+    if (size > mostBody) return undefined
+    chunks.push(chunk as Buffer)
+  }
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

@@ -4,6 +4,7 @@
  * or behind a token. Neighbours: app.ts hands in functions of observe/, config/ and ca/; this room knows none of them.
  */
 import { SingleFlight } from '#base/async.ts'
+import { ProxyError } from '#base/errors.ts'
 import type { Secret } from '#base/secret.ts'
 import { holdsToken, isCrossSite, isLocalHost, isLoopback } from './guard.ts'
 import { readiness, startup, type Check, type Health } from './health.ts'
@@ -41,6 +42,12 @@ export interface AdminSources {
   readonly status: () => object
   /** Reads everything anew: a reload already under way may have read the files before they were edited. */
   readonly reload: () => Promise<ReloadResult>
+  /** How each credential is; never a value. */
+  readonly credentials: () => readonly object[]
+  /** The link a person logs in by. Throws `ProxyError` when there is none. */
+  readonly beginLogin: (credential: string) => string
+  /** Takes the code the person got. Gives the new generation. Throws `ProxyError`. */
+  readonly finishLogin: (credential: string, code: string) => Promise<number>
   readonly version: string
 }
 
@@ -75,11 +82,38 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
     {
       '/v1/status': { method: 'GET', answer: () => json(200, sources.status()) },
       '/v1/reload': { method: 'POST', answer: async () => reloaded(await sources.reload()) },
+      '/v1/credentials': { method: 'GET', answer: () => json(200, sources.credentials()) },
+      '/v1/login': { method: 'POST', takes: 'json', answer: (_query, body) => begun(body, sources) },
+      '/v1/login/code': { method: 'POST', takes: 'json', answer: (_query, body) => finished(body, sources) },
       '/version': { method: 'GET', answer: () => json(200, { version: sources.version }) },
     },
     listen,
     guardOf(token),
   )
+}
+
+function begun({ credential }: Readonly<Record<string, unknown>>, { beginLogin }: AdminSources): Answer {
+  if (typeof credential !== 'string') return fault(400, 'bad_body', 'name the credential')
+  try {
+    return json(200, { url: beginLogin(credential) })
+  } catch (error) {
+    return told(error)
+  }
+}
+
+async function finished({ credential, code }: Readonly<Record<string, unknown>>, { finishLogin }: AdminSources): Promise<Answer> {
+  if (typeof credential !== 'string' || typeof code !== 'string') return fault(400, 'bad_body', 'name the credential and give the code')
+  try {
+    return json(200, { generation: await finishLogin(credential, code) })
+  } catch (error) {
+    return told(error)
+  }
+}
+
+/** Our own errors say what to do; what else is thrown is not for telling. */
+function told(error: unknown): Answer {
+  if (!(error instanceof ProxyError)) throw error
+  return fault(409, error.code, error.message)
 }
 
 function guardOf(token: Secret | undefined): Guard {

@@ -1,6 +1,8 @@
 /** Where the authority lives: two files, the key for nobody else's eyes, and never written over. */
+import type { Stats } from 'node:fs'
 import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { openToOthers } from '#base/file-mode.ts'
 import { Secret } from '#base/secret.ts'
 import { AuthorityError, openAuthority, type Authority } from './authority.ts'
 
@@ -27,20 +29,18 @@ export async function writeAuthority(
 }
 
 /**
- * Reads the authority. The key must be readable by its owner alone. The one exception is a file of another owner that
- * reaches us through its group, as a Kubernetes secret does under `fsGroup`; it is made only when `uid`, the user we
- * run as, is given. Throws AuthorityError.
+ * Reads the authority. The key must be private, as `openToOthers` judges it; `uid` is the user we run as. Throws
+ * AuthorityError.
  */
 export async function loadAuthority(
   paths: AuthorityPaths & { readonly now: number; readonly uid?: number | undefined },
 ): Promise<Authority> {
   const { certPath, keyPath, now, uid } = paths
   const certPem = await readWhole(certPath)
-  const keyPem = await readWhole(keyPath, (mode, owner) => {
-    const reading = uid !== undefined && owner !== uid ? 0o040 : 0
-    if ((mode & 0o077 & ~reading) === 0) return
-    const shown = (mode & 0o777).toString(8).padStart(4, '0')
-    throw new AuthorityError('ca_key_mode', `${keyPath}: mode ${shown} lets others at the CA key; run \`chmod 600 ${keyPath}\``)
+  const keyPem = await readWhole(keyPath, (found) => {
+    const mode = openToOthers(found, uid)
+    if (mode === undefined) return
+    throw new AuthorityError('ca_key_mode', `${keyPath}: mode ${mode} lets others at the CA key; run \`chmod 600 ${keyPath}\``)
   })
   return openAuthority({ certPem, keyPem: new Secret('CA key', keyPem), now }, { cert: certPath, key: keyPath })
 }
@@ -65,12 +65,11 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
 }
 
 /** `inspect` judges the file that was opened, not whatever the path names a moment later. */
-async function readWhole(path: string, inspect: (mode: number, owner: number) => void = () => {}): Promise<string> {
+async function readWhole(path: string, inspect: (found: Stats) => void = () => {}): Promise<string> {
   let file: FileHandle | undefined
   try {
     file = await open(path, 'r')
-    const { mode, uid } = await file.stat()
-    inspect(mode, uid)
+    inspect(await file.stat())
     return await file.readFile('utf8')
   } catch (error) {
     if (error instanceof AuthorityError) throw error

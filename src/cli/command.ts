@@ -2,7 +2,7 @@
  * cli/ is one file per command. A command gets what the process has through `Terminal` and gives back an exit code; only
  * `main.ts` touches the process itself.
  */
-import type { Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { ParseArgsConfig } from 'node:util'
 
 /** Exit codes of sysexits.h, and 1 for "looked, and found something wrong". */
@@ -12,6 +12,7 @@ export type ExitCode = (typeof exit)[keyof typeof exit]
 
 /** The process, as far as a command may see it. */
 export interface Terminal {
+  readonly stdin: Readable
   readonly stdout: Writable
   readonly stderr: Writable
   /** Colours and anything else for eyes only. */

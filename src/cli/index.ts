@@ -3,16 +3,18 @@ import { ca } from './ca.ts'
 import { check } from './check.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
+import { credentials } from './credentials.ts'
 import { demo } from './demo/demo.ts'
 import { env } from './env.ts'
 import { explain } from './explain.ts'
 import { healthcheck } from './healthcheck.ts'
+import { login } from './login.ts'
 import { run } from './run.ts'
 import { schema } from './schema.ts'
 import { version } from './version.ts'
 
 /** Every command there is, in the order of `--help`. */
-export const commands: readonly Command[] = [run, check, explain, ca, env, demo, schema, healthcheck, version]
+export const commands: readonly Command[] = [run, check, explain, ca, env, credentials, login, demo, schema, healthcheck, version]
 
 /** Runs one command line. Never rejects on what a user can type. */
 export async function dispatch(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {

@@ -197,7 +197,16 @@ function metricsSources(some: Partial<MetricsSources> = {}): MetricsSources {
 }
 
 function adminSources(some: Partial<AdminSources> = {}): AdminSources {
-  return { status: () => ({ agents: 2 }), reload: () => Promise.reject(new Error('not expected')), version: '1.2.3', ...some }
+  const notExpected = () => Promise.reject(new Error('not expected'))
+  return {
+    status: () => ({ agents: 2 }),
+    reload: notExpected,
+    credentials: () => [],
+    beginLogin: (credential) => `https://login.test/?for=${credential}`,
+    finishLogin: notExpected,
+    version: '1.2.3',
+    ...some,
+  }
 }
 
 interface Asked {

@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import type { Settings } from '#config/settings-schema.ts'
+
+/** Milliseconds until the admin listener must have answered; a login may have to wait for a provider. */
+const patience = 45_000
+
+export interface AdminAnswer {
+  /** 0: nobody answered, and `body` says why. */
+  readonly status: number
+  readonly body: unknown
+}
+
+/** Asks the admin listener of a running proxy. Never rejects for what the network does. */
+export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path: string, body?: object): Promise<AdminAnswer> {
+  const { admin } = settings.listen
+  if (admin === 'off') return { status: 0, body: 'listen.admin is off' }
+  const token = settings.adminToken === undefined ? undefined : (await readFile(settings.adminToken, 'utf8')).trim()
+  const text = body === undefined ? undefined : JSON.stringify(body)
+  return new Promise((resolve) => {
+    const asked = request(
+      {
+        host: admin.address,
+        port: admin.port,
+        method,
+        path,
+        timeout: patience,
+        headers: {
+          ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        },
+      },
+      (res) => {
+        let answer = ''
+        res.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk))
+        res.on('end', () => resolve({ status: res.statusCode ?? 0, body: parsed(answer) }))
+      },
+    )
+    asked.on('timeout', () => asked.destroy(new Error('no answer in time')))
+    asked.on('error', (error) => resolve({ status: 0, body: `no proxy answers on ${admin.address}:${admin.port} (${error.message})` }))
+    asked.end(text)
+  })
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+/** What went wrong, in words. */
+export function problemOf({ body }: AdminAnswer): string {
+  if (typeof body === 'string') return body
+  const message = (body as { error?: { message?: unknown } } | null)?.error?.message
+  return typeof message === 'string' ? message : 'the proxy did not say why'
+}
