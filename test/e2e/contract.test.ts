@@ -1,5 +1,5 @@
 /** The examples that users read are promises: they load unchanged, and each comment in them holds. */
-import { copyFile, readFile } from 'node:fs/promises'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -24,6 +24,7 @@ const policy = await readFile(policyFile, 'utf8')
 
 const secretNames = ['devbot-proxy-password', 'github-token', 'github-app.pem', 'claude-oauth.json', 'anthropic-api-key']
 const openaiKey = makeCanary()
+const claudeToken = makeCanary()
 const devbot = '127.0.1.5'
 const infrabot = '127.0.2.5'
 const newbot = '127.0.3.5'
@@ -55,6 +56,8 @@ beforeAll(async () => {
   resolver = stack.use(await startResolver({ 'web.agents.svc.cluster.local': ['10.43.1.2'] }))
   // The one thing that cannot be asked on loopback is the cluster's own resolver.
   files = stack.use(await makeWorkspace(policy.replace('10.43.0.10', `127.0.0.1:${resolver.port}`), secretNames))
+  const seed = { access_token: claudeToken, refresh_token: makeCanary(), expires_at: Math.floor(Date.now() / 1000) + 86_400 }
+  await writeFile(join(files.policies, 'secrets', 'claude-oauth.json'), JSON.stringify(seed))
   dns = (await freePorts(1))[0] ?? 0
   const ports = Object.fromEntries(hosts.map((host) => [host, upstream.port]))
   child = stack.use(
@@ -111,7 +114,8 @@ describe('the files as they are', () => {
     const sound = await run(process.execPath, command, { cwd: place.folder, env: { OPENAI_API_KEY: openaiKey } })
     expect(sound).toMatchObject({ code: 0, stderr: '' })
     expect(sound.stdout).not.toMatch(/\berrors?; /)
-    for (const kind of ['oauth2', 'github-app']) expect(sound.stdout).toMatch(new RegExp(`${kind}.*not active yet`))
+    for (const part of ['meter', 'budgets']) expect(sound.stdout).toMatch(new RegExp(`${part}.*not active yet`))
+    expect(sound.stdout).not.toMatch(/(?:oauth2|github-app).*not active yet/)
     const unset = await run(process.execPath, command, { cwd: place.folder })
     expect(unset.code).not.toBe(0)
     expect(unset.stdout).toMatch(/policy\.yaml:\d+:\d+ .*OPENAI_API_KEY/)
@@ -213,11 +217,22 @@ describe('what is swapped for what', () => {
     expect(await ask(devbot, url, args())).toMatchObject({ status: 403, code, seen: [] })
   })
 
-  test.each([
-    ['github-homelab', infrabot, 'https://api.github.com/user', 'proxy-token-github-homelab'],
-    ['claude', devbot, 'https://api.anthropic.com/v1/models', 'access-token-stub'],
-  ])('the stub of %s, whose kind is not active yet, never leaves either', async (_, from, url, stub) => {
-    expect(await ask(from, url, bearer(stub))).toMatchObject({ status: 503, code: 'credential_unavailable', seen: [] })
+  test('claude’s grant is the proxy’s: the access stub is swapped, and an agent’s own refresh is answered here', async () => {
+    const told = await ask(devbot, 'https://api.anthropic.com/v1/models', bearer('access-token-stub'))
+    expect(told.status).toBe(200)
+    expect(seenHeader(told, 'authorization')).toBe(`Bearer ${claudeToken}`)
+    for (const host of ['platform.claude.com', 'console.anthropic.com']) {
+      const call = (refresh: string) => ['-H', 'content-type: application/json', '-d', JSON.stringify({ grant_type: 'refresh_token', refresh_token: refresh })]
+      const stubs = await ask(devbot, `https://${host}/v1/oauth/token`, call('refresh-token-stub'))
+      expect(stubs).toMatchObject({ status: 200, seen: [] })
+      expect(stubs.done.stdout).toContain('"access_token":"access-token-stub"')
+      expect(await ask(devbot, `https://${host}/v1/oauth/token`, call('another'))).toMatchObject({ status: 403, code: 'token_call_refused', seen: [] })
+    }
+  })
+
+  test('a GitHub App whose key is no key serves nobody, and its stub never leaves', async () => {
+    const told = await ask(infrabot, 'https://api.github.com/user', bearer('proxy-token-github-homelab'))
+    expect(told).toMatchObject({ status: 503, code: 'credential_unavailable', seen: [] })
   })
 })
 
