@@ -9,12 +9,11 @@ import { serveAdmin, serveMetrics } from '#admin/server.ts'
 import { readToken } from '#admin/token.ts'
 import type { Check, Listening, ReloadResult } from '#admin/server.ts'
 import type { Clock } from '#base/clock.ts'
-import { patternText } from '#base/host.ts'
 import type { Authority } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
 import { firstAuthority } from '#ca/first.ts'
 import { LeafCache } from '#ca/leaf.ts'
-import { formatIssue } from '#config/issue.ts'
+import { formatIssue, PolicyError } from '#config/issue.ts'
 import type { Issue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
 import type { Listen, Settings } from '#config/settings-schema.ts'
@@ -36,6 +35,7 @@ import { ownSockets } from '#upstream/own.ts'
 import { resolver } from '#upstream/resolve.ts'
 import { Sender } from '#upstream/send.ts'
 import { sources } from '#vault/sources/index.ts'
+import { inventory } from '#vault/inventory.ts'
 import { leaseTools } from '#vault/jwt.ts'
 import { leaseNews } from '#vault/lease-status.ts'
 import type { LeaseEvent } from '#vault/lease-status.ts'
@@ -64,17 +64,6 @@ export interface StopOptions {
 }
 
 export type PortName = 'dns' | 'http' | 'https' | 'proxy' | 'metrics' | 'admin'
-
-/** A first policy that does not load: the proxy must not serve. */
-export class PolicyError extends Error {
-  readonly issues: readonly Issue[]
-
-  constructor(issues: readonly Issue[]) {
-    super('the policy has errors')
-    this.name = 'PolicyError'
-    this.issues = issues
-  }
-}
 
 const clock: Clock = {
   now: () => Date.now(),
@@ -149,7 +138,15 @@ export class App {
       accept: (id, pair) => this.#vault.login(id, pair),
     })
     const policies = { current: () => this.#snapshot }
-    const ports: Ports = { clock, ids, policies, vault: this.#vault, upstream: this.#sender, live: this.#live, audit: this.#trail }
+    const ports: Ports = {
+      clock,
+      ids,
+      policies,
+      vault: this.#vault,
+      upstream: this.#sender,
+      live: this.#live,
+      audit: this.#trail,
+    }
     const leaves = new LeafCache(authority, { clock, onMint: (result) => this.#metrics.leafMinted(result) })
     this.#doors = new Doors(doorAddresses(settings), ports, {
       allow: (host) => void leaves.contextFor(host),
@@ -157,7 +154,10 @@ export class App {
       present: (host) => leaves.present(host),
     })
     const dns = settings.listen.dns
-    this.#dns = dns === 'off' ? undefined : new DnsServer({ listen: dns, advertise: [settings.advertise], policies, audit: this.#trail, ids, clock })
+    this.#dns =
+      dns === 'off'
+        ? undefined
+        : new DnsServer({ listen: dns, advertise: [settings.advertise], policies, audit: this.#trail, ids, clock })
     this.#watch = new Watch(() => void this.reload('watch'))
     this.#metrics.watch({
       connections: () => this.#doors.connections,
@@ -165,8 +165,11 @@ export class App {
       auditQueue: () => this.#trail.depth,
       caExpiry: () => ({ root: authority.notAfter }),
       credentialExpiry: () =>
-        Object.fromEntries(this.#vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
-      reauthRequired: () => Object.fromEntries(this.#vault.status().map(({ id, needsLogin }) => [id, needsLogin === undefined ? 0 : 1])),
+        Object.fromEntries(
+          this.#vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]])),
+        ),
+      reauthRequired: () =>
+        Object.fromEntries(this.#vault.status().map(({ id, needsLogin }) => [id, needsLogin === undefined ? 0 : 1])),
     })
   }
 
@@ -220,14 +223,23 @@ export class App {
     const vanished = this.#snapshot !== undefined && loaded.snapshot !== undefined && loaded.files.length === 0
     const snapshot = vanished ? undefined : loaded.snapshot
     this.#issues = loaded.issues
-    if (vanished) this.#around.log.error({ event: 'policy' }, `${this.#settings.policies}: no policy file is left; the last good policy stays in force`)
-    for (const issue of loaded.issues) this.#around.log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
+    if (vanished)
+      this.#around.log.error(
+        { event: 'policy' },
+        `${this.#settings.policies}: no policy file is left; the last good policy stays in force`,
+      )
+    for (const issue of loaded.issues)
+      this.#around.log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
     const changed = snapshot !== undefined && snapshot.hash !== this.#snapshot?.hash
     if (changed) this.#take(snapshot)
     else this.#look(this.#vault.refresh())
     this.#lastReload = { trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash, at: clock.now() }
     this.#metrics.reloaded(this.#lastReload)
-    if (changed || snapshot === undefined) this.#around.log.info({ event: 'reload', trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash }, 'policy reloaded')
+    if (changed || snapshot === undefined)
+      this.#around.log.info(
+        { event: 'reload', trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash },
+        'policy reloaded',
+      )
     await this.#watch.set({ directories: [this.#settings.policies], files: this.#vault.paths() })
     return { ok: snapshot !== undefined, hash: this.#snapshot?.hash, issues: loaded.issues.map(formatIssue) }
   }
@@ -272,7 +284,7 @@ export class App {
         {
           status: () => this.#status(),
           reload: () => this.reload('admin'),
-          credentials: () => this.#credentials(),
+          credentials: () => inventory(this.#snapshot?.credentials.values() ?? [], this.#vault.status()),
           beginLogin: (credential) => this.#logins.begin(credential),
           finishLogin: (credential, code) => this.#logins.finish(credential, code),
           version,
@@ -301,17 +313,6 @@ export class App {
       connections: this.#doors.connections,
       ca: { fingerprint: this.authority.fingerprint, notAfter: new Date(this.authority.notAfter).toISOString() },
     }
-  }
-
-  #credentials(): readonly object[] {
-    const leases = new Map(this.#vault.status().map((status) => [status.id, status]))
-    return [...(this.#snapshot?.credentials.values() ?? [])].map(({ id, kind, hosts, agents }) => ({
-      id,
-      kind,
-      hosts: hosts.map(patternText),
-      agents: agents ? [...agents] : 'all',
-      ...leases.get(id),
-    }))
   }
 
   /** What happened to a lease, for the operator: once per incident, since the vault tells it once. */
@@ -360,8 +361,9 @@ export class App {
 
 /** Builds and starts an app. Throws what `App.start` and the CA's loading throw. */
 export async function startApp(settings: Settings, around: Surroundings): Promise<App> {
-  const authority = await firstAuthority({ certPath: settings.ca.cert, keyPath: settings.ca.key, now: clock.now(), uid: around.uid }, () =>
-    around.log.info({ event: 'ca', cert: settings.ca.cert }, 'made a new CA'),
+  const authority = await firstAuthority(
+    { certPath: settings.ca.cert, keyPath: settings.ca.key, now: clock.now(), uid: around.uid },
+    () => around.log.info({ event: 'ca', cert: settings.ca.cert }, 'made a new CA'),
   )
   const extraRoots = await Promise.all(settings.upstream.ca.map((file) => readFile(file, 'utf8')))
   if (extraRoots.some((pem) => pem.includes(authority.certPem.trim()))) {

@@ -4,7 +4,9 @@ import module from 'node:module'
 
 const oldest = 24
 if (Number.parseInt(process.versions.node, 10) < oldest) {
-  process.stderr.write(`iron-proxy needs Node ${oldest} or newer; this is ${process.version}. \`npm ci\` brings one: node_modules/.bin/node\n`)
+  process.stderr.write(
+    `iron-proxy needs Node ${oldest} or newer; this is ${process.version}. \`npm ci\` brings one: node_modules/.bin/node\n`,
+  )
   process.exit(78)
 }
 module.enableCompileCache?.()

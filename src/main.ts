@@ -7,12 +7,16 @@ process.on('SIGUSR1', () => {})
 
 // What nobody foresaw must not print what it holds: the class and the place are enough to find it.
 process.on('uncaughtException', (error: Error) => {
-  const at = error.stack?.split('\n').filter((line) => line.startsWith('    at ')).join('\n') ?? ''
+  const at =
+    error.stack
+      ?.split('\n')
+      .filter((line) => line.startsWith('    at '))
+      .join('\n') ?? ''
   process.stderr.write(`iron-proxy: ${error.name}\n${at}\n`)
   process.exit(exit.software)
 })
 
-const colour = process.stdout.isTTY === true && !process.env['NO_COLOR']
+const colour = process.stdout.isTTY && !process.env['NO_COLOR']
 
 process.exitCode = await dispatch(process.argv.slice(2), {
   stdin: process.stdin,

@@ -8,7 +8,14 @@ export default defineConfig({
     root: new URL('..', import.meta.url).pathname,
     reporters: ['default'],
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/house/**', 'test/e2e/**', 'test/cli/**'], testTimeout: 20_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/house/**', 'test/e2e/**', 'test/cli/**'],
+          testTimeout: 20_000,
+        },
+      },
       { test: { name: 'house', include: ['test/house/**/*.test.ts'], testTimeout: 20_000 } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts', 'test/cli/**/*.test.ts'], ...slow, maxWorkers: 2 } },
     ],

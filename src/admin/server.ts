@@ -102,7 +102,8 @@ function begun({ credential }: Readonly<Record<string, unknown>>, { beginLogin }
 }
 
 async function finished({ credential, code }: Readonly<Record<string, unknown>>, { finishLogin }: AdminSources): Promise<Answer> {
-  if (typeof credential !== 'string' || typeof code !== 'string') return fault(400, 'bad_body', 'name the credential and give the code')
+  if (typeof credential !== 'string' || typeof code !== 'string')
+    return fault(400, 'bad_body', 'name the credential and give the code')
   try {
     return json(200, { generation: await finishLogin(credential, code) })
   } catch (error) {

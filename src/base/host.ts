@@ -52,9 +52,7 @@ function parsePort(text: string): number | undefined {
 }
 
 /** An exact name, or every name at any depth below a zone but not the zone itself. */
-export type HostPattern =
-  | { readonly kind: 'exact'; readonly host: Host }
-  | { readonly kind: 'below'; readonly zone: Host }
+export type HostPattern = { readonly kind: 'exact'; readonly host: Host } | { readonly kind: 'below'; readonly zone: Host }
 
 /** Whether a name is covered by a pattern; the boundary is always a label. */
 export function matchesHost(pattern: HostPattern, host: Host): boolean {

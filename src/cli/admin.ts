@@ -37,7 +37,9 @@ export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path:
       },
     )
     asked.on('timeout', () => asked.destroy(new Error('no answer in time')))
-    asked.on('error', (error) => resolve({ status: 0, body: `no proxy answers on ${admin.address}:${admin.port} (${error.message})` }))
+    asked.on('error', (error) =>
+      resolve({ status: 0, body: `no proxy answers on ${admin.address}:${admin.port} (${error.message})` }),
+    )
     asked.end(text)
   })
 }

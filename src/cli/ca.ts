@@ -10,7 +10,14 @@ export const ca: Command = {
   name: 'ca',
   summary: 'make the CA, show it, print what agents should trust',
   usage: 'init | status | bundle [options]',
-  options: { ...settingOptions, name: { type: 'string' }, days: { type: 'string' }, out: { type: 'string', short: 'o' }, only: { type: 'string' }, json: { type: 'boolean' } },
+  options: {
+    ...settingOptions,
+    name: { type: 'string' },
+    days: { type: 'string' },
+    out: { type: 'string', short: 'o' },
+    only: { type: 'string' },
+    json: { type: 'boolean' },
+  },
   help: {
     ...settingHelp,
     name: 'init: common name of the CA',
@@ -43,6 +50,7 @@ export const ca: Command = {
           else terminal.stdout.write(bundle)
           return exit.ok
         }
+        case undefined:
         default:
           throw new UsageError('say init, status or bundle')
       }
@@ -56,7 +64,12 @@ export const ca: Command = {
 
 async function status(paths: Parameters<typeof loadAuthority>[0], json: boolean, { stdout }: Terminal): Promise<ExitCode> {
   const { fingerprint, notBefore, notAfter } = await loadAuthority(paths)
-  const facts = { certificate: paths.certPath, fingerprint, notBefore: new Date(notBefore).toISOString(), notAfter: new Date(notAfter).toISOString() }
+  const facts = {
+    certificate: paths.certPath,
+    fingerprint,
+    notBefore: new Date(notBefore).toISOString(),
+    notAfter: new Date(notAfter).toISOString(),
+  }
   const text = Object.entries(facts).map(([name, value]) => `${name.padEnd(12)} ${value}`)
   line(stdout, json ? JSON.stringify(facts, null, 2) : text.join('\n'))
   return exit.ok

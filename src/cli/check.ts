@@ -17,7 +17,8 @@ export const check: Command = {
     const { settings, origins } = await readSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
     if (print) {
-      for (const [path, { value, origin }] of origins) line(terminal.stdout, `${path.padEnd(24)} ${JSON.stringify(value)}  (${origin})`)
+      for (const [path, { value, origin }] of origins)
+        line(terminal.stdout, `${path.padEnd(24)} ${JSON.stringify(value)}  (${origin})`)
     }
     const report = await checkPolicies(input.positionals[0] ?? settings.policies, (ref) => readable(ref, terminal.env))
     line(terminal.stdout, json ? checkJson(report) : checkText(report))

@@ -6,7 +6,16 @@ import type { Readable, Writable } from 'node:stream'
 import type { ParseArgsConfig } from 'node:util'
 
 /** Exit codes of sysexits.h, and 1 for "looked, and found something wrong". */
-export const exit = { ok: 0, findings: 1, usage: 64, noInput: 66, unavailable: 69, software: 70, noPermission: 77, config: 78 } as const
+export const exit = {
+  ok: 0,
+  findings: 1,
+  usage: 64,
+  noInput: 66,
+  unavailable: 69,
+  software: 70,
+  noPermission: 77,
+  config: 78,
+} as const
 
 export type ExitCode = (typeof exit)[keyof typeof exit]
 

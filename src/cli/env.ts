@@ -50,7 +50,12 @@ export const env: Command = {
     let ours = file
     try {
       if (file === undefined) {
-        const { certPem } = await loadAuthority({ certPath: settings.ca.cert, keyPath: settings.ca.key, now: Date.now(), uid: terminal.uid })
+        const { certPem } = await loadAuthority({
+          certPath: settings.ca.cert,
+          keyPath: settings.ca.key,
+          now: Date.now(),
+          uid: terminal.uid,
+        })
         ours = resolve(settings.ca.cert)
         file = resolve(join(dirname(settings.ca.cert), 'bundle.crt'))
         await mkdir(dirname(file), { recursive: true })
@@ -62,7 +67,14 @@ export const env: Command = {
       return exit.noInput
     }
     const variables = trustVariables(file, ours ?? file)
-    line(terminal.stdout, json ? JSON.stringify(variables, null, 2) : Object.entries(variables).map(written(String(format))).join('\n'))
+    line(
+      terminal.stdout,
+      json
+        ? JSON.stringify(variables, null, 2)
+        : Object.entries(variables)
+            .map(written(String(format)))
+            .join('\n'),
+    )
     return exit.ok
   },
 }

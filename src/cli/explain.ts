@@ -9,9 +9,17 @@ export const explain: Command = {
   name: 'explain',
   summary: 'show how a request would be decided, and by which line',
   usage: '--agent AGENT [options] URL',
-  options: { ...settingOptions, agent: { type: 'string', short: 'a' }, method: { type: 'string', short: 'X' }, json: { type: 'boolean' } },
+  options: {
+    ...settingOptions,
+    agent: { type: 'string', short: 'a' },
+    method: { type: 'string', short: 'X' },
+    json: { type: 'boolean' },
+  },
   help: { ...settingHelp, agent: 'who asks', method: 'GET, unless said', json: 'for scripts' },
-  examples: ['iron-proxy explain --agent local https://api.github.com/user', 'iron-proxy explain -a local -X DELETE https://api.github.com/repos/a/b'],
+  examples: [
+    'iron-proxy explain --agent local https://api.github.com/user',
+    'iron-proxy explain -a local -X DELETE https://api.github.com/repos/a/b',
+  ],
   async run(input, terminal) {
     const { agent, method = 'GET', json, ...values } = input.values
     const [url] = input.positionals

@@ -50,7 +50,7 @@ function parse(command: Command, args: readonly string[]): Input {
       options: { ...command.options, help: { type: 'boolean', short: 'h' } },
       allowPositionals: true,
     })
-    return { values: values as Input['values'], positionals }
+    return { values: values, positionals }
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
@@ -58,7 +58,15 @@ function parse(command: Command, args: readonly string[]): Input {
 
 function overview(colour: boolean): string {
   const rows = commands.map(({ name, summary }) => `  ${bold(name.padEnd(13), colour)}${summary}`)
-  return ['An egress credential firewall: agents hold stubs, the proxy holds the secrets.', '', 'iron-proxy COMMAND [options]', '', ...rows, '', 'iron-proxy COMMAND --help tells more.'].join('\n')
+  return [
+    'An egress credential firewall: agents hold stubs, the proxy holds the secrets.',
+    '',
+    'iron-proxy COMMAND [options]',
+    '',
+    ...rows,
+    '',
+    'iron-proxy COMMAND --help tells more.',
+  ].join('\n')
 }
 
 function manual({ name, summary, usage, options, help, examples }: Command, colour: boolean): string {
@@ -66,7 +74,15 @@ function manual({ name, summary, usage, options, help, examples }: Command, colo
     const flag = `${short ? `-${short}, ` : '    '}--${option}${type === 'string' ? ' VALUE' : ''}`
     return `  ${flag.padEnd(34)}${help[option] ?? ''}`
   })
-  return [`${bold(`iron-proxy ${name}`, colour)} ${usage}`, `  ${summary}`, '', ...rows, '', 'Examples', ...examples.map((example) => `  ${example}`)].join('\n')
+  return [
+    `${bold(`iron-proxy ${name}`, colour)} ${usage}`,
+    `  ${summary}`,
+    '',
+    ...rows,
+    '',
+    'Examples',
+    ...examples.map((example) => `  ${example}`),
+  ].join('\n')
 }
 
 function bold(text: string, colour: boolean): string {

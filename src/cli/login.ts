@@ -24,7 +24,10 @@ export const login: Command = {
         line(terminal.stderr, `iron-proxy: ${problemOf(begun)}`)
         return exit.unavailable
       }
-      line(terminal.stdout, `Open this link, log in, and bring back the code it shows:\n\n${(begun.body as { url: string }).url}\n`)
+      line(
+        terminal.stdout,
+        `Open this link, log in, and bring back the code it shows:\n\n${(begun.body as { url: string }).url}\n`,
+      )
       const prompt = createInterface({ input: terminal.stdin, output: terminal.stdout })
       given = await prompt.question('Code: ').finally(() => prompt.close())
     }

@@ -1,7 +1,7 @@
-import { startApp, PolicyError } from '#app.ts'
+import { startApp } from '#app.ts'
 import type { App } from '#app.ts'
 import { AuthorityError } from '#ca/authority.ts'
-import { formatIssue } from '#config/issue.ts'
+import { formatIssue, PolicyError } from '#config/issue.ts'
 import type { Settings } from '#config/settings-schema.ts'
 import { createLog } from '#observe/log.ts'
 import { revision, version } from './about.ts'
@@ -47,7 +47,8 @@ export const run: Command = {
 function unsafeVariable(env: Terminal['env']): string | undefined {
   if (env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') return 'NODE_TLS_REJECT_UNAUTHORIZED=0'
   if (env['SSLKEYLOGFILE']) return 'SSLKEYLOGFILE'
-  if (/--(?:inspect|tls-keylog|insecure-http-parser)/.test(env['NODE_OPTIONS'] ?? '')) return 'NODE_OPTIONS with inspect, tls-keylog or insecure-http-parser'
+  if (/--(?:inspect|tls-keylog|insecure-http-parser)/.test(env['NODE_OPTIONS'] ?? ''))
+    return 'NODE_OPTIONS with inspect, tls-keylog or insecure-http-parser'
   return undefined
 }
 
@@ -71,7 +72,8 @@ function explainFailure(error: unknown, { stderr }: Terminal): ExitCode {
 }
 
 const bindRemedy = {
-  EACCES: 'ports under 1024 need a privilege; keep the unprivileged default and map the port in front (Service, nftables), or lower net.ipv4.ip_unprivileged_port_start',
+  EACCES:
+    'ports under 1024 need a privilege; keep the unprivileged default and map the port in front (Service, nftables), or lower net.ipv4.ip_unprivileged_port_start',
   EADDRINUSE: 'another process has it; stop that one, or give another port with --listen-… or in the settings file',
   EADDRNOTAVAIL: 'this machine has no such address; use 0.0.0.0 or one of its own',
 } as const
@@ -79,7 +81,10 @@ const bindRemedy = {
 /** How to point a client here. On standard error, since the audit may have standard output. */
 function greet({ ports }: App, settings: Settings, { stderr }: Terminal): void {
   const at = (name: keyof typeof ports) => (ports[name] === undefined ? 'off' : `:${ports[name]}`)
-  line(stderr, `iron-proxy ${version}: dns ${at('dns')}, http ${at('http')}, https ${at('https')}, proxy ${at('proxy')}, metrics ${at('metrics')}, admin ${at('admin')}`)
+  line(
+    stderr,
+    `iron-proxy ${version}: dns ${at('dns')}, http ${at('http')}, https ${at('https')}, proxy ${at('proxy')}, metrics ${at('metrics')}, admin ${at('admin')}`,
+  )
   line(stderr, `policies in ${settings.policies}, edited live. To point a client here:`)
   line(stderr, `  eval "$(iron-proxy env)"; export HTTPS_PROXY=http://127.0.0.1:${ports.proxy ?? 8080}`)
 }

@@ -10,7 +10,10 @@ export const version: Command = {
   help: { json: 'for scripts' },
   examples: ['iron-proxy version --json'],
   async run({ values }, { stdout, node }) {
-    line(stdout, values['json'] ? JSON.stringify({ version: number, revision, node }) : `iron-proxy ${number} (${revision}, node ${node})`)
+    line(
+      stdout,
+      values['json'] ? JSON.stringify({ version: number, revision, node }) : `iron-proxy ${number} (${revision}, node ${node})`,
+    )
     return exit.ok
   },
 }

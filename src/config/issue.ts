@@ -154,3 +154,14 @@ function editDistance(one: string, other: string): number {
 function at(rows: readonly (readonly number[])[], i: number, j: number): number {
   return rows[i]?.[j] ?? Number.POSITIVE_INFINITY
 }
+
+/** A first policy that does not load: the proxy must not serve. */
+export class PolicyError extends Error {
+  readonly issues: readonly Issue[]
+
+  constructor(issues: readonly Issue[]) {
+    super('the policy has errors')
+    this.name = 'PolicyError'
+    this.issues = issues
+  }
+}

@@ -91,7 +91,10 @@ function changedSince(before: ReadonlyMap<string, string>, now: ReadonlyMap<stri
 
 /** By place, what changes whenever a file's content may have: through symlinks, by inode, size and time. */
 async function signatures({ directories, files }: Watched): Promise<ReadonlyMap<string, string>> {
-  const places = [...directories.map((directory) => [directory, listing(directory)] as const), ...files.map((file) => [file, mark(file)] as const)]
+  const places = [
+    ...directories.map((directory) => [directory, listing(directory)] as const),
+    ...files.map((file) => [file, mark(file)] as const),
+  ]
   return new Map(await Promise.all(places.map(async ([place, marked]) => [place, await marked] as const)))
 }
 

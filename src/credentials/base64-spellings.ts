@@ -36,7 +36,8 @@ export function base64Spellings(value: Buffer, stub: string): Spelling[] {
       // The characters between these carry bits of the value only.
       const first = Math.ceil(firstBit / 6)
       const end = Math.floor(endBit / 6)
-      const edge = (at: number, free: readonly number[]): Uint8Array => edgeTable(characters, text.charAt(at), fill.charAt(at), free)
+      const edge = (at: number, free: readonly number[]): Uint8Array =>
+        edgeTable(characters, text.charAt(at), fill.charAt(at), free)
       const lead = firstBit % 6 === 0 ? undefined : edge(first - 1, highBits(firstBit % 6))
       const trail = endBit % 6 === 0 ? undefined : edge(end, lowBits(6 - (endBit % 6)))
       return wrappings.map((wrap) => ({

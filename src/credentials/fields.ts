@@ -5,7 +5,10 @@ import type { CredentialKind } from './types.ts'
 
 /** Fields that every kind has besides its own. */
 export const commonFields = {
-  hosts: z.array(hostPatternField).min(1).meta({ description: 'Hosts this credential is scoped to; its stub is refused anywhere else' }),
+  hosts: z
+    .array(hostPatternField)
+    .min(1)
+    .meta({ description: 'Hosts this credential is scoped to; its stub is refused anywhere else' }),
   agents: z.array(idField).min(1).optional().meta({ description: 'Agents that may use it; default: every agent' }),
   foreign: z
     .enum(['refuse', 'allow'])

@@ -20,7 +20,9 @@ export const header = credentialKind({
       .string()
       .toLowerCase()
       .regex(/^[!#$%&'*+.^_`|~0-9a-z-]+$/, { error: 'this is not a header name (RFC 9110 section 5.1)' })
-      .refine((name) => !reserved.has(name), { error: 'this header is written by the proxy; name the header that carries the credential' })
+      .refine((name) => !reserved.has(name), {
+        error: 'this header is written by the proxy; name the header that carries the credential',
+      })
       .meta({ description: 'The header the stub arrives in; case does not matter' }),
     format: z
       .string()

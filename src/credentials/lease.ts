@@ -68,7 +68,11 @@ export interface LeaseInput {
 /** What a kind may not do itself: keys and chance are the vault's. */
 export interface LeaseTools {
   /** A compact JWS (RFC 7515) over the claims, signed with the PEM key. */
-  signJwt(header: { readonly alg: 'RS256' | 'ES256'; readonly kid?: string }, claims: Readonly<Record<string, unknown>>, key: Secret): string
+  signJwt(
+    header: { readonly alg: 'RS256' | 'ES256'; readonly kid?: string },
+    claims: Readonly<Record<string, unknown>>,
+    key: Secret,
+  ): string
   /** Unguessable, for `jti` and the like. */
   nonce(): string
 }

@@ -26,7 +26,12 @@ export function askForToken(config: OAuth2Config, given: LeaseInput): TokenCall 
   const sendScope = config.sendScope ?? config.grantType !== 'refresh_token'
   const scope: Parameters = sendScope && scopes.length > 0 ? [['scope', scopes.join(' ')]] : []
   const client = clientOf(config, given)
-  return tokenCall(tokenEndpoint.path, [...grantOf(config, given), ...client.parameters, ...scope], encodingOf(config), client.headers)
+  return tokenCall(
+    tokenEndpoint.path,
+    [...grantOf(config, given), ...client.parameters, ...scope],
+    encodingOf(config),
+    client.headers,
+  )
 }
 
 /** How calls to this endpoint are written. */

@@ -33,7 +33,13 @@ export interface SwapAsk {
 /** A stub that was found where it belongs. */
 export type Placement =
   | { readonly kind: 'header'; readonly credential: Credential; readonly name: string; readonly at: number }
-  | { readonly kind: 'query'; readonly credential: Credential; readonly name: string; readonly start: number; readonly end: number }
+  | {
+      readonly kind: 'query'
+      readonly credential: Credential
+      readonly name: string
+      readonly start: number
+      readonly end: number
+    }
 
 export interface Found {
   readonly kind: 'found'
@@ -160,7 +166,8 @@ function refuseRepeats(head: SwapHead, placements: readonly Placement[]): Refuse
       placement.kind === 'header'
         ? head.headers.filter((sent, i) => i % 2 === 0 && foldName(sent) === foldName(name)).length > 1
         : readParams(head.query).filter((param) => param.name.toLowerCase() === name.toLowerCase()).length > 1
-    if (repeated) return refuse('stub_misplaced', credential.id, `${placement.kind} ${name} with the stub of ${credential.id} is sent twice`)
+    if (repeated)
+      return refuse('stub_misplaced', credential.id, `${placement.kind} ${name} with the stub of ${credential.id} is sent twice`)
   }
   return undefined
 }
@@ -174,7 +181,8 @@ function judge(ask: SwapAsk, stub: string): Credential | Refused {
   const own = here.filter((each) => each.agents === undefined || each.agents.has(agent))
   const [credential] = own
   if (!credential) return refuse('stub_wrong_agent', here[0]?.id, `the stub of ${here[0]?.id} is not for ${agent}`)
-  if (head.scheme === 'http') return refuse('stub_cleartext', credential.id, `the stub of ${credential.id} was sent over plain HTTP`)
+  if (head.scheme === 'http')
+    return refuse('stub_cleartext', credential.id, `the stub of ${credential.id} was sent over plain HTTP`)
   if (!ask.grants) return credential
   const granted = own.find((each) => ask.credentials.includes(each))
   return granted ?? refuse('stub_misplaced', credential.id, `the rule for this request does not give ${credential.id}`)
@@ -187,7 +195,11 @@ function misplaced(ask: SwapAsk, stub: string, place: string): Refused {
 }
 
 function inactive(credential: Credential): Refused {
-  return refuse('credential_unavailable', credential.id, `${credential.id}: credentials of kind ${credential.kind} are not active yet`)
+  return refuse(
+    'credential_unavailable',
+    credential.id,
+    `${credential.id}: credentials of kind ${credential.kind} are not active yet`,
+  )
 }
 
 function foreign(place: string): Refused {

@@ -18,7 +18,8 @@ export function admit(verdict: Allowance, { agent, snapshot }: Exchange, { host,
   const guarded = scopedTo(snapshot.stubs, host)
   const { rule } = verdict
   if (!rule || verdict.wouldDeny) return { credentials: [], guarded, foreign: 'allow' }
-  const credentials = scheme === 'http' ? [] : rule.credentials.flatMap((id) => usable(snapshot.credentials.get(id), agent.id, host))
+  const credentials =
+    scheme === 'http' ? [] : rule.credentials.flatMap((id) => usable(snapshot.credentials.get(id), agent.id, host))
   return { credentials, guarded, foreign: rule.foreign }
 }
 

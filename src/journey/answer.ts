@@ -13,7 +13,11 @@ const mostBytes = 64 * 1024
  * The credentials whose token endpoint this is, of those the rule gives to this agent. None: it is one, but not for this
  * agent. `undefined`: it is no token endpoint of ours.
  */
-export function tokenEndpointOf({ snapshot, agent }: Exchange, given: readonly string[], head: RequestHead): readonly Credential[] | undefined {
+export function tokenEndpointOf(
+  { snapshot, agent }: Exchange,
+  given: readonly string[],
+  head: RequestHead,
+): readonly Credential[] | undefined {
   const owners = snapshot.answers.get(`${head.host}:${head.port}${head.path}`)
   return owners?.filter(({ id, agents }) => given.includes(id) && (agents === undefined || agents.has(agent.id)))
 }
@@ -42,7 +46,14 @@ export async function answerTokenCall(
   seen.answered = true
   seen.status = answer.status
   seen.bytesDown = bytes.length
-  client.head(answer.status, ['content-type', 'application/json', 'cache-control', 'no-store', 'content-length', String(bytes.length)])
+  client.head(answer.status, [
+    'content-type',
+    'application/json',
+    'cache-control',
+    'no-store',
+    'content-length',
+    String(bytes.length),
+  ])
   client.data(bytes)
   client.end([])
   return undefined

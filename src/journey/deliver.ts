@@ -38,7 +38,8 @@ export async function deliver(delivery: Delivery, body: RequestBody | undefined)
   if (!(await attempt(delivery, grants, kept?.first(), true))) return
   const renewed = await Promise.all(grants.map((grant) => renew(grant, ports)))
   const again = kept?.again()
-  if (kept && !again) throw new ProxyError('credential_unavailable', 'the value was renewed, but the body is too long to be sent once more')
+  if (kept && !again)
+    throw new ProxyError('credential_unavailable', 'the value was renewed, but the body is too long to be sent once more')
   if (await attempt(delivery, renewed, again, true)) {
     throw new ProxyError('credential_unavailable', `the host refuses the real value of ${names(grants)}`)
   }
@@ -47,12 +48,21 @@ export async function deliver(delivery: Delivery, body: RequestBody | undefined)
 async function renew(grant: Grant, { vault }: Ports): Promise<Grant> {
   if (!grant.credential.lease) return grant
   const renewed = await vault.renew(grant)
-  if (!renewed) throw new ProxyError('credential_unavailable', `the host refuses the real value of ${grant.credential.id}, and there is no newer one`)
+  if (!renewed)
+    throw new ProxyError(
+      'credential_unavailable',
+      `the host refuses the real value of ${grant.credential.id}, and there is no newer one`,
+    )
   return renewed
 }
 
 /** Sends once. `true`: the value was refused, and nothing has reached the agent. */
-async function attempt(delivery: Delivery, grants: readonly Grant[], body: RequestBody | undefined, catching: boolean): Promise<boolean> {
+async function attempt(
+  delivery: Delivery,
+  grants: readonly Grant[],
+  body: RequestBody | undefined,
+  catching: boolean,
+): Promise<boolean> {
   const { arrival, client, found, guarded, ports, seen, signal } = delivery
   const placed = place(arrival.head, found.placements, grants)
   seen.swaps = placed.swaps

@@ -17,7 +17,8 @@ export function identify(
   vault: Pick<Vault, 'verify'>,
 ): ({ readonly kind: 'agent' } & Exchange) | Denial {
   if (!snapshot) return deny('no_policy', 'no policy is loaded')
-  const identity = arrival.door === 'proxy' ? identifyProxy(arrival, snapshot, vault) : identifyAddress(snapshot, arrival.peer.address)
+  const identity =
+    arrival.door === 'proxy' ? identifyProxy(arrival, snapshot, vault) : identifyAddress(snapshot, arrival.peer.address)
   return identity.kind === 'deny' ? identity : { kind: 'agent', agent: identity.agent, snapshot }
 }
 

@@ -22,7 +22,11 @@ export class Relay implements ReplySink {
   readonly #scrubber: Scrubber | undefined
   #unflush: (() => void) | undefined
 
-  constructor(client: Client, seen: Trace, options: { readonly clock: Clock; readonly bodyless: boolean; readonly scrub: ScrubPatterns | undefined }) {
+  constructor(
+    client: Client,
+    seen: Trace,
+    options: { readonly clock: Clock; readonly bodyless: boolean; readonly scrub: ScrubPatterns | undefined },
+  ) {
     this.#client = client
     this.#seen = seen
     this.#clock = options.clock

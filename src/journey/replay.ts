@@ -72,7 +72,15 @@ export class RefusalCatcher implements ReplySink {
   /** The upstream took the value for dead. */
   caught = false
   readonly #sink: ReplySink
-  #suspect: { readonly status: number; readonly headers: RawHeaders; readonly last: boolean; readonly chunks: Uint8Array[]; size: number } | undefined
+  #suspect:
+    | {
+        readonly status: number
+        readonly headers: RawHeaders
+        readonly last: boolean
+        readonly chunks: Uint8Array[]
+        size: number
+      }
+    | undefined
 
   constructor(sink: ReplySink) {
     this.#sink = sink
@@ -117,4 +125,3 @@ export class RefusalCatcher implements ReplySink {
 function revoked(body: Buffer): boolean {
   return /token[^"]{0,60}\b(?:revoked|expired)\b/i.test(body.toString('latin1'))
 }
-

@@ -77,7 +77,13 @@ async function pass(
   const found = search(arrival, exchange, verdict, admission, seen, ports)
   if (found.kind === 'deny') return denied(found)
   if (tokens) {
-    const refusal = await answerTokenCall(tokens, arrival.head, body && upload(body, seen, ports.vault.realValues()), client, seen)
+    const refusal = await answerTokenCall(
+      tokens,
+      arrival.head,
+      body && upload(body, seen, ports.vault.realValues()),
+      client,
+      seen,
+    )
     return refusal ? denied(refusal) : { kind: 'replied' }
   }
 
@@ -101,7 +107,14 @@ function search(
     seen.credential = real
     return { kind: 'deny', code: 'real_value_seen', reason: `the request carries the real value of ${real}` }
   }
-  const found = findStubs({ head: arrival.head, agent: agent.id, credentials, index: snapshot.stubs, foreign, grants: !verdict.wouldDeny })
+  const found = findStubs({
+    head: arrival.head,
+    agent: agent.id,
+    credentials,
+    index: snapshot.stubs,
+    foreign,
+    grants: !verdict.wouldDeny,
+  })
   if (found.kind === 'found') return found
   seen.credential = found.credential
   const denial: Denial = { kind: 'deny', code: found.code, reason: found.detail, ...(verdict.rule ? { rule: verdict.rule } : {}) }

@@ -84,12 +84,22 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
   }
 }
 
-function described(arrival: Arrival, shownPath: string | undefined): Pick<AuditRecord, 'protocol' | 'method' | 'scheme' | 'host' | 'port' | 'path'> {
+function described(
+  arrival: Arrival,
+  shownPath: string | undefined,
+): Pick<AuditRecord, 'protocol' | 'method' | 'scheme' | 'host' | 'port' | 'path'> {
   switch (arrival.kind) {
     case 'request':
     case 'upgrade': {
       const { method, scheme, host, port, path } = arrival.head
-      return { protocol: arrival.kind === 'upgrade' ? 'websocket' : arrival.protocol, method, scheme, host, port, path: shownPath ?? path }
+      return {
+        protocol: arrival.kind === 'upgrade' ? 'websocket' : arrival.protocol,
+        method,
+        scheme,
+        host,
+        port,
+        path: shownPath ?? path,
+      }
     }
     case 'tunnel': {
       const { scheme, host, port } = arrival.target
@@ -132,9 +142,21 @@ function round(milliseconds: number): number {
 
 /** The record of a call the proxy makes for itself: no agent, no rule, no door of anyone's. */
 export function settleOwn(
-  call: { readonly id: string; readonly credential: string; readonly endpoint: { readonly host: string; readonly port: number }; readonly method: string; readonly path: string },
+  call: {
+    readonly id: string
+    readonly credential: string
+    readonly endpoint: { readonly host: string; readonly port: number }
+    readonly method: string
+    readonly path: string
+  },
   clock: Clock,
-): (ended: { readonly status?: number; readonly code?: ErrorCode; readonly upstream?: string; readonly bytesUp: number; readonly bytesDown: number }) => AuditRecord {
+): (ended: {
+  readonly status?: number
+  readonly code?: ErrorCode
+  readonly upstream?: string
+  readonly bytesUp: number
+  readonly bytesDown: number
+}) => AuditRecord {
   const startedAt = clock.elapsed()
   const time = new Date(clock.now()).toISOString()
   const { id, credential, endpoint, method, path } = call

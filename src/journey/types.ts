@@ -150,7 +150,9 @@ export interface AuditRecord {
   readonly runId?: string | undefined
   readonly policyHash?: string | undefined
   /** DNS only. */
-  readonly dns?: { readonly qtype: string; readonly rcode: string; readonly outcome: string; readonly proto: 'udp' | 'tcp' } | undefined
+  readonly dns?:
+    | { readonly qtype: string; readonly rcode: string; readonly outcome: string; readonly proto: 'udp' | 'tcp' }
+    | undefined
   /** How often this was seen since it was last written (DNS). */
   readonly count?: number | undefined
 }

@@ -65,7 +65,13 @@ export async function acceptConnect(req: IncomingMessage, socket: Socket, head: 
 }
 
 /** An unopened tunnel still has to be TLS for the name it was opened for: else any name would do behind an allowed one. */
-async function spliceInside(socket: Socket, connection: Connection, target: Place, tunnel: Tunnel, options: ConnectOptions): Promise<void> {
+async function spliceInside(
+  socket: Socket,
+  connection: Connection,
+  target: Place,
+  tunnel: Tunnel,
+  options: ConnectOptions,
+): Promise<void> {
   const first = await sniff(socket, options.firstBytes)
   if (first.kind === 'hello' && first.serverName?.toLowerCase() === target.host) return options.tls.relay(socket, tunnel, target)
   broken(connection, first.kind === 'hello' ? 'tls_sni_mismatch' : 'tls_not_tls', first.kind, options)
@@ -94,7 +100,12 @@ function opened(socket: Socket, tunnel: Tunnel): void {
   socket.once('close', () => tunnel.close({ kind: 'replied' }, { bytesUp: 0, bytesDown: 0 }))
 }
 
-function broken({ door, peer, parent, proxyAuth }: Connection, code: ErrorCode, detail: string, { ports }: ConnectOptions): RefusalReply {
+function broken(
+  { door, peer, parent, proxyAuth }: Connection,
+  code: ErrorCode,
+  detail: string,
+  { ports }: ConnectOptions,
+): RefusalReply {
   return recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'http/1.1' }, ports)
 }
 

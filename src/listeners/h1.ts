@@ -17,7 +17,14 @@ import type { RawHead } from './head.ts'
 import { splice } from './splice.ts'
 
 /** Milliseconds and bytes. Heads must come at once; bodies and replies may take as long as they move. */
-const limits = { head: 30_000, idle: 75_000, silence: 20 * 60_000, headBytes: 16 * 1024, lingerBytes: 256 * 1024, linger: 1_000 } as const
+const limits = {
+  head: 30_000,
+  idle: 75_000,
+  silence: 20 * 60_000,
+  headBytes: 16 * 1024,
+  lingerBytes: 256 * 1024,
+  linger: 1_000,
+} as const
 
 /**
  * HTTP/1.x towards agents: one parser for every door. It never listens itself; doors and TLS hand it their connections.
@@ -95,7 +102,10 @@ export class H1 {
       if (!res.writableFinished) cut.cut('agent')
       this.#leave(req.socket, pending)
     })
-    const screened = expectation === 'unknown' ? ({ kind: 'refused', code: 'expectation_failed', detail: 'the expectation is not 100-continue' } as const) : screen(rawHead(req), connection)
+    const screened =
+      expectation === 'unknown'
+        ? ({ kind: 'refused', code: 'expectation_failed', detail: 'the expectation is not 100-continue' } as const)
+        : screen(rawHead(req), connection)
     if (screened.kind === 'refused') return this.#refuse(client, connection, screened.code, screened.detail, req)
     const { head, proxyAuth, runId } = screened
     const body = screened.hasBody ? bodyOf(req, screened.length) : undefined
@@ -119,7 +129,20 @@ export class H1 {
       this.#refuse(client, connection, screened.code, screened.detail, req)
       return socket.destroySoon()
     }
-    await run({ kind: 'upgrade', ...connection, protocol: 'http/1.1', head: screened.head, proxyAuth: screened.proxyAuth, runId: screened.runId }, undefined, client, cut, this.#ports)
+    await run(
+      {
+        kind: 'upgrade',
+        ...connection,
+        protocol: 'http/1.1',
+        head: screened.head,
+        proxyAuth: screened.proxyAuth,
+        runId: screened.runId,
+      },
+      undefined,
+      client,
+      cut,
+      this.#ports,
+    )
     socket.destroySoon()
   }
 
@@ -145,7 +168,8 @@ export class H1 {
     if (!connection || !pending || pending.count === 0) return true
     socket.on('error', () => socket.destroy())
     if (pending.client?.closing) return false
-    pending.broken = () => this.#last(socket, connection, 'malformed_request', 'CONNECT and upgrades wait for the replies before them')
+    pending.broken = () =>
+      this.#last(socket, connection, 'malformed_request', 'CONNECT and upgrades wait for the replies before them')
     return false
   }
 
@@ -274,10 +298,10 @@ export class H1Client implements Client {
     const hints: Record<string, string | string[]> = {}
     for (let i = 0; i < headers.length; i += 2) {
       const name = (headers[i] ?? '').toLowerCase()
-      if (name === 'link') hints['link'] = [...(hints['link'] ?? []), headers[i + 1] ?? '']
+      if (name === 'link') hints['link'] = (hints['link'] ?? []).concat(headers[i + 1] ?? '')
     }
     try {
-      if (hints['link']) this.#res.writeEarlyHints(hints as { link: string[] })
+      if (hints['link']) this.#res.writeEarlyHints(hints)
     } catch {
       // Node takes one link a field, and HTTP allows a list (RFC 8288 section 3). Without the hint nothing is lost.
     }

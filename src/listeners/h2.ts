@@ -39,7 +39,7 @@ export class H2 {
       settings: { maxConcurrentStreams: limits.streams, initialWindowSize: limits.window, maxHeaderListSize: limits.headBytes },
       streamResetBurst: 1000,
       streamResetRate: 33,
-    } as Parameters<typeof performServerHandshake>[1])
+    })
     this.#sessions.add(session)
     session.setLocalWindowSize(limits.window * 4)
     session.setTimeout(limits.silence, () => session.destroy())
@@ -47,7 +47,7 @@ export class H2 {
     session.on('error', () => session.destroy())
     session.on('stream', (stream, _headers, _flags, rawHeaders) => {
       // What nobody foresaw costs this stream and no other.
-      this.#serve(stream, rawHeaders as unknown as string[], connection).catch(() => stream.destroy())
+      this.#serve(stream, rawHeaders, connection).catch(() => stream.destroy())
     })
   }
 
@@ -68,18 +68,38 @@ export class H2 {
     const raw = rawHead(rawHeaders)
     const expects = raw !== undefined && raw.headers.some((text, i) => i % 2 === 0 && text === 'expect')
     const client = new H2Client(stream, { expects, trailers: raw !== undefined && wantsTrailers(raw.headers) })
-    const screened = raw ? screen(raw, connection) : ({ kind: 'refused', code: 'malformed_request', detail: 'a pseudo-header is missing or repeated' } as const)
+    const screened = raw
+      ? screen(raw, connection)
+      : ({ kind: 'refused', code: 'malformed_request', detail: 'a pseudo-header is missing or repeated' } as const)
     if (screened.kind === 'refused') {
       const { door, peer, parent, proxyAuth } = connection
-      const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code: screened.code, detail: screened.detail, protocol: 'h2' }, this.#ports)
+      const reply = recordBroken(
+        { kind: 'broken', door, peer, parent, proxyAuth, code: screened.code, detail: screened.detail, protocol: 'h2' },
+        this.#ports,
+      )
       client.head(reply.status, reply.headers)
       client.data(reply.body)
       return client.end([])
     }
-    const body = stream.endAfterHeaders ? undefined : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
+    const body = stream.endAfterHeaders
+      ? undefined
+      : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
     // One turn of the loop, so that what is taken back in the same breath is never begun (rapid reset, CVE-2023-44487).
     await new Promise(setImmediate)
-    await run({ kind: 'request', ...connection, protocol: 'h2', head: screened.head, proxyAuth: screened.proxyAuth, runId: screened.runId }, body, client, cut, this.#ports)
+    await run(
+      {
+        kind: 'request',
+        ...connection,
+        protocol: 'h2',
+        head: screened.head,
+        proxyAuth: screened.proxyAuth,
+        runId: screened.runId,
+      },
+      body,
+      client,
+      cut,
+      this.#ports,
+    )
   }
 }
 
@@ -139,7 +159,10 @@ class H2Client implements Client {
 
   head(status: number, headers: RawHeaders, last = false): void {
     if (this.begun) return
-    this.#stream.respond({ ...nested(headers), ':status': status }, last ? { endStream: true } : { waitForTrailers: this.#trailers })
+    this.#stream.respond(
+      { ...nested(headers), ':status': status },
+      last ? { endStream: true } : { waitForTrailers: this.#trailers },
+    )
   }
 
   data(chunk: Uint8Array): boolean {

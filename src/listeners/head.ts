@@ -68,7 +68,8 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
   if (!versions.has(raw.version)) return refused('malformed_request', 'the protocol version is not HTTP/1.0 or HTTP/1.1')
   const method = checkMethod(raw.method)
   if (method) return method
-  if (raw.version === '2' && raw.scheme !== connection.scheme) return refused('malformed_request', 'the :scheme is not the connection’s')
+  if (raw.version === '2' && raw.scheme !== connection.scheme)
+    return refused('malformed_request', 'the :scheme is not the connection’s')
   if (raw.target.length > most.target) return refused('head_too_large', 'the request target is too long')
 
   const fields = readFields(raw)
@@ -81,12 +82,22 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
   const { path, query } = target
   const judged = judgePath(path)
   if ('refused' in judged) return refused('bad_path', judged.refused)
-  if (!/^(?:\?[\x21\x22\x24-\x7e]*)?$/.test(query)) return refused('bad_path', 'the query holds a control, non-ASCII or # character')
+  if (!/^(?:\?[\x21\x22\x24-\x7e]*)?$/.test(query))
+    return refused('bad_path', 'the query holds a control, non-ASCII or # character')
 
   const { host, port } = place
   return {
     kind: 'screened',
-    head: { method: raw.method, scheme: target.scheme, host, port, path, query, headers: raw.headers, ...(fields.dnsMessage && { dnsMessage: true }) },
+    head: {
+      method: raw.method,
+      scheme: target.scheme,
+      host,
+      port,
+      path,
+      query,
+      headers: raw.headers,
+      ...(fields.dnsMessage && { dnsMessage: true }),
+    },
     upgrade: fields.upgrade,
     hasBody: fields.chunked || (fields.length ?? 0) > 0 || raw.version === '2',
     length: fields.length,
@@ -108,7 +119,8 @@ export function readConnect(raw: RawHead): { readonly kind: 'connect'; readonly 
 }
 
 function checkMethod(method: string): Refused | undefined {
-  if (method.length > most.method || !/^[A-Z][A-Z-]*$/.test(method)) return refused('method_not_allowed', 'the method is not a standard one in upper case')
+  if (method.length > most.method || !/^[A-Z][A-Z-]*$/.test(method))
+    return refused('method_not_allowed', 'the method is not a standard one in upper case')
   if (neverForwarded.has(method)) return refused('method_not_allowed', `${method} is never forwarded`)
   return undefined
 }
@@ -150,16 +162,24 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
         host = value
         break
       case 'content-length':
-        if (length !== undefined || !/^\d{1,15}$/.test(value)) return refused('bad_framing', 'Content-Length must be one decimal number')
+        if (length !== undefined || !/^\d{1,15}$/.test(value))
+          return refused('bad_framing', 'Content-Length must be one decimal number')
         length = Number(value)
         break
       case 'transfer-encoding':
-        if (version !== '1.1' || chunked || value !== 'chunked') return refused('bad_framing', 'Transfer-Encoding may only be chunked, once, in HTTP/1.1')
+        if (version !== '1.1' || chunked || value !== 'chunked')
+          return refused('bad_framing', 'Transfer-Encoding may only be chunked, once, in HTTP/1.1')
         chunked = true
         break
       case 'connection':
         if (version === '2') return refused('bad_header', 'Connection does not exist in HTTP/2')
-        options = [...options, ...value.toLowerCase().split(',').map((option) => option.trim())]
+        options = [
+          ...options,
+          ...value
+            .toLowerCase()
+            .split(',')
+            .map((option) => option.trim()),
+        ]
         break
       case 'upgrade':
         upgrade = value.toLowerCase()
@@ -175,7 +195,8 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
         dnsMessage ||= dnsMedia.test(value)
         break
       case 'x-run-id':
-        if (!/^[\w.:-]{1,64}$/.test(value)) return refused('bad_header', 'X-Run-Id takes up to 64 letters, digits, dots, colons, hyphens and underscores')
+        if (!/^[\w.:-]{1,64}$/.test(value))
+          return refused('bad_header', 'X-Run-Id takes up to 64 letters, digits, dots, colons, hyphens and underscores')
         runId = value
         break
       default:
@@ -204,15 +225,18 @@ interface TargetRead {
 function readTarget(raw: RawHead, fields: Fields, connection: Connection): TargetRead | Refused {
   const named = raw.version === '2' ? raw.authority : fields.host
   if (named === undefined) return refused('bad_host', raw.version === '2' ? 'no :authority' : 'no Host')
-  if (raw.version === '2' && fields.host !== undefined && fields.host !== named) return refused('bad_host', 'Host is not :authority')
+  if (raw.version === '2' && fields.host !== undefined && fields.host !== named)
+    return refused('bad_host', 'Host is not :authority')
   const authority = parseAuthority(named)
   if (!authority) return refused('bad_host', 'the host is not a plain DNS name with an optional port')
   if (raw.target.startsWith('/')) return { kind: 'target', scheme: connection.scheme, authority, ...split(raw.target) }
   const absolute = /^http:\/\/([^/?#]*)(.*)$/s.exec(raw.target)
-  if (!absolute || raw.version === '2' || connection.scheme !== 'http') return refused('bad_path', 'the request target is not a path')
+  if (!absolute || raw.version === '2' || connection.scheme !== 'http')
+    return refused('bad_path', 'the request target is not a path')
   const inTarget = parseAuthority(absolute[1] ?? '')
   if (!inTarget) return refused('bad_host', 'the host of the request target is not a plain DNS name')
-  if (inTarget.host !== authority.host || (inTarget.port ?? 80) !== (authority.port ?? 80)) return refused('bad_host', 'Host is not the host of the request target')
+  if (inTarget.host !== authority.host || (inTarget.port ?? 80) !== (authority.port ?? 80))
+    return refused('bad_host', 'Host is not the host of the request target')
   const rest = absolute[2] ?? ''
   return { kind: 'target', scheme: 'http', authority, ...split(rest.startsWith('/') ? rest : `/${rest}`) }
 }
@@ -223,7 +247,10 @@ function split(target: string): { readonly path: string; readonly query: string 
 }
 
 /** SNI or CONNECT, and Host, must name one host and one port (RFC 9110 section 7.4). */
-function agree(authority: Authority, { bound, scheme, localPort, door }: Connection): { readonly kind: 'place' } & Required<Authority> & { port: number } | Refused {
+function agree(
+  authority: Authority,
+  { bound, scheme, localPort, door }: Connection,
+): ({ readonly kind: 'place' } & Required<Authority> & { port: number }) | Refused {
   const standard = scheme === 'https' ? 443 : 80
   if (bound && authority.host !== bound.host) return refused('misdirected', 'the connection was opened for another host')
   const expected = bound?.port ?? standard

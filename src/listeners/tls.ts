@@ -33,7 +33,9 @@ export interface TlsOptions {
 }
 
 /** What a door knows before TLS: no name yet, or the one of the CONNECT around it. */
-export type BeforeTls = Omit<Connection, 'scheme' | 'bound'> & { readonly tunnel?: { readonly host: Host; readonly port: number } }
+export type BeforeTls = Omit<Connection, 'scheme' | 'bound'> & {
+  readonly tunnel?: { readonly host: Host; readonly port: number }
+}
 
 /** TLS towards agents: reads the name, asks the policy, and only then shows a certificate. */
 export class TlsFront {
@@ -92,7 +94,8 @@ export class TlsFront {
         return this.#shake(socket, { ...before, scheme: 'https', bound })
       case 'deny':
         // The handshake is completed all the same, so that the client reads a 403 and not a reset.
-        if (leaves.allowDenied(host, pass.agent ?? before.peer.address)) return this.#shake(socket, { ...before, scheme: 'https', bound })
+        if (leaves.allowDenied(host, pass.agent ?? before.peer.address))
+          return this.#shake(socket, { ...before, scheme: 'https', bound })
         return this.#refuse(socket, before, 'tls_denied_flood', pass.denial.reason, host)
       default:
         return pass satisfies never
@@ -144,7 +147,12 @@ export class TlsFront {
    */
   #protocol(serverName: string, offered: readonly string[]): string | undefined {
     const host = parseHost(serverName)
-    const git = host && this.#options.ports.policies.current()?.policy.rulesFor(host).some((rule) => rule.git)
+    const git =
+      host &&
+      this.#options.ports.policies
+        .current()
+        ?.policy.rulesFor(host)
+        .some((rule) => rule.git)
     return (git ? ['http/1.1'] : ['h2', 'http/1.1']).find((protocol) => offered.includes(protocol))
   }
 
@@ -155,7 +163,13 @@ export class TlsFront {
     return connection
   }
 
-  #refuse(socket: Socket, { door, peer, parent, proxyAuth }: BeforeTls, code: ErrorCode, detail: string = code, host?: Host): void {
+  #refuse(
+    socket: Socket,
+    { door, peer, parent, proxyAuth }: BeforeTls,
+    code: ErrorCode,
+    detail: string = code,
+    host?: Host,
+  ): void {
     recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'tls', host }, this.#options.ports)
     socket.destroy()
   }

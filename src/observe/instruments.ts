@@ -91,9 +91,15 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     credentialExpiry: asked('credential_expiry_timestamp_seconds', 'When the value in force expires.', 'credential', () =>
       inSeconds(gauges().credentialExpiry?.()),
     ),
-    reauth: asked('oauth_reauth_required', 'Whether only a new login helps; 1 if so.', 'credential', () => gauges().reauthRequired?.()),
+    reauth: asked('oauth_reauth_required', 'Whether only a new login helps; 1 if so.', 'credential', () =>
+      gauges().reauthRequired?.(),
+    ),
     refreshes: counter('oauth_refresh_total', 'Calls for a new value, by how they ended.', ['credential', 'result']),
-    tokenCalls: counter('token_calls_total', 'Token calls of agents, answered or refused here.', ['agent', 'credential', 'result']),
+    tokenCalls: counter('token_calls_total', 'Token calls of agents, answered or refused here.', [
+      'agent',
+      'credential',
+      'result',
+    ]),
     secretReadErrors: counter('secret_read_errors_total', 'Reads of a credential’s source that failed.', ['credential']),
     auditEvents: counter('audit_events_total', 'Audit records by how they fared.', ['sink', 'result']),
   }

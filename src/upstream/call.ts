@@ -51,7 +51,15 @@ export class TokenCalls {
 function outbound({ host, port }: TokenEndpoint, { method, path, headers }: TokenCall, length: number): Outbound {
   const mark = path.indexOf('?')
   return {
-    head: { scheme: 'https', host, port, method, path: mark < 0 ? path : path.slice(0, mark), query: mark < 0 ? '' : path.slice(mark), headers: [] },
+    head: {
+      scheme: 'https',
+      host,
+      port,
+      method,
+      path: mark < 0 ? path : path.slice(0, mark),
+      query: mark < 0 ? '' : path.slice(mark),
+      headers: [],
+    },
     headers: ['host', port === 443 ? host : `${host}:${port}`, ...headers, 'content-length', String(length)],
     // Connections for tokens carry nothing else.
     credentials: ['token endpoint'],

@@ -62,7 +62,10 @@ export class Dialer {
       // Said outright, since NODE_TLS_REJECT_UNAUTHORIZED=0 would turn the default around.
       rejectUnauthorized: true,
       // One context for all: a context per connection costs 140 µs and is freed only by the garbage collector.
-      secureContext: (this.#trust ??= createSecureContext({ minVersion: 'TLSv1.2', ca: [...rootCertificates, ...this.#options.extraRoots] })),
+      secureContext: (this.#trust ??= createSecureContext({
+        minVersion: 'TLSv1.2',
+        ca: [...rootCertificates, ...this.#options.extraRoots],
+      })),
       ...(session ? { session } : {}),
     })
     secure.on('session', (ticket: Buffer) => this.#sessions.set(key, ticket))

@@ -64,7 +64,7 @@ export function sendH1(
     try {
       dispatcher.dispatch(
         {
-          method: head.method as Dispatcher.HttpMethod,
+          method: head.method,
           path: head.path + head.query,
           headers: headers as string[],
           body: body ? (body.chunks as unknown as Readable) : null,
@@ -98,7 +98,11 @@ function coded(cause: Error, begun: boolean): ProxyError {
     return new ProxyError('upstream_timeout', undefined, { cause })
   }
   const code = (cause as NodeJS.ErrnoException).code ?? ''
-  if (code.startsWith('HPE_') || cause instanceof errors.ResponseContentLengthMismatchError || cause instanceof errors.HeadersOverflowError) {
+  if (
+    code.startsWith('HPE_') ||
+    cause instanceof errors.ResponseContentLengthMismatchError ||
+    cause instanceof errors.HeadersOverflowError
+  ) {
     return new ProxyError('upstream_protocol', undefined, { cause })
   }
   return new ProxyError('upstream_reset', begun ? 'the host broke its reply off' : undefined, { cause })

@@ -110,13 +110,19 @@ export function sendH2(
       }),
     )
     stream.on('trailers', (headers) => (trailers = flat(headers)))
-    stream.on('wantTrailers', guarded(fail('malformed_request'), () => stream.sendTrailers(nested(body?.trailers() ?? []))))
-    stream.on('error', (cause) => settle(new ProxyError('upstream_reset', begun ? 'the host broke its reply off' : undefined, { cause })))
+    stream.on(
+      'wantTrailers',
+      guarded(fail('malformed_request'), () => stream.sendTrailers(nested(body?.trailers() ?? []))),
+    )
+    stream.on('error', (cause) =>
+      settle(new ProxyError('upstream_reset', begun ? 'the host broke its reply off' : undefined, { cause })),
+    )
     stream.on(
       'close',
       guarded(fail('upstream_protocol'), () => {
         if (settled) return
-        if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded) return settle(new ProxyError('upstream_reset'))
+        if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded)
+          return settle(new ProxyError('upstream_reset'))
         sink.end(trailers)
         settle()
       }),
@@ -138,7 +144,10 @@ function open(session: ClientHttp2Session, outbound: Outbound, body: RequestBody
 }
 
 /** What an event listener throws would end the process; here it ends the stream. */
-function guarded<Given extends readonly unknown[]>(fail: (cause: unknown) => void, act: (...given: Given) => void): (...given: Given) => void {
+function guarded<Given extends readonly unknown[]>(
+  fail: (cause: unknown) => void,
+  act: (...given: Given) => void,
+): (...given: Given) => void {
   return (...given) => {
     try {
       act(...given)
@@ -177,7 +186,7 @@ function flat(headers: IncomingHttpHeaders): string[] {
   const pairs: string[] = []
   for (const [name, value] of Object.entries(headers)) {
     if (name.startsWith(':') || value === undefined) continue
-    for (const each of Array.isArray(value) ? value : [value]) pairs.push(name, String(each))
+    for (const each of Array.isArray(value) ? value : [value]) pairs.push(name, each)
   }
   return pairs
 }

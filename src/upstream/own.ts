@@ -16,7 +16,9 @@ export function ownSockets(listening: () => readonly OwnSocket[], advertised: Ad
   return {
     has(address, port) {
       if (address === advertised && (port === 80 || port === 443)) return true
-      return listening().some((own) => own.port === port && (own.address === address || (unspecified(own.address) && isLocal(address))))
+      return listening().some(
+        (own) => own.port === port && (own.address === address || (unspecified(own.address) && isLocal(address))),
+      )
     },
   }
 }

@@ -39,7 +39,10 @@ export class Pools {
     const found = this.#pools.get(key)
     if (found) return found
     if (this.#pools.size >= mostPools) this.#evict()
-    const pool: OriginPool = { address: '', dispatcher: this.#create(scheme, { host, port }, (address) => (pool.address = address)) }
+    const pool: OriginPool = {
+      address: '',
+      dispatcher: this.#create(scheme, { host, port }, (address) => (pool.address = address)),
+    }
     this.#pools.set(key, pool)
     return pool
   }

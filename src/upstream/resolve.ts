@@ -49,7 +49,9 @@ function usable(texts: readonly string[]): readonly Address[] {
 function failed(cause: unknown): ProxyError {
   if (cause instanceof ProxyError) return cause
   const code = (cause as NodeJS.ErrnoException).code
-  return new ProxyError(code === 'ETIMEOUT' || code === 'ETIMEDOUT' ? 'upstream_dns_timeout' : 'upstream_unresolved', undefined, { cause })
+  return new ProxyError(code === 'ETIMEOUT' || code === 'ETIMEDOUT' ? 'upstream_dns_timeout' : 'upstream_unresolved', undefined, {
+    cause,
+  })
 }
 
 /** getaddrinfo has no deadline of its own and cannot be stopped; the exchange must not wait for it. */

@@ -49,9 +49,11 @@ export class Logins {
   async finish(id: string, answer: string): Promise<number> {
     const { lease, login } = this.#lease(id)
     const begun = this.#begun.get(id)
-    if (!begun || this.#ports.clock.elapsed() - begun.at > patience) throw new ProxyError('needs_login', 'the link has expired; begin again')
+    if (!begun || this.#ports.clock.elapsed() - begun.at > patience)
+      throw new ProxyError('needs_login', 'the link has expired; begin again')
     const [code = '', state = begun.state] = answer.trim().split('#', 2)
-    if (code === '' || state !== begun.state) throw new ProxyError('needs_login', 'the code is not the one of this link; begin again')
+    if (code === '' || state !== begun.state)
+      throw new ProxyError('needs_login', 'the code is not the one of this link; begin again')
     this.#begun.delete(id)
     const { caller, clock, tools } = this.#ports
     const reply = await caller.call(id, lease.endpoint, login.exchange({ code, state, verifier: begun.verifier }))
@@ -62,7 +64,8 @@ export class Logins {
 
   #lease(id: string) {
     const lease = this.#ports.find(id)?.lease
-    if (!lease?.login) throw new ProxyError('needs_login', `${id} has no login: it is not a credential with one in the policy in force`)
+    if (!lease?.login)
+      throw new ProxyError('needs_login', `${id} has no login: it is not a credential with one in the policy in force`)
     return { lease, login: lease.login }
   }
 }

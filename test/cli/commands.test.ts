@@ -27,7 +27,10 @@ afterAll(() => rm(folder, { recursive: true }))
 /** Runs one command line as a user would, in a folder of its own. */
 function ironProxy(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Done> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(top, 'src/bin.js'), ...args], { cwd: folder, env: { PATH: process.env['PATH'], HOME: folder, ...env } })
+    const child = spawn(process.execPath, [join(top, 'src/bin.js'), ...args], {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], HOME: folder, ...env },
+    })
     let stdout = ''
     let stderr = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
@@ -48,7 +51,12 @@ describe('iron-proxy', () => {
     ['a command that is not there', ['serve'], 64, 'there is no command "serve"'],
     ['an option that is not there', ['check', '--fast'], 64, '--fast'],
     ['explain without an agent', ['explain', 'https://api.github.com/'], 64, 'give an agent and a URL'],
-    ['explain for nobody', ['explain', '-a', 'nobody', 'https://api.github.com/'], 64, 'no agent is called "nobody"; there is local'],
+    [
+      'explain for nobody',
+      ['explain', '-a', 'nobody', 'https://api.github.com/'],
+      64,
+      'no agent is called "nobody"; there is local',
+    ],
     ['ca without a verb', ['ca'], 64, 'say init, status or bundle'],
     ['a setting that cannot be', ['check', '--listen-dns', 'everywhere'], 78, '"everywhere" is not a place to listen'],
     ['a settings file that is not there', ['check', '--config', 'none.yaml'], 78, 'none.yaml'],
@@ -74,7 +82,10 @@ describe('check', () => {
 
   it('names file, line and column of what is wrong, for people and for scripts', async () => {
     await mkdir(join(folder, 'broken'))
-    await writeFile(join(folder, 'broken/crew.yaml'), 'version: 1\nagents: {a: {from: [{cidr: 10.0.0.0/8}]}}\nrules:\n  - {id: r, hosts: ["*.com"]}\n')
+    await writeFile(
+      join(folder, 'broken/crew.yaml'),
+      'version: 1\nagents: {a: {from: [{cidr: 10.0.0.0/8}]}}\nrules:\n  - {id: r, hosts: ["*.com"]}\n',
+    )
     const text = await ironProxy(['check', 'broken'])
     expect(text.code).toBe(1)
     expect(text.stdout).toMatch(/broken\/crew\.yaml:4:\d+ rules\[0\]\.hosts/)
@@ -84,8 +95,13 @@ describe('check', () => {
   })
 
   it('prints each setting with its origin: flag before environment before file before default', async () => {
-    await writeFile(join(folder, 'iron-proxy.yaml'), 'listen: {dns: 127.0.0.1:5301, http: 127.0.0.1:5302, https: 127.0.0.1:5303}\n')
-    const { stdout } = await ironProxy(['check', '--print', '--listen-https', '127.0.0.1:5304'], { IRON_PROXY_LISTEN_HTTP: '127.0.0.1:5305' })
+    await writeFile(
+      join(folder, 'iron-proxy.yaml'),
+      'listen: {dns: 127.0.0.1:5301, http: 127.0.0.1:5302, https: 127.0.0.1:5303}\n',
+    )
+    const { stdout } = await ironProxy(['check', '--print', '--listen-https', '127.0.0.1:5304'], {
+      IRON_PROXY_LISTEN_HTTP: '127.0.0.1:5305',
+    })
     await rm(join(folder, 'iron-proxy.yaml'))
     expect(stdout).toMatch(/listen\.dns +"127\.0\.0\.1:5301" +\(file\)/)
     expect(stdout).toMatch(/listen\.http +"127\.0\.0\.1:5305" +\(env\)/)
@@ -102,9 +118,24 @@ describe('explain', () => {
     expect(one.stdout).toContain('verdict  allow by rule api')
     expect(one.stdout).toContain('swap     github: header:authorization')
     expect(one.code).toBe(0)
-    const denied = await ironProxy(['explain', '--json', '--policies', 'one', '-a', 'coder', '-X', 'DELETE', 'https://api.github.com/repos/a/b'])
+    const denied = await ironProxy([
+      'explain',
+      '--json',
+      '--policies',
+      'one',
+      '-a',
+      'coder',
+      '-X',
+      'DELETE',
+      'https://api.github.com/repos/a/b',
+    ])
     expect(denied.code).toBe(1)
-    expect(JSON.parse(denied.stdout)).toMatchObject({ verdict: 'deny', code: 'rule_denied', rule: 'no-deletion', line: '- id: no-deletion' })
+    expect(JSON.parse(denied.stdout)).toMatchObject({
+      verdict: 'deny',
+      code: 'rule_denied',
+      rule: 'no-deletion',
+      line: '- id: no-deletion',
+    })
   })
 })
 

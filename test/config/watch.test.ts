@@ -34,10 +34,13 @@ const edits: readonly (readonly [string, () => Promise<unknown>])[] = [
   ['an edit in place', () => writeFile(join(policies, 'a.yaml'), 'two')],
   ['a new file', () => writeFile(join(policies, 'b.yaml'), 'x')],
   ['a deleted file', () => unlink(join(policies, 'a.yaml'))],
-  ['an atomic rename', async () => {
-    await writeFile(join(folder, 'new'), 'two')
-    await rename(join(folder, 'new'), join(policies, 'a.yaml'))
-  }],
+  [
+    'an atomic rename',
+    async () => {
+      await writeFile(join(folder, 'new'), 'two')
+      await rename(join(folder, 'new'), join(policies, 'a.yaml'))
+    },
+  ],
   ['a deleted directory', () => rm(policies, { recursive: true })],
 ]
 

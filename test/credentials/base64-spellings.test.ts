@@ -18,7 +18,9 @@ describe('base64Spellings', () => {
   })
 
   it('are as long as what takes their place', () => {
-    for (const { bytes, stub: fill } of base64Spellings(Buffer.from('abcdefgh-ijk'), stub).filter((each) => !Buffer.from(each.bytes).includes('%'))) {
+    for (const { bytes, stub: fill } of base64Spellings(Buffer.from('abcdefgh-ijk'), stub).filter(
+      (each) => !Buffer.from(each.bytes).includes('%'),
+    )) {
       expect(fill.length).toBe(bytes.length)
     }
   })

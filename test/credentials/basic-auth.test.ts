@@ -19,12 +19,20 @@ describe('readBasic', () => {
     for (const value of ['', 'Bearer x', 'Basically x', 'Basi', 'Digest Basic x']) expect(readBasic(value)).toBeUndefined()
   })
 
-  it.each(['Basic', 'Basic ', 'Basic\tdTpw', 'Basic  dTpw', 'Basic dTpw ', 'Basic dT pw', 'Basic dTpw=', 'Basic dT-_', 'basic d', `basic ${base64('a\x7f:b')}`])(
-    'calls %j malformed',
-    (value) => {
-      expect(readBasic(value)).toBe('malformed')
-    },
-  )
+  it.each([
+    'Basic',
+    'Basic ',
+    'Basic\tdTpw',
+    'Basic  dTpw',
+    'Basic dTpw ',
+    'Basic dT pw',
+    'Basic dTpw=',
+    'Basic dT-_',
+    'basic d',
+    `basic ${base64('a\x7f:b')}`,
+  ])('calls %j malformed', (value) => {
+    expect(readBasic(value)).toBe('malformed')
+  })
 
   it('is undone by writeBasic', () => {
     const auth = { scheme: 'BASIC', user: 'u\xff', password: 'p:\xe9' }

@@ -9,10 +9,13 @@ const sent = (value: string) => ({ all: [bearer], head: { headers: ['Authorizati
 const writes = (value: string, real: string) => swapped(sent(value), real).headers[1]
 
 describe('a bearer credential', () => {
-  it.each(['Bearer', 'bearer', 'BEARER', 'token', 'Token'])('swaps the token after "%s" and keeps the scheme as sent', (scheme) => {
-    const real = canary()
-    expect(writes(`${scheme} ${stub}`, real)).toBe(`${scheme} ${real}`)
-  })
+  it.each(['Bearer', 'bearer', 'BEARER', 'token', 'Token'])(
+    'swaps the token after "%s" and keeps the scheme as sent',
+    (scheme) => {
+      const real = canary()
+      expect(writes(`${scheme} ${stub}`, real)).toBe(`${scheme} ${real}`)
+    },
+  )
 
   it.each(['Basic', 'basic', 'BASIC'])('swaps the password of "%s" and keeps the username', (scheme) => {
     const real = canary()

@@ -57,13 +57,19 @@ describe('Finder', () => {
   it('agrees with a search one pattern at a time', () => {
     const word = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 2, maxLength: 5 })
     fc.assert(
-      fc.property(fc.array(word, { minLength: 1, maxLength: 6 }), fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 40 }), (words, text) => {
-        const of = new Finder(patterns(...new Set(words)))
-        const starts = words.map((each) => text.indexOf(each)).filter((at) => at >= 0)
-        expect(finds(of, text)?.[0]).toBe(starts.length > 0 ? Math.min(...starts) : undefined)
-        const open = text.split('').findIndex((_, i) => words.some((each) => each.length > text.length - i && each.startsWith(text.slice(i))))
-        expect(holds(of, text)).toBe(open < 0 ? text.length : open)
-      }),
+      fc.property(
+        fc.array(word, { minLength: 1, maxLength: 6 }),
+        fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 40 }),
+        (words, text) => {
+          const of = new Finder(patterns(...new Set(words)))
+          const starts = words.map((each) => text.indexOf(each)).filter((at) => at >= 0)
+          expect(finds(of, text)?.[0]).toBe(starts.length > 0 ? Math.min(...starts) : undefined)
+          const open = text
+            .split('')
+            .findIndex((_, i) => words.some((each) => each.length > text.length - i && each.startsWith(text.slice(i))))
+          expect(holds(of, text)).toBe(open < 0 ? text.length : open)
+        },
+      ),
     )
   })
 

@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { compileCredential, credentialKinds, credentialSchema } from '#credentials/index.ts'
 
-const entry = { kind: 'bearer', stub: 'stub-for-bearer', secret: { file: 'secrets/token' }, hosts: ['api.example.com', '*.example.org'] }
+const entry = {
+  kind: 'bearer',
+  stub: 'stub-for-bearer',
+  secret: { file: 'secrets/token' },
+  hosts: ['api.example.com', '*.example.org'],
+}
 
 describe('the registry of credential kinds', () => {
   it('has each kind once', () => {
@@ -16,7 +21,10 @@ describe('the registry of credential kinds', () => {
       id: 'github',
       kind: 'bearer',
       active: true,
-      hosts: [{ kind: 'exact', host: 'api.example.com' }, { kind: 'below', zone: 'example.org' }],
+      hosts: [
+        { kind: 'exact', host: 'api.example.com' },
+        { kind: 'below', zone: 'example.org' },
+      ],
       agents: new Set(['devbot']),
       stubs: ['stub-for-bearer'],
       foreign: 'refuse',

@@ -19,7 +19,10 @@ describe('RealValues', () => {
     ['in Basic', `Basic ${Buffer.from(`user:${real}`).toString('base64')}`],
     ['in Basic, as username', `Basic ${Buffer.from(`${real}:`).toString('base64')}`],
     ['percent-encoded', encodeURIComponent(real)],
-    ['percent-encoded in an unusual way', real.replace(/[a-z0-9]/g, (character, at: number) => (at % 2 ? character : `%${character.charCodeAt(0).toString(16)}`))],
+    [
+      'percent-encoded in an unusual way',
+      real.replace(/[a-z0-9]/g, (character, at: number) => (at % 2 ? character : `%${character.charCodeAt(0).toString(16)}`)),
+    ],
     ['percent-encoded next to what is not', `100%&${encodeURIComponent(real)}%zz`],
     ['escaped for JSON', JSON.stringify({ token: real })],
     ['in hex', Buffer.from(real).toString('hex')],
@@ -57,7 +60,11 @@ describe('RealValues', () => {
   })
 
   it('does not print', () => {
-    const printed = [inspect(values, { showHidden: true, depth: 9 }), JSON.stringify(values), inspect(values.watch(), { showHidden: true, depth: 9 })]
+    const printed = [
+      inspect(values, { showHidden: true, depth: 9 }),
+      JSON.stringify(values),
+      inspect(values.watch(), { showHidden: true, depth: 9 }),
+    ]
     for (const text of printed) expect(text).not.toContain(real.slice(0, 8))
   })
 })

@@ -49,15 +49,18 @@ describe('Scrubber', () => {
     expect(run([text])).toBe(expected)
   })
 
-  it.each(['', 'u', 'us', 'use', 'user'])('puts the stub into Basic behind the username "%s", and both sides decode as before', (user) => {
-    for (const after of ['', 'x', 'xy', 'xyz']) {
-      const sent = `Basic ${base64(`${user}:${real}${after}`)}`
-      const back = run([`"${sent}"`])
-      expect(back.length).toBe(sent.length + 2)
-      const decoded = Buffer.from(back.slice(7, -1), 'base64').toString('latin1')
-      expect(decoded).toBe(`${user}:${stub.repeat(9).slice(0, real.length)}${after}`)
-    }
-  })
+  it.each(['', 'u', 'us', 'use', 'user'])(
+    'puts the stub into Basic behind the username "%s", and both sides decode as before',
+    (user) => {
+      for (const after of ['', 'x', 'xy', 'xyz']) {
+        const sent = `Basic ${base64(`${user}:${real}${after}`)}`
+        const back = run([`"${sent}"`])
+        expect(back.length).toBe(sent.length + 2)
+        const decoded = Buffer.from(back.slice(7, -1), 'base64').toString('latin1')
+        expect(decoded).toBe(`${user}:${stub.repeat(9).slice(0, real.length)}${after}`)
+      }
+    },
+  )
 
   it('keeps bytes on both sides whole that are no text, in both base64 alphabets', () => {
     const neighbours = [0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xff]
@@ -78,7 +81,15 @@ describe('Scrubber', () => {
   })
 
   it('does the same at each chunk edge, in each spelling', () => {
-    const texts = [real, JSON.stringify(real), encodeURIComponent(real), base64(real), base64(`:${real}`), base64(`x:${real}y`), Buffer.from(real).toString('hex')]
+    const texts = [
+      real,
+      JSON.stringify(real),
+      encodeURIComponent(real),
+      base64(real),
+      base64(`:${real}`),
+      base64(`x:${real}y`),
+      Buffer.from(real).toString('hex'),
+    ]
     for (const text of texts.map((each) => `<${each}>`)) expect(runAtEachEdge(text)).not.toBe(text)
   })
 
@@ -139,7 +150,13 @@ describe('Scrubber', () => {
 
   it('loses and doubles no byte when what was given on demand was no value', () => {
     const scrubber = new Scrubber(patterns)
-    const out = [scrubber.push(Buffer.from(`a${real.slice(0, 4)}`)), scrubber.flush(), scrubber.push(Buffer.from('zz\n')), scrubber.flush(), scrubber.end()]
+    const out = [
+      scrubber.push(Buffer.from(`a${real.slice(0, 4)}`)),
+      scrubber.flush(),
+      scrubber.push(Buffer.from('zz\n')),
+      scrubber.flush(),
+      scrubber.end(),
+    ]
     expect(Buffer.concat(out).toString()).toBe(`a${real.slice(0, 4)}zz\n`)
   })
 
@@ -166,7 +183,12 @@ describe('Scrubber', () => {
     const other = canary()
     const scrubber = new Scrubber(compileScrub([scrub(real), scrub(other, 'other', 'stub-of-the-other')]))
     run([real, other, base64(other), 'x'], scrubber)
-    expect(scrubber.hits).toEqual(new Map([['mine', 1], ['other', 2]]))
+    expect(scrubber.hits).toEqual(
+      new Map([
+        ['mine', 1],
+        ['other', 2],
+      ]),
+    )
   })
 
   it('copies what it keeps, so the caller may use its chunk again', () => {
@@ -200,7 +222,8 @@ describe('Scrubber', () => {
   it('does not print what it looks for, nor what it keeps back', () => {
     const scrubber = new Scrubber(patterns)
     scrubber.push(Buffer.from(real.slice(0, -1)))
-    const printed = inspect(scrubber, { showHidden: true, depth: 9 }) + JSON.stringify(scrubber) + JSON.stringify(patterns) + inspect(patterns)
+    const printed =
+      inspect(scrubber, { showHidden: true, depth: 9 }) + JSON.stringify(scrubber) + JSON.stringify(patterns) + inspect(patterns)
     expect(printed).not.toContain(real.slice(0, 8))
   })
 })

@@ -21,14 +21,28 @@ describe('spellings', () => {
     ['every byte percent-encoded', everyByte((byte) => `%${byte.toString(16).padStart(2, '0')}`)],
     ['JSON.stringify', JSON.stringify(real).slice(1, -1)],
     ['JSON with escaped slashes', JSON.stringify(real).slice(1, -1).replaceAll('/', '\\/')],
-    ['JSON of Go', JSON.stringify(real).slice(1, -1).replace(/[<>&]/g, (mark) => `\\u00${mark.charCodeAt(0).toString(16)}`)],
+    [
+      'JSON of Go',
+      JSON.stringify(real)
+        .slice(1, -1)
+        .replace(/[<>&]/g, (mark) => `\\u00${mark.charCodeAt(0).toString(16)}`),
+    ],
     [
       'JSON with every mark as \\u',
-      everyByte((byte) => (/[A-Za-z0-9]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `\\u00${byte.toString(16).toUpperCase().padStart(2, '0')}`)),
+      everyByte((byte) =>
+        /[A-Za-z0-9]/.test(String.fromCharCode(byte))
+          ? String.fromCharCode(byte)
+          : `\\u00${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+      ),
     ],
     [
       'HTML',
-      real.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll("'", '&#39;'),
+      real
+        .replaceAll('&', '&amp;')
+        .replaceAll('<', '&lt;')
+        .replaceAll('>', '&gt;')
+        .replaceAll('"', '&quot;')
+        .replaceAll("'", '&#39;'),
     ],
     [
       'HTML of Go templates',

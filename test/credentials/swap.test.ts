@@ -8,7 +8,13 @@ const stub = 'stub-of-this-agent'
 const theirs = 'stub-of-another-agent'
 const mine = bearerFor('mine', stub)
 const others = bearerFor('others', theirs, { agents: ['b'] })
-const key = credential('key', { kind: 'header', header: 'x-api-key', stub: 'stub-of-the-key', secret: { env: 'KEY' }, hosts: ['good.test'] })
+const key = credential('key', {
+  kind: 'header',
+  header: 'x-api-key',
+  stub: 'stub-of-the-key',
+  secret: { env: 'KEY' },
+  hosts: ['good.test'],
+})
 const all = [mine, others, key]
 const granted = [mine, key]
 const base64 = (text: string) => Buffer.from(text).toString('base64')
@@ -31,7 +37,11 @@ describe('findStubs', () => {
     ['in the query, percent-encoded', { query: `?q=%73${stub.slice(1)}` }],
   ])('refuses a stub %s on another host, of another agent, over plain HTTP, and out of place', (_where, head) => {
     expect(outcome({ all, granted, head: { ...head, host: 'other.test' } })).toBe('stub_wrong_host')
-    const foreignStub = JSON.parse(JSON.stringify(head).replaceAll(stub.slice(1), theirs.slice(1)).replaceAll(base64(`u:${stub}`), base64(`u:${theirs}`)))
+    const foreignStub = JSON.parse(
+      JSON.stringify(head)
+        .replaceAll(stub.slice(1), theirs.slice(1))
+        .replaceAll(base64(`u:${stub}`), base64(`u:${theirs}`)),
+    )
     expect(outcome({ all, granted, head: foreignStub })).toBe('stub_wrong_agent')
     expect(outcome({ all, granted: [], head: { ...head, scheme: 'http' } })).toBe('stub_cleartext')
     const belongs = 'headers' in head && head.headers[0] === 'authorization'
@@ -73,7 +83,12 @@ describe('findStubs', () => {
   })
 
   it('refuses two stubs in one value', () => {
-    const password = credential('password', { kind: 'basic', stub: 'stub-of-the-password', secret: { env: 'KEY' }, hosts: ['good.test'] })
+    const password = credential('password', {
+      kind: 'basic',
+      stub: 'stub-of-the-password',
+      secret: { env: 'KEY' },
+      hosts: ['good.test'],
+    })
     const headers = ['authorization', `Basic ${base64(`${stub}:stub-of-the-password`)}`]
     expect(outcome({ all: [mine, password], head: { headers } })).toBe('stub_misplaced')
   })
@@ -90,7 +105,9 @@ describe('findStubs', () => {
     const report = { all, granted: [], grants: false }
     expect(outcome({ ...report, head: { headers: ['authorization', `Bearer ${stub}`] } })).toBe('passed')
     expect(outcome({ ...report, head: { headers: ['x-api-key', stub] } })).toBe('stub_misplaced')
-    expect(outcome({ ...report, head: { host: 'other.test', headers: ['authorization', `Bearer ${stub}`] } })).toBe('stub_wrong_host')
+    expect(outcome({ ...report, head: { host: 'other.test', headers: ['authorization', `Bearer ${stub}`] } })).toBe(
+      'stub_wrong_host',
+    )
   })
 
   it('does not look at what was said to the proxy itself', () => {
@@ -100,7 +117,9 @@ describe('findStubs', () => {
   it('answers for a thousand credentials as for one', () => {
     const many = Array.from({ length: 1000 }, (_, i) => bearerFor(`c${i}`, `stub-number-${i}`, { hosts: [`h${i}.test`] }))
     expect(outcome({ all: many, head: { host: 'h7.test', headers: ['authorization', 'Bearer stub-number-7'] } })).toBe('swapped')
-    expect(outcome({ all: many, head: { host: 'h7.test', headers: ['authorization', 'Bearer stub-number-8'] } })).toBe('stub_wrong_host')
+    expect(outcome({ all: many, head: { host: 'h7.test', headers: ['authorization', 'Bearer stub-number-8'] } })).toBe(
+      'stub_wrong_host',
+    )
   })
 })
 
@@ -135,7 +154,9 @@ describe('a foreign credential', () => {
   })
 
   it('is refused on a scoped host also when this request could use no credential', () => {
-    expect(outcome({ all, granted: [], agent: 'c', head: { headers: ['authorization', 'Bearer their-own'] } })).toBe('foreign_credential')
+    expect(outcome({ all, granted: [], agent: 'c', head: { headers: ['authorization', 'Bearer their-own'] } })).toBe(
+      'foreign_credential',
+    )
   })
 
   it('is not what an empty header or parameter holds', () => {
@@ -171,7 +192,14 @@ describe('place', () => {
   it('changes nothing but the stub, and not the head it was given', () => {
     const before = structuredClone(asked.head)
     const real = canary()
-    expect(place(asked.head, placements, [grantOf(mine, real)]).headers).toEqual(['Accept', '*/*', 'authorization', `Bearer ${real}`, 'x-Odd', ' as  sent '])
+    expect(place(asked.head, placements, [grantOf(mine, real)]).headers).toEqual([
+      'Accept',
+      '*/*',
+      'authorization',
+      `Bearer ${real}`,
+      'x-Odd',
+      ' as  sent ',
+    ])
     expect(asked.head).toEqual(before)
   })
 
@@ -193,6 +221,8 @@ describe('place', () => {
   ])('fails as unavailable when the value %s, and does not print it', (_what, grants) => {
     const attempt = () => place(asked.head, placements, grants)
     expect(attempt).toThrow(ProxyError)
-    expect(attempt).toThrow(expect.objectContaining({ code: 'credential_unavailable', message: expect.not.stringContaining('x-more') }))
+    expect(attempt).toThrow(
+      expect.objectContaining({ code: 'credential_unavailable', message: expect.not.stringContaining('x-more') }),
+    )
   })
 })

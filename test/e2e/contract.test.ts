@@ -222,11 +222,20 @@ describe('what is swapped for what', () => {
     expect(told.status).toBe(200)
     expect(seenHeader(told, 'authorization')).toBe(`Bearer ${claudeToken}`)
     for (const host of ['platform.claude.com', 'console.anthropic.com']) {
-      const call = (refresh: string) => ['-H', 'content-type: application/json', '-d', JSON.stringify({ grant_type: 'refresh_token', refresh_token: refresh })]
+      const call = (refresh: string) => [
+        '-H',
+        'content-type: application/json',
+        '-d',
+        JSON.stringify({ grant_type: 'refresh_token', refresh_token: refresh }),
+      ]
       const stubs = await ask(devbot, `https://${host}/v1/oauth/token`, call('refresh-token-stub'))
       expect(stubs).toMatchObject({ status: 200, seen: [] })
       expect(stubs.done.stdout).toContain('"access_token":"access-token-stub"')
-      expect(await ask(devbot, `https://${host}/v1/oauth/token`, call('another'))).toMatchObject({ status: 403, code: 'token_call_refused', seen: [] })
+      expect(await ask(devbot, `https://${host}/v1/oauth/token`, call('another'))).toMatchObject({
+        status: 403,
+        code: 'token_call_refused',
+        seen: [],
+      })
     }
   })
 

@@ -47,7 +47,10 @@ async function crew(provider: Provider, expiresIn = 3600) {
               },
             }),
         },
-        tokens: { hosts: ['platform.claude.com', 'console.anthropic.com'], start: ({ certificate }) => provider.serve(certificate) },
+        tokens: {
+          hosts: ['platform.claude.com', 'console.anthropic.com'],
+          start: ({ certificate }) => provider.serve(certificate),
+        },
       },
     }),
   )
@@ -67,17 +70,31 @@ describe('a rotating login', () => {
     const provider = new Provider()
     await using given = await crew(provider, -60)
     const { s } = given
-    const replies = await Promise.all(Array.from({ length: 30 }, () => s.curl('transparent', 'https://api.anthropic.com/v1/messages', [...bearer, ...post, '{"model":"m"}'])))
+    const replies = await Promise.all(
+      Array.from({ length: 30 }, () =>
+        s.curl('transparent', 'https://api.anthropic.com/v1/messages', [...bearer, ...post, '{"model":"m"}']),
+      ),
+    )
     expect(replies.map(({ status }) => status)).toEqual(Array.from({ length: 30 }, () => 200))
     expect(provider.calls).toBe(1)
     expect(provider.alive).toBe(true)
     for (const { body } of replies) expect(body.toString()).toBe('{"shown":"access-token-stub"}')
     const own = await s.audited({ door: 'self', credential: 'claude' })
-    expect(own).toMatchObject({ agent: null, host: 'platform.claude.com', path: '/v1/oauth/token', status: 200, verdict: 'allow' })
+    expect(own).toMatchObject({
+      agent: null,
+      host: 'platform.claude.com',
+      path: '/v1/oauth/token',
+      status: 200,
+      verdict: 'allow',
+    })
     for (const file of ['state.db', 'state.db-wal']) s.readable(file, await readFile(join(s.files.folder, file)).catch(() => ''))
     s.readable('credentials', await (await fetch(`http://127.0.0.1:${s.ports.admin}/v1/credentials`)).text())
     expect(await s.canaryFoundIn()).toEqual([])
-    expect(findLeaks(provider.handedOut, [{ name: 'sinks', bytes: Buffer.from(s.log.join('') + s.files.audit() + (await s.metrics())) }])).toEqual([])
+    expect(
+      findLeaks(provider.handedOut, [
+        { name: 'sinks', bytes: Buffer.from(s.log.join('') + s.files.audit() + (await s.metrics())) },
+      ]),
+    ).toEqual([])
   })
 
   it('renews once for twenty parallel refusals, and no agent reads a 401', async () => {
@@ -86,7 +103,11 @@ describe('a rotating login', () => {
     const { s } = given
     expect((await s.curl('connect', 'https://api.anthropic.com/v1/models', [...bearer])).status).toBe(200)
     provider.expireAccess()
-    const replies = await Promise.all(Array.from({ length: 20 }, () => s.curl('connect', 'https://api.anthropic.com/v1/messages', [...bearer, ...post, '{"model":"m"}'])))
+    const replies = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        s.curl('connect', 'https://api.anthropic.com/v1/messages', [...bearer, ...post, '{"model":"m"}']),
+      ),
+    )
     expect(replies.map(({ status }) => status)).toEqual(Array.from({ length: 20 }, () => 200))
     expect(provider.calls).toBe(1)
   })
@@ -95,9 +116,13 @@ describe('a rotating login', () => {
     const provider = new Provider()
     await using given = await crew(provider)
     const { s } = given
-    const shown = (refresh: string) => JSON.stringify({ grant_type: 'refresh_token', refresh_token: refresh, client_id: 'anything' })
+    const shown = (refresh: string) =>
+      JSON.stringify({ grant_type: 'refresh_token', refresh_token: refresh, client_id: 'anything' })
     for (const host of ['platform.claude.com', 'console.anthropic.com']) {
-      const { status, body } = await s.curl('transparent', `https://${host}/v1/oauth/token`, [...post, shown('refresh-token-stub')])
+      const { status, body } = await s.curl('transparent', `https://${host}/v1/oauth/token`, [
+        ...post,
+        shown('refresh-token-stub'),
+      ])
       expect(status).toBe(200)
       expect(JSON.parse(body.toString())).toMatchObject({
         token_type: 'Bearer',
@@ -106,7 +131,10 @@ describe('a rotating login', () => {
         scope: 'user:inference user:profile',
       })
     }
-    const other = await s.curl('connect', 'https://platform.claude.com/v1/oauth/token', [...post, shown('brought-along-by-someone')])
+    const other = await s.curl('connect', 'https://platform.claude.com/v1/oauth/token', [
+      ...post,
+      shown('brought-along-by-someone'),
+    ])
     expect(other.status).toBe(403)
     expect(JSON.parse(other.body.toString())).toMatchObject({ error: { code: 'token_call_refused' } })
     expect(provider.attempts).toBe(0)
@@ -126,7 +154,14 @@ describe('a rotating login', () => {
     expect(provider.calls).toBe(1)
     expect(await s.metrics()).toContain('ironproxy_oauth_reauth_required{credential="claude"} 1')
     const again = provider.login()
-    await writeFile(join(s.files.policies, 'secrets/claude-oauth.json'), JSON.stringify({ access_token: again.access, refresh_token: again.refresh, expires_at: Math.floor(Date.now() / 1000) + 3600 }))
+    await writeFile(
+      join(s.files.policies, 'secrets/claude-oauth.json'),
+      JSON.stringify({
+        access_token: again.access,
+        refresh_token: again.refresh,
+        expires_at: Math.floor(Date.now() / 1000) + 3600,
+      }),
+    )
     await s.app.reload('signal')
     expect((await s.curl('transparent', 'https://api.anthropic.com/v1/messages', [...bearer, ...post, '{}'])).status).toBe(200)
   })
@@ -137,7 +172,10 @@ describe('a rotating login', () => {
     const { s } = given
     expect((await s.curl('transparent', 'https://api.anthropic.com/v1/models', [...bearer])).status).toBe(200)
     expect(provider.calls).toBe(1)
-    const status = (await (await fetch(`http://127.0.0.1:${s.ports.admin}/v1/credentials`)).json()) as readonly { id: string; generation: number }[]
+    const status = (await (await fetch(`http://127.0.0.1:${s.ports.admin}/v1/credentials`)).json()) as readonly {
+      id: string
+      generation: number
+    }[]
     expect(status).toMatchObject([{ id: 'claude', kind: 'oauth2', generation: 2 }])
   })
 })

@@ -8,7 +8,10 @@ const bytes = (text: string) => Buffer.from(text, 'utf8')
 
 /** A value with marks that every encoding treats in its own way, and long enough to be searched for. */
 const secret = fc
-  .tuple(fc.string({ unit: fc.constantFrom(...'+/="&<>\'%\\ .-_~abcXYZ019'.split('')), maxLength: 30 }), fc.stringMatching(/^[A-Za-z0-9]{12}$/))
+  .tuple(
+    fc.string({ unit: fc.constantFrom(...'+/="&<>\'%\\ .-_~abcXYZ019'.split('')), maxLength: 30 }),
+    fc.stringMatching(/^[A-Za-z0-9]{12}$/),
+  )
   .map(([marks, core]) => core.slice(0, 4) + marks + core.slice(4))
 
 const encodings: Readonly<Record<string, (value: string) => string>> = {
@@ -18,7 +21,8 @@ const encodings: Readonly<Record<string, (value: string) => string>> = {
   form: (value) => new URLSearchParams([['', value]]).toString().slice(1),
   json: (value) => JSON.stringify(value).slice(1, -1),
   'json with slashes': (value) => JSON.stringify(value).slice(1, -1).replaceAll('/', '\\/'),
-  html: (value) => value.replace(/[&<>"']/g, (mark) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[mark] ?? '&#39;'),
+  html: (value) =>
+    value.replace(/[&<>"']/g, (mark) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[mark] ?? '&#39;'),
   hex: (value) => bytes(value).toString('hex'),
   'hex in capitals': (value) => bytes(value).toString('hex').toUpperCase(),
   base64: (value) => bytes(value).toString('base64').replace(/=+$/, ''),
@@ -62,7 +66,11 @@ describe('a scrubbed stream', () => {
     fc.assert(
       fc.property(secret, fc.array(part, { maxLength: 6 }), cuts, (value, parts, places) => {
         const patterns = patternsOf(value)
-        const data = bytes(parts.map((each) => (each === 'half' ? value.slice(0, value.length / 2) : (encodings[each]?.(value) ?? each))).join('|'))
+        const data = bytes(
+          parts
+            .map((each) => (each === 'half' ? value.slice(0, value.length / 2) : (encodings[each]?.(value) ?? each)))
+            .join('|'),
+        )
         expect(scrub(cut(data, places), new Scrubber(patterns))).toEqual(scrub([data], new Scrubber(patterns)))
       }),
       { numRuns: 200 },
@@ -70,21 +78,33 @@ describe('a scrubbed stream', () => {
   })
 
   it('is the same however it was cut, also where one value looks like a spelling of another', () => {
-    const piece = fc.tuple(fc.constantFrom(...Object.keys(encodings)), fc.nat(6), fc.string({ unit: fc.constantFrom(...'AQgw+/-_=.'), maxLength: 3 }))
+    const piece = fc.tuple(
+      fc.constantFrom(...Object.keys(encodings)),
+      fc.nat(6),
+      fc.string({ unit: fc.constantFrom('A', 'Q', 'g', 'w', '+', '/', '-', '_', '=', '.'), maxLength: 3 }),
+    )
     const part = fc.tuple(fc.nat(3), fc.constantFrom(...Object.keys(encodings)), fc.nat(2), fc.nat(2))
     fc.assert(
-      fc.property(secret, fc.array(piece, { maxLength: 3 }), fc.array(part, { maxLength: 4 }), cuts, (value, pieces, parts, places) => {
-        const values = [value, ...pieces.map(([name, from, more]) => (encodings[name]?.(value) ?? '').slice(from) + more)]
-        const patterns = compileScrub(values.map((each, i) => ({ credential: `c${i}`, stub, secret: new Secret(`c${i}`, each) })))
-        const written = parts.map(([which, name, from, less]) => {
-          const text = encodings[name]?.(values[which % values.length] ?? '') ?? ''
-          return text.slice(from, text.length - less)
-        })
-        const data = bytes(written.join(''))
-        const whole = scrub([data], new Scrubber(patterns))
-        expect(scrub(cut(data, places), new Scrubber(patterns))).toEqual(whole)
-        expect(scrub(cut(data, [...data.keys()]), new Scrubber(patterns))).toEqual(whole)
-      }),
+      fc.property(
+        secret,
+        fc.array(piece, { maxLength: 3 }),
+        fc.array(part, { maxLength: 4 }),
+        cuts,
+        (value, pieces, parts, places) => {
+          const values = [value, ...pieces.map(([name, from, more]) => (encodings[name]?.(value) ?? '').slice(from) + more)]
+          const patterns = compileScrub(
+            values.map((each, i) => ({ credential: `c${i}`, stub, secret: new Secret(`c${i}`, each) })),
+          )
+          const written = parts.map(([which, name, from, less]) => {
+            const text = encodings[name]?.(values[which % values.length] ?? '') ?? ''
+            return text.slice(from, text.length - less)
+          })
+          const data = bytes(written.join(''))
+          const whole = scrub([data], new Scrubber(patterns))
+          expect(scrub(cut(data, places), new Scrubber(patterns))).toEqual(whole)
+          expect(scrub(cut(data, [...data.keys()]), new Scrubber(patterns))).toEqual(whole)
+        },
+      ),
       { numRuns: 100 },
     )
   })

@@ -29,7 +29,8 @@ const roomOf = (file: string): string => file.split('/')[1] ?? ''
 const rankOf = (room: string): number => ranks[room] ?? Number.NaN
 
 /** Modules that reach outside the process, the clock or chance. */
-const outside = /^node:(?:net|tls|http|https|http2|dns|dgram|fs|child_process|cluster|worker_threads|timers|crypto|os|process|perf_hooks)(?:\/|$)/
+const outside =
+  /^node:(?:net|tls|http|https|http2|dns|dgram|fs|child_process|cluster|worker_threads|timers|crypto|os|process|perf_hooks)(?:\/|$)/
 
 describe('the house', () => {
   it('has a rank for every room', () => {
@@ -53,11 +54,15 @@ describe('the house', () => {
   it.each(sources.filter((file) => rankOf(roomOf(file)) <= 2))('%s does no I/O and reads no clock, chance or process', (file) => {
     expect(importsOf(file).filter((imported) => outside.test(imported))).toEqual([])
     const code = textOf(file).replaceAll(/\/\*[^]*?\*\/|\/\/.*$/gm, '')
-    expect(code).not.toMatch(/\bDate\.now\b|\bnew Date\(\)|\bperformance\b|\bMath\.random\b|\bset(?:Timeout|Interval|Immediate)\b|\bprocess\./)
+    expect(code).not.toMatch(
+      /\bDate\.now\b|\bnew Date\(\)|\bperformance\b|\bMath\.random\b|\bset(?:Timeout|Interval|Immediate)\b|\bprocess\./,
+    )
   })
 
   it('reads `process` in one place', () => {
-    const readers = sources.filter((file) => /\bprocess\.(?!versions)/.test(textOf(file).replaceAll(/\/\*[^]*?\*\/|\/\/.*$|`[^`]*`/gm, '')))
+    const readers = sources.filter((file) =>
+      /\bprocess\.(?!versions)/.test(textOf(file).replaceAll(/\/\*[^]*?\*\/|\/\/.*$|`[^`]*`/gm, '')),
+    )
     expect(readers).toEqual(['src/main.ts'])
   })
 

@@ -13,8 +13,18 @@ const blocks = [...readme.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(([, languag
 
 describe('README', () => {
   it('has the error table of the code', () => {
-    const rows = [...readme.matchAll(/^\| `(\w+)` \| (\d+|–) \| (.+) \| (.+) \|$/gm)].map(([, code, status, message, hint]) => [code, status, message, hint])
-    const expected = Object.entries(errorTable).map(([code, { status, message, hint }]) => [code, status === 0 ? '–' : String(status), message, hint])
+    const rows = [...readme.matchAll(/^\| `(\w+)` \| (\d+|–) \| (.+) \| (.+) \|$/gm)].map(([, code, status, message, hint]) => [
+      code,
+      status,
+      message,
+      hint,
+    ])
+    const expected = Object.entries(errorTable).map(([code, { status, message, hint }]) => [
+      code,
+      status === 0 ? '–' : String(status),
+      message,
+      hint,
+    ])
     expect(rows).toEqual(expected)
   })
 

@@ -34,7 +34,7 @@ describe('a secret', () => {
     const held = { secret, list: [secret], map: new Map([['key', secret]]) }
     const printed = [
       String(secret),
-      `${secret as unknown as string}`,
+      secret as unknown as string,
       JSON.stringify(held),
       format('%s %o %O %j %d', secret, secret, secret, secret, secret),
       inspect(held, { depth: 9, showHidden: true, getters: true }),

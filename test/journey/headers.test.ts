@@ -1,11 +1,35 @@
 import { describe, expect, it } from 'vitest'
 import { headerValue, nested, nominated, replyHeaders, requestHeaders } from '#journey/headers.ts'
 
-const hop = ['Connection', 'close', 'Keep-Alive', 'x', 'Proxy-Connection', 'x', 'Proxy-Authorization', 'x', 'Proxy-Authenticate', 'x', 'Trailer', 'x', 'Transfer-Encoding', 'chunked', 'Upgrade', 'x', 'TE', 'gzip']
+const hop = [
+  'Connection',
+  'close',
+  'Keep-Alive',
+  'x',
+  'Proxy-Connection',
+  'x',
+  'Proxy-Authorization',
+  'x',
+  'Proxy-Authenticate',
+  'x',
+  'Trailer',
+  'x',
+  'Transfer-Encoding',
+  'chunked',
+  'Upgrade',
+  'x',
+  'TE',
+  'gzip',
+]
 
 describe('a request', () => {
   it('leaves without what is of this hop, and without Host', () => {
-    expect(requestHeaders(['Host', 'good.test', ...hop, 'X-Kept', '1', 'x-kept', '2'], { decode: false })).toEqual(['X-Kept', '1', 'x-kept', '2'])
+    expect(requestHeaders(['Host', 'good.test', ...hop, 'X-Kept', '1', 'x-kept', '2'], { decode: false })).toEqual([
+      'X-Kept',
+      '1',
+      'x-kept',
+      '2',
+    ])
   })
 
   it('leaves without what Connection names', () => {
@@ -15,8 +39,21 @@ describe('a request', () => {
   })
 
   it.each([
-    'Forwarded', 'X-Forwarded-For', 'X-Forwarded-Host', 'X-Forwarded-Proto', 'X-Forwarded-Uri', 'X-Original-URL', 'X-Rewrite-URL', 'X-Original-Host',
-    'X-HTTP-Method-Override', 'X-HTTP-Method', 'X-Method-Override', 'X-Real-IP', 'Via', 'Expect', 'HTTP2-Settings',
+    'Forwarded',
+    'X-Forwarded-For',
+    'X-Forwarded-Host',
+    'X-Forwarded-Proto',
+    'X-Forwarded-Uri',
+    'X-Original-URL',
+    'X-Rewrite-URL',
+    'X-Original-Host',
+    'X-HTTP-Method-Override',
+    'X-HTTP-Method',
+    'X-Method-Override',
+    'X-Real-IP',
+    'Via',
+    'Expect',
+    'HTTP2-Settings',
   ])('leaves without %s, which could mislead the host', (name) => {
     expect(requestHeaders([name, 'evil.test', 'a', 'b'], { decode: false })).toEqual(['a', 'b'])
   })
@@ -45,7 +82,11 @@ describe('a request', () => {
 
 describe('a reply', () => {
   it('comes back without what is of this hop and what leads around us', () => {
-    expect(replyHeaders([...hop, 'Alt-Svc', 'h3=":443"', 'Proxy-Status', 'x', 'Set-Cookie', 'a', 'set-cookie', 'b'], { reframed: false })).toEqual(['Set-Cookie', 'a', 'set-cookie', 'b'])
+    expect(
+      replyHeaders([...hop, 'Alt-Svc', 'h3=":443"', 'Proxy-Status', 'x', 'Set-Cookie', 'a', 'set-cookie', 'b'], {
+        reframed: false,
+      }),
+    ).toEqual(['Set-Cookie', 'a', 'set-cookie', 'b'])
   })
 
   it('loses its length only when that changes', () => {
@@ -63,6 +104,9 @@ describe('headers', () => {
 
   it('are grouped for HTTP/2, with names that objects know kept apart', () => {
     expect(nested(['X', '1', 'x', '2', 'Y', '3', 'x', '4'])).toEqual({ x: ['1', '2', '4'], y: '3' })
-    expect(Object.entries(nested(['__proto__', '1', 'constructor', '2']))).toEqual([['__proto__', '1'], ['constructor', '2']])
+    expect(Object.entries(nested(['__proto__', '1', 'constructor', '2']))).toEqual([
+      ['__proto__', '1'],
+      ['constructor', '2'],
+    ])
   })
 })

@@ -6,7 +6,8 @@ import { Vault } from '#vault/vault.ts'
 import { snapshotOf } from '../kit/policy.ts'
 import { addressOf, proxyAuth } from './parts.ts'
 
-const byAddress = 'agents: {a: {from: [{cidr: 10.0.0.0/8}]}, b: {from: [{cidr: 10.1.0.0/16}, {cidr: fd00::/8}]}}\nrules: [{id: r, hosts: [good.test]}]'
+const byAddress =
+  'agents: {a: {from: [{cidr: 10.0.0.0/8}]}, b: {from: [{cidr: 10.1.0.0/16}, {cidr: fd00::/8}]}}\nrules: [{id: r, hosts: [good.test]}]'
 const byPassword = `
 agents:
   a: {from: [{cidr: 10.0.0.1}]}
@@ -17,7 +18,11 @@ rules: [{id: r, hosts: [good.test]}]`
 function who(snapshot: Snapshot | undefined, door: Door, address: string, auth?: readonly [string, string]): string {
   const vault = new Vault([env({ P: 'password of p', Q: 'password of q' })])
   if (snapshot) vault.use(snapshot)
-  const found = identify({ door, peer: { address: addressOf(address), port: 1 }, proxyAuth: auth && proxyAuth(...auth) }, snapshot, vault)
+  const found = identify(
+    { door, peer: { address: addressOf(address), port: 1 }, proxyAuth: auth && proxyAuth(...auth) },
+    snapshot,
+    vault,
+  )
   return found.kind === 'deny' ? found.code : found.agent.id
 }
 
@@ -63,6 +68,12 @@ describe('who speaks', () => {
 
   it('is asked anew of each policy', async () => {
     expect(who(await snapshotOf(byAddress), 'https', '10.2.0.1')).toBe('a')
-    expect(who(await snapshotOf('agents: {other: {from: [{cidr: 10.2.0.1}]}}\nrules: [{id: r, hosts: [good.test]}]'), 'https', '10.2.0.1')).toBe('other')
+    expect(
+      who(
+        await snapshotOf('agents: {other: {from: [{cidr: 10.2.0.1}]}}\nrules: [{id: r, hosts: [good.test]}]'),
+        'https',
+        '10.2.0.1',
+      ),
+    ).toBe('other')
   })
 })

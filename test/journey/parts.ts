@@ -16,13 +16,32 @@ export function addressOf(text: string): Address {
 }
 
 export function headOf(some: Partial<Omit<RequestHead, 'host'>> & { readonly host?: string } = {}): RequestHead {
-  return { scheme: 'https', port: 443, method: 'GET', path: '/', query: '', headers: [], ...some, host: hostOf(some.host ?? 'good.test') }
+  return {
+    scheme: 'https',
+    port: 443,
+    method: 'GET',
+    path: '/',
+    query: '',
+    headers: [],
+    ...some,
+    host: hostOf(some.host ?? 'good.test'),
+  }
 }
 
 /** A request of agent `a` by the transparent door, as far as it is not said otherwise. */
-export function arrivalOf(head: Parameters<typeof headOf>[0] = {}, some: Partial<RequestArrival> & { readonly from?: string } = {}): RequestArrival {
+export function arrivalOf(
+  head: Parameters<typeof headOf>[0] = {},
+  some: Partial<RequestArrival> & { readonly from?: string } = {},
+): RequestArrival {
   const { from = '127.0.0.1', ...rest } = some
-  return { kind: 'request', door: 'https', protocol: 'http/1.1', peer: { address: addressOf(from), port: 4711 }, head: headOf(head), ...rest }
+  return {
+    kind: 'request',
+    door: 'https',
+    protocol: 'http/1.1',
+    peer: { address: addressOf(from), port: 4711 },
+    head: headOf(head),
+    ...rest,
+  }
 }
 
 export function proxyAuth(username: string, password: string): ProxyAuth {
@@ -100,7 +119,12 @@ export class Recorder implements Client {
   }
 }
 
-export type Send = (outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal) => Promise<Sent> | Sent
+export type Send = (
+  outbound: Outbound,
+  body: RequestBody | undefined,
+  sink: ReplySink,
+  signal: AbortSignal,
+) => Promise<Sent> | Sent
 
 /** Reads a body to its end. */
 export async function readAll(body: RequestBody | undefined): Promise<string> {

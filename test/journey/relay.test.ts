@@ -25,7 +25,12 @@ describe('a reply with nothing to look for', () => {
     client.ready = false
     expect(relay.data(Buffer.from('hello'))).toBe(false)
     relay.end(['x-sum', '1'])
-    expect(client).toMatchObject({ status: 200, headers: ['Content-Length', '5', 'Set-Cookie', 'a'], text: 'hello', trailers: ['x-sum', '1'] })
+    expect(client).toMatchObject({
+      status: 200,
+      headers: ['Content-Length', '5', 'Set-Cookie', 'a'],
+      text: 'hello',
+      trailers: ['x-sum', '1'],
+    })
     expect(seen).toMatchObject({ status: 200, repliedAt: 5, bytesDown: 5, scrubbed: undefined })
   })
 
@@ -59,7 +64,11 @@ describe('a reply from a host that knows a real value', () => {
     relay.informational(103, headers)
     relay.head(200, headers)
     relay.end(headers)
-    expect([client.interim, client.headers, client.trailers]).toEqual([[[103, ['x', 'the-stub']]], ['x', 'the-stub'], ['x', 'the-stub']])
+    expect([client.interim, client.headers, client.trailers]).toEqual([
+      [[103, ['x', 'the-stub']]],
+      ['x', 'the-stub'],
+      ['x', 'the-stub'],
+    ])
     const other = relayOf()
     expect(other.relay.upgraded({ headers, socket: undefined as never }).headers).toEqual(['x', 'the-stub'])
   })

@@ -18,11 +18,32 @@ describe('a refusal', () => {
   })
 
   it('has exactly the members that are documented', () => {
-    const all = { code: 'host_denied', reason: 'why — “so”', requestId: 'id', agent: 'a', rule: 'r', host: 'good.test', method: 'GET', path: '/x' } as const
+    const all = {
+      code: 'host_denied',
+      reason: 'why — “so”',
+      requestId: 'id',
+      agent: 'a',
+      rule: 'r',
+      host: 'good.test',
+      method: 'GET',
+      path: '/x',
+    } as const
     expect(JSON.parse(refusalReply(all).body.toString())).toEqual({
-      error: { code: 'host_denied', message: 'why — “so”', agent: 'a', rule: 'r', host: 'good.test', method: 'GET', path: '/x', request_id: 'id', hint: errorTable.host_denied.hint },
+      error: {
+        code: 'host_denied',
+        message: 'why — “so”',
+        agent: 'a',
+        rule: 'r',
+        host: 'good.test',
+        method: 'GET',
+        path: '/x',
+        request_id: 'id',
+        hint: errorTable.host_denied.hint,
+      },
     })
-    expect(JSON.parse(refusalReply({ code: 'internal', reason: 'x', requestId: 'id' }).body.toString())).toMatchObject({ error: { agent: null, rule: null, host: null, method: null, path: null } })
+    expect(JSON.parse(refusalReply({ code: 'internal', reason: 'x', requestId: 'id' }).body.toString())).toMatchObject({
+      error: { agent: null, rule: null, host: null, method: null, path: null },
+    })
   })
 
   it('is said once, and breaks off what had begun', () => {

@@ -25,21 +25,56 @@ async function world(): Promise<World> {
   return worldOf(await snapshotOf(text), { KEY: real })
 }
 
-async function go(on: World, arrival: RequestArrival, body?: RequestBody, cut = new Cancellation<'agent' | 'policy' | 'shutdown'>(), client = new Recorder()): Promise<Recorder> {
+async function go(
+  on: World,
+  arrival: RequestArrival,
+  body?: RequestBody,
+  cut = new Cancellation<'agent' | 'policy' | 'shutdown'>(),
+  client = new Recorder(),
+): Promise<Recorder> {
   await run(arrival, body, client, cut, on.ports)
   expect(on.live.size).toBe(0)
   return client
 }
 
-const scoped = (some: Parameters<typeof arrivalOf>[0] = {}): RequestArrival => arrivalOf({ host: 'scoped.test', headers: ['Host', 'scoped.test', 'Authorization', 'Bearer stub-of-key'], ...some })
+const scoped = (some: Parameters<typeof arrivalOf>[0] = {}): RequestArrival =>
+  arrivalOf({ host: 'scoped.test', headers: ['Host', 'scoped.test', 'Authorization', 'Bearer stub-of-key'], ...some })
 
 describe('the journey', () => {
   it('takes a request there and its reply back, and writes one record', async () => {
     const on = await world()
-    const client = await go(on, arrivalOf({ path: '/a%2Fb', query: '?x=%7E', headers: ['host', 'GOOD.test.', 'X-Kept', '1', 'connection', 'close', 'accept-encoding', 'exi'] }), bodyOf(['up']))
-    expect(on.sent).toMatchObject([{ head: { path: '/a%2Fb', query: '?x=%7E' }, headers: ['host', 'good.test', 'X-Kept', '1', 'accept-encoding', 'exi'], credentials: [], decode: false, upgrade: false }])
+    const client = await go(
+      on,
+      arrivalOf({
+        path: '/a%2Fb',
+        query: '?x=%7E',
+        headers: ['host', 'GOOD.test.', 'X-Kept', '1', 'connection', 'close', 'accept-encoding', 'exi'],
+      }),
+      bodyOf(['up']),
+    )
+    expect(on.sent).toMatchObject([
+      {
+        head: { path: '/a%2Fb', query: '?x=%7E' },
+        headers: ['host', 'good.test', 'X-Kept', '1', 'accept-encoding', 'exi'],
+        credentials: [],
+        decode: false,
+        upgrade: false,
+      },
+    ])
     expect(client).toMatchObject({ status: 200, text: 'hello', proceeded: 1, aborted: 0 })
-    expect(on.records).toMatchObject([{ verdict: 'allow', agent: 'a', rule: 'good', status: 200, bytesUp: 2, bytesDown: 5, swaps: [], upstream: '192.0.2.1:443', event: 'exchange' }])
+    expect(on.records).toMatchObject([
+      {
+        verdict: 'allow',
+        agent: 'a',
+        rule: 'good',
+        status: 200,
+        bytesUp: 2,
+        bytesDown: 5,
+        swaps: [],
+        upstream: '192.0.2.1:443',
+        event: 'exchange',
+      },
+    ])
   })
 
   it('puts the real value in place of the stub, and the stub back in its place', async () => {
@@ -70,12 +105,27 @@ describe('what is refused', () => {
     ['a stub that is not where it belongs', scoped({ headers: ['x-note', 'stub-of-key'] }), 'stub_misplaced', 403],
     ['a real value in a header', arrivalOf({ headers: ['x', `a ${real} b`] }), 'real_value_seen', 403],
     ['a real value in the path', arrivalOf({ path: `/${encodeURIComponent(real)}` }), 'real_value_seen', 403],
-    ['a stub whose value cannot be had', arrivalOf({ host: 'lost.test', headers: ['authorization', 'Bearer stub-of-lost'] }), 'credential_unavailable', 503],
+    [
+      'a stub whose value cannot be had',
+      arrivalOf({ host: 'lost.test', headers: ['authorization', 'Bearer stub-of-lost'] }),
+      'credential_unavailable',
+      503,
+    ],
   ])('%s is told, recorded once, and reaches nobody', async (_name, arrival, code, status) => {
     const on = await world()
     const client = await go(on, arrival, bodyOf(['never read']))
     expect(client.status).toBe(status)
-    expect(Object.keys(client.refusal)).toEqual(['code', 'message', 'agent', 'rule', 'host', 'method', 'path', 'request_id', 'hint'])
+    expect(Object.keys(client.refusal)).toEqual([
+      'code',
+      'message',
+      'agent',
+      'rule',
+      'host',
+      'method',
+      'path',
+      'request_id',
+      'hint',
+    ])
     expect(client.refusal).toMatchObject({ code, request_id: 'id-1', host: arrival.head.host })
     expect(client.proceeded).toBe(0)
     expect(on.records).toMatchObject([{ code, status, event: 'exchange', verdict: status === 503 ? 'error' : 'deny' }])
@@ -113,7 +163,9 @@ describe('report mode', () => {
 
   it('refuses a real value all the same', async () => {
     const on = await world()
-    expect((await go(on, arrivalOf({ host: 'evil.test', headers: ['x', real] }, { from: '127.0.0.3' }))).refusal).toMatchObject({ code: 'real_value_seen' })
+    expect((await go(on, arrivalOf({ host: 'evil.test', headers: ['x', real] }, { from: '127.0.0.3' }))).refusal).toMatchObject({
+      code: 'real_value_seen',
+    })
     expect(on.sent).toEqual([])
   })
 
@@ -131,9 +183,42 @@ describe('what breaks', () => {
 
   it.each<[string, (on: World) => Partial<World['ports']>]>([
     ['the policies', () => ({ policies: { current: boom } })],
-    ['the vault, asked for a grant', ({ vault }) => ({ vault: { grant: boom, renew: () => Promise.resolve(undefined), verify: boom, realValues: () => vault.realValues(), scrub: () => undefined } })],
-    ['the vault, asked for the real values', ({ vault }) => ({ vault: { grant: (each) => vault.grant(each), renew: () => Promise.resolve(undefined), verify: boom, realValues: boom, scrub: () => undefined } })],
-    ['the vault, asked what to scrub', ({ vault }) => ({ vault: { grant: (each) => vault.grant(each), renew: () => Promise.resolve(undefined), verify: boom, realValues: () => vault.realValues(), scrub: boom } })],
+    [
+      'the vault, asked for a grant',
+      ({ vault }) => ({
+        vault: {
+          grant: boom,
+          renew: () => Promise.resolve(undefined),
+          verify: boom,
+          realValues: () => vault.realValues(),
+          scrub: () => undefined,
+        },
+      }),
+    ],
+    [
+      'the vault, asked for the real values',
+      ({ vault }) => ({
+        vault: {
+          grant: (each) => vault.grant(each),
+          renew: () => Promise.resolve(undefined),
+          verify: boom,
+          realValues: boom,
+          scrub: () => undefined,
+        },
+      }),
+    ],
+    [
+      'the vault, asked what to scrub',
+      ({ vault }) => ({
+        vault: {
+          grant: (each) => vault.grant(each),
+          renew: () => Promise.resolve(undefined),
+          verify: boom,
+          realValues: () => vault.realValues(),
+          scrub: boom,
+        },
+      }),
+    ],
     ['the upstream', ({ ports }) => ({ upstream: { ...ports.upstream, send: boom } })],
   ])('%s is a 500 without a word of why, and one record', async (_name, break_) => {
     const on = await world()
@@ -155,7 +240,10 @@ describe('what breaks', () => {
       throw new ProxyError('upstream_reset')
     }
     expect(await go(on, arrivalOf())).toMatchObject({ status: 200, aborted: 1, trailers: undefined })
-    expect(on.records).toMatchObject([{ status: 502, verdict: 'error' }, { status: 200, verdict: 'error', code: 'upstream_reset', bytesDown: 4 }])
+    expect(on.records).toMatchObject([
+      { status: 502, verdict: 'error' },
+      { status: 200, verdict: 'error', code: 'upstream_reset', bytesDown: 4 },
+    ])
   })
 
   it.each([
@@ -204,7 +292,10 @@ describe('an upgrade', () => {
     }
     await go(on, { ...scoped(), kind: 'upgrade' }, undefined, undefined, client)
     expect(client.relayed?.headers).toEqual(['sec-websocket-accept', 'x', 'x-echo', 'stub-of-key'])
-    expect(on.records).toMatchObject([{ event: 'open', type: 'upgrade' }, { event: 'close', type: 'upgrade', bytesUp: 3, bytesDown: 4, verdict: 'allow', code: undefined }])
+    expect(on.records).toMatchObject([
+      { event: 'open', type: 'upgrade' },
+      { event: 'close', type: 'upgrade', bytesUp: 3, bytesDown: 4, verdict: 'allow', code: undefined },
+    ])
   })
 
   it('that the host declines is an ordinary exchange', async () => {

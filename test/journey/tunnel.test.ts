@@ -10,7 +10,12 @@ agents: {a: {from: [{cidr: 127.0.0.1}]}, w: {from: [{cidr: 127.0.0.3}], mode: re
 rules: [{id: good, hosts: [good.test]}, {id: pinned, hosts: [pinned.test], inspect: false}]`
 
 function tunnel(host: string, from = '127.0.0.1', port = 443): TunnelArrival {
-  return { kind: 'tunnel', door: 'proxy', peer: { address: addressOf(from), port: 1 }, target: { scheme: 'https', host: hostOf(host), port } }
+  return {
+    kind: 'tunnel',
+    door: 'proxy',
+    peer: { address: addressOf(from), port: 1 },
+    target: { scheme: 'https', host: hostOf(host), port },
+  }
 }
 
 describe('a tunnel', () => {
@@ -30,7 +35,9 @@ describe('a tunnel', () => {
     if (pass.kind !== 'deny') throw new Error(pass.kind)
     const reply = pass.tunnel.deny(pass.denial)
     expect(reply.status).toBe(403)
-    expect(JSON.parse(reply.body.toString())).toMatchObject({ error: { code: 'port_denied', method: 'CONNECT', host: 'good.test', agent: 'a', request_id: pass.tunnel.id } })
+    expect(JSON.parse(reply.body.toString())).toMatchObject({
+      error: { code: 'port_denied', method: 'CONNECT', host: 'good.test', agent: 'a', request_id: pass.tunnel.id },
+    })
     expect(on.records).toMatchObject([{ id: pass.tunnel.id, event: 'exchange', verdict: 'deny', status: 403 }])
   })
 
@@ -46,7 +53,10 @@ describe('a tunnel', () => {
     expect(cut.by).toBe('policy')
     leave()
     pass.tunnel.close({ kind: 'aborted', by: 'policy' }, { bytesUp: 1, bytesDown: 2 }, '192.0.2.1:443')
-    expect(on.records).toMatchObject([{ event: 'open', rule: 'pinned' }, { event: 'close', code: 'policy_changed', bytesUp: 1, bytesDown: 2, upstream: '192.0.2.1:443' }])
+    expect(on.records).toMatchObject([
+      { event: 'open', rule: 'pinned' },
+      { event: 'close', code: 'policy_changed', bytesUp: 1, bytesDown: 2, upstream: '192.0.2.1:443' },
+    ])
     expect(on.live.size).toBe(0)
   })
 })
@@ -57,7 +67,17 @@ describe('what could not be read', () => {
     ['192.0.2.1', null],
   ])('from %s is recorded once, as %s', async (from, agent) => {
     const on = worldOf(await snapshotOf(text))
-    const reply = recordBroken({ kind: 'broken', door: 'http', peer: { address: addressOf(from), port: 1 }, code: 'bad_host', detail: 'why', protocol: 'http/1.1' }, on.ports)
+    const reply = recordBroken(
+      {
+        kind: 'broken',
+        door: 'http',
+        peer: { address: addressOf(from), port: 1 },
+        code: 'bad_host',
+        detail: 'why',
+        protocol: 'http/1.1',
+      },
+      on.ports,
+    )
     expect(reply.status).toBe(400)
     expect(on.records).toMatchObject([{ agent, code: 'bad_host', reason: 'why', verdict: 'deny', status: 400 }])
   })

@@ -25,7 +25,11 @@ async function sendUp(chunks: readonly (string | Error)[], trailers: readonly st
 
 describe('a request body', () => {
   it('passes unchanged and is counted', async () => {
-    expect(await sendUp(['one', '', ' two'])).toMatchObject({ sent: 'one two', error: undefined, seen: { bytesUp: 7, credential: undefined } })
+    expect(await sendUp(['one', '', ' two'])).toMatchObject({
+      sent: 'one two',
+      error: undefined,
+      seen: { bytesUp: 7, credential: undefined },
+    })
   })
 
   it.each([1, 2, 5, value.length, 1000])('stops before the chunk that completes a real value, in chunks of %i', async (size) => {
@@ -44,7 +48,9 @@ describe('a request body', () => {
   })
 
   it('takes nothing of this hop along in its trailers', async () => {
-    expect((await sendUp(['x'], ['x-sum', '1', 'Connection', 'close', 'Transfer-Encoding', 'chunked', 'Host', 'evil.test'])).trailers).toEqual(['x-sum', '1'])
+    expect(
+      (await sendUp(['x'], ['x-sum', '1', 'Connection', 'close', 'Transfer-Encoding', 'chunked', 'Host', 'evil.test'])).trailers,
+    ).toEqual(['x-sum', '1'])
   })
 
   it('breaks as it broke', async () => {

@@ -70,5 +70,9 @@ export function swapped(request: Request, value: string): Placed {
   const asked = ask(request)
   const found = findStubs(asked)
   if (found.kind === 'refused') throw new Error(`refused: ${found.code}: ${found.detail}`)
-  return place(asked.head, found.placements, request.all.map((each) => grantOf(each, value)))
+  return place(
+    asked.head,
+    found.placements,
+    request.all.map((each) => grantOf(each, value)),
+  )
 }

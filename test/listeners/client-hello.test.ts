@@ -3,7 +3,12 @@ import { beforeAll, describe, expect, it, vi } from 'vitest'
 import { mostHelloBytes, readClientHello } from '#listeners/client-hello.ts'
 import { recorded } from './hello.ts'
 
-const names: Record<string, string | undefined> = { 'TLS 1.3': 'good.test', 'TLS 1.2': 'other.test', 'no name': undefined, 'a long name': `${'a'.repeat(63)}.${'b'.repeat(63)}.test` }
+const names: Record<string, string | undefined> = {
+  'TLS 1.3': 'good.test',
+  'TLS 1.2': 'other.test',
+  'no name': undefined,
+  'a long name': `${'a'.repeat(63)}.${'b'.repeat(63)}.test`,
+}
 const hellos: Record<string, Buffer> = {}
 
 beforeAll(async () => {
@@ -20,7 +25,8 @@ describe('a ClientHello of OpenSSL', () => {
 
   it.each(Object.keys(names))('is not known before its last byte, with %s', (which) => {
     const bytes = hellos[which] ?? Buffer.alloc(0)
-    for (let cut = 0; cut < bytes.length; cut += 1) expect(readClientHello(bytes.subarray(0, cut)).kind, `${cut} bytes`).toBe('more')
+    for (let cut = 0; cut < bytes.length; cut += 1)
+      expect(readClientHello(bytes.subarray(0, cut)).kind, `${cut} bytes`).toBe('more')
   })
 
   it('says the same in two records, wherever it is cut', () => {
@@ -67,7 +73,9 @@ describe('a ClientHello made by hand', () => {
   })
 
   it('may leave the extensions out altogether', () => {
-    const message = handshake(Buffer.concat([Buffer.alloc(34), vector(1), vector(2, Buffer.of(0x13, 1)), vector(1, Buffer.of(0))]))
+    const message = handshake(
+      Buffer.concat([Buffer.alloc(34), vector(1), vector(2, Buffer.of(0x13, 1)), vector(1, Buffer.of(0))]),
+    )
     expect(readClientHello(record(message))).toEqual({ kind: 'hello', serverName: undefined })
   })
 
@@ -76,7 +84,12 @@ describe('a ClientHello made by hand', () => {
       const empty = hello([extension(21), sni(name('good.test'))])
       return hello([extension(21, Buffer.alloc(size - empty.length)), sni(name('good.test'))])
     }
-    const records = (message: Buffer): Buffer => Buffer.concat(Array.from({ length: Math.ceil(message.length / 16_384) }, (_, i) => record(message.subarray(i * 16_384, (i + 1) * 16_384))))
+    const records = (message: Buffer): Buffer =>
+      Buffer.concat(
+        Array.from({ length: Math.ceil(message.length / 16_384) }, (_, i) =>
+          record(message.subarray(i * 16_384, (i + 1) * 16_384)),
+        ),
+      )
     expect(readClientHello(records(padded(mostHelloBytes)))).toEqual({ kind: 'hello', serverName: 'good.test' })
     const past = Buffer.from(records(padded(mostHelloBytes)))
     past.writeUIntBE(mostHelloBytes - 3, 6, 3)
@@ -139,7 +152,16 @@ function record(content: Uint8Array): Buffer {
 }
 
 function hello(extensions: readonly Buffer[]): Buffer {
-  return handshake(Buffer.concat([Buffer.of(3, 3), Buffer.alloc(32), vector(1), vector(2, Buffer.of(0x13, 1)), vector(1, Buffer.of(0)), vector(2, ...extensions)]))
+  return handshake(
+    Buffer.concat([
+      Buffer.of(3, 3),
+      Buffer.alloc(32),
+      vector(1),
+      vector(2, Buffer.of(0x13, 1)),
+      vector(1, Buffer.of(0)),
+      vector(2, ...extensions),
+    ]),
+  )
 }
 
 function handshake(body: Uint8Array): Buffer {

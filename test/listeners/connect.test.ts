@@ -27,7 +27,11 @@ describe('a CONNECT', () => {
     ['with a bad proxy password', connect('good.test:443', 'Proxy-Authorization: Basic !\r\n'), 400, 'bad_credential'],
   ])('%s is refused before the 200, and what follows is never read', async (_name, bytes, status, code) => {
     await using on = await stage()
-    const { replies, ending } = await say(await openTcp({ port: on.ports.proxy }), `${bytes}GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n`, 0)
+    const { replies, ending } = await say(
+      await openTcp({ port: on.ports.proxy }),
+      `${bytes}GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n`,
+      0,
+    )
     expect(replies.map((reply) => [reply.status, codeIn(reply)])).toEqual([[status, code]])
     expect(ending).not.toBe('open')
     expect(on.world.records).toMatchObject([{ verdict: 'deny', code, status }])
@@ -42,8 +46,13 @@ describe('a CONNECT', () => {
 
   it('inside a tunnel is refused with 405', async () => {
     await using on = await stage()
-    for (const [door, host] of [['tunnel', 'good.test'], ['plain-tunnel', 'plain.test']] as const) {
-      expect((await say(await open(on, door, host), connect('good.test:443'), 0)).replies.map(({ status }) => status)).toEqual([405])
+    for (const [door, host] of [
+      ['tunnel', 'good.test'],
+      ['plain-tunnel', 'plain.test'],
+    ] as const) {
+      expect((await say(await open(on, door, host), connect('good.test:443'), 0)).replies.map(({ status }) => status)).toEqual([
+        405,
+      ])
     }
   })
 
@@ -53,16 +62,24 @@ describe('a CONNECT', () => {
     await say(socket, 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n')
     socket.destroy()
     const [opened, request, shut] = await on.records(3)
-    expect([opened, request, shut].map((record) => [record?.type, record?.event])).toEqual([['tunnel', 'open'], ['request', 'exchange'], ['tunnel', 'close']])
+    expect([opened, request, shut].map((record) => [record?.type, record?.event])).toEqual([
+      ['tunnel', 'open'],
+      ['request', 'exchange'],
+      ['tunnel', 'close'],
+    ])
     expect(request?.parent).toBe(opened?.id)
     expect(shut?.id).toBe(opened?.id)
   })
 
   it('takes the first bytes of the tunnel with the head', async () => {
     await using on = await stage()
-    const { bytes } = await exchange(await openTcp({ port: on.ports.proxy }), Buffer.concat([Buffer.from(connect('good.test:443')), buildClientHello({ names: ['good.test'] })]), {
-      until: (received) => received.includes('\x16\x03\x03', 0, 'latin1'),
-    })
+    const { bytes } = await exchange(
+      await openTcp({ port: on.ports.proxy }),
+      Buffer.concat([Buffer.from(connect('good.test:443')), buildClientHello({ names: ['good.test'] })]),
+      {
+        until: (received) => received.includes('\x16\x03\x03', 0, 'latin1'),
+      },
+    )
     expect(bytes.toString('latin1')).toMatch(/^HTTP\/1\.1 200 /)
     expect(bytes[bytes.indexOf('\r\n\r\n') + 4]).toBe(22)
   })
@@ -70,9 +87,14 @@ describe('a CONNECT', () => {
   it('to port 8443 is for that port, with or without it in Host', async () => {
     await using on = await stage()
     for (const host of ['good.test', 'good.test:8443']) {
-      expect((await say(await open(on, 'tunnel', 'good.test', 8443), `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).replies[0]?.status).toBe(200)
+      expect(
+        (await say(await open(on, 'tunnel', 'good.test', 8443), `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)).replies[0]?.status,
+      ).toBe(200)
     }
-    expect(on.world.sent).toMatchObject([{ head: { port: 8443 }, headers: expect.arrayContaining(['good.test:8443']) }, { head: { port: 8443 } }])
+    expect(on.world.sent).toMatchObject([
+      { head: { port: 8443 }, headers: expect.arrayContaining(['good.test:8443']) },
+      { head: { port: 8443 } },
+    ])
   })
 
   it('lets HTTP/2 through', async () => {
@@ -88,7 +110,10 @@ describe('a CONNECT', () => {
 describe('inside a tunnel', () => {
   it('another name in the ClientHello than in CONNECT closes', async () => {
     await using on = await stage()
-    const { bytes } = await exchange((await connectThroughProxy(on.ports.proxy, 'good.test:443')).resume(), buildClientHello({ names: ['evil.test'] }))
+    const { bytes } = await exchange(
+      (await connectThroughProxy(on.ports.proxy, 'good.test:443')).resume(),
+      buildClientHello({ names: ['evil.test'] }),
+    )
     expect(bytes).toHaveLength(0)
     expect(on.world.records.filter(({ type }) => type === 'tls')).toMatchObject([{ code: 'tls_sni_mismatch', host: 'evil.test' }])
   })
@@ -119,7 +144,12 @@ describe('inside a tunnel', () => {
       line.write('pong')
     })
     on.connect = async () => openTcp({ port: far.port })
-    const good = await openTls({ port: 0, servername: 'pinned.test', ca: testAuthority().certPem, over: await connectThroughProxy(on.ports.proxy, 'pinned.test:443') })
+    const good = await openTls({
+      port: 0,
+      servername: 'pinned.test',
+      ca: testAuthority().certPem,
+      over: await connectThroughProxy(on.ports.proxy, 'pinned.test:443'),
+    })
     expect((await exchange(good, 'ping', { until: (received) => received.length === 4 })).bytes.toString()).toBe('pong')
     const bad = (await connectThroughProxy(on.ports.proxy, 'pinned.test:443')).resume()
     expect((await exchange(bad, buildClientHello({ names: ['evil.test'] }))).bytes).toHaveLength(0)
@@ -130,11 +160,14 @@ describe('inside a tunnel', () => {
 
 describe('an agent known by its password', () => {
   const text = `agents: {a: {from: [{cidr: 127.0.0.9}]}, named: {from: [{proxyAuth: {username: named, password: {env: KEY}}}]}}${policy}`
-  const basic = (password: string): string => `Proxy-Authorization: Basic ${Buffer.from(`named:${password}`).toString('base64')}\r\n`
+  const basic = (password: string): string =>
+    `Proxy-Authorization: Basic ${Buffer.from(`named:${password}`).toString('base64')}\r\n`
 
   it('gets a tunnel with it, in which its requests are known too', async () => {
     await using on = await stage({ text })
-    const over = await connectThroughProxy(on.ports.proxy, 'good.test:443', { auth: { username: 'named', password: 'the-real-value-of-key' } })
+    const over = await connectThroughProxy(on.ports.proxy, 'good.test:443', {
+      auth: { username: 'named', password: 'the-real-value-of-key' },
+    })
     const socket = await openTls({ port: 0, servername: 'good.test', ca: authority.certPem, over })
     expect((await say(socket, 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n')).replies[0]?.status).toBe(200)
     expect((await on.records(2)).map(({ agent }) => agent)).toEqual(['named', 'named'])

@@ -28,7 +28,11 @@ describe('the doors', () => {
   it('open together or not at all', async () => {
     const taken = createServer()
     const port = await listen(taken)
-    const doors = new Doors({ http: { address: '127.0.0.1', port: 0 }, proxy: { address: '127.0.0.1', port } }, worldOf(undefined).ports, leaves)
+    const doors = new Doors(
+      { http: { address: '127.0.0.1', port: 0 }, proxy: { address: '127.0.0.1', port } },
+      worldOf(undefined).ports,
+      leaves,
+    )
     await expect(doors.start()).rejects.toMatchObject({ code: 'EADDRINUSE' })
     await expect(openTcp({ port: doors.ports.http ?? 0 })).rejects.toMatchObject({ code: 'ECONNREFUSED' })
     taken.close()

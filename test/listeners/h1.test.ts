@@ -31,7 +31,9 @@ describe('every door', () => {
     const { replies } = await say(await open(on, door, host), `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
     expect(replies.map(({ status, body }) => [status, body.toString()])).toEqual([[200, 'hello']])
     expect(on.world.sent).toMatchObject([{ head: { scheme, host, path: '/a%2Fb', query: '?c' } }])
-    expect(on.world.records.filter(({ type }) => type === 'request')).toMatchObject([{ verdict: 'allow', scheme, host, path: '/a%2Fb', agent: 'a', protocol: 'http/1.1' }])
+    expect(on.world.records.filter(({ type }) => type === 'request')).toMatchObject([
+      { verdict: 'allow', scheme, host, path: '/a%2Fb', agent: 'a', protocol: 'http/1.1' },
+    ])
   })
 
   it.each<[DoorName, string]>([
@@ -53,7 +55,11 @@ describe('every door', () => {
 
 describe('what Node’s parser refuses', () => {
   it.each([
-    ['length and chunked', 'POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc', 400],
+    [
+      'length and chunked',
+      'POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc',
+      400,
+    ],
     ['a space before the colon', 'GET / HTTP/1.1\r\nHost : good.test\r\n\r\n', 400],
     ['a folded line', 'GET / HTTP/1.1\r\nHost: good.test\r\nX: a\r\n b\r\n\r\n', 400],
     ['a bare line feed', 'GET / HTTP/1.1\nHost: good.test\n\n', 400],
@@ -67,7 +73,11 @@ describe('what Node’s parser refuses', () => {
     ['TRACE', 'TRACE / HTTP/1.1\r\nHost: good.test\r\n\r\n', 405],
     ['a head past 16 KiB', `GET / HTTP/1.1\r\nHost: good.test\r\nX: ${'a'.repeat(17_000)}\r\n\r\n`, 431],
     ['an unknown expectation', 'POST / HTTP/1.1\r\nHost: good.test\r\nExpect: x\r\nContent-Length: 3\r\n\r\nabc', 417],
-    ['h2c', 'GET / HTTP/1.1\r\nHost: good.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n', 400],
+    [
+      'h2c',
+      'GET / HTTP/1.1\r\nHost: good.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n',
+      400,
+    ],
   ])('%s is told, recorded once and closes the connection', async (_name, bytes, status) => {
     await using on = await stage()
     const { replies, ending } = await say(await open(on, 'https'), bytes, 0)
@@ -100,7 +110,9 @@ describe('pipelining', () => {
   it('of a hundred in one write, the fiftieth denied and the sixtieth malformed, reads nothing after that', async () => {
     await using on = await stage()
     on.world.send = path
-    const requests = Array.from({ length: 100 }, (_, i) => (i === 49 ? denied : i === 59 ? 'GET / HTTP/1.1\r\nHost : good.test\r\n\r\n' : get(`/${i + 1}`)))
+    const requests = Array.from({ length: 100 }, (_, i) =>
+      i === 49 ? denied : i === 59 ? 'GET / HTTP/1.1\r\nHost : good.test\r\n\r\n' : get(`/${i + 1}`),
+    )
     const { replies, ending } = await say(await open(on, 'https'), requests.join(''), 0)
     const told = replies.map(({ status, body }) => (status === 200 ? body.toString() : status))
     expect(told).toEqual([...Array.from({ length: 59 }, (_, i) => (i === 49 ? 403 : `/${i + 1}`)), 400])
@@ -112,7 +124,11 @@ describe('pipelining', () => {
   it('closes after a refusal by the screen, and lets what stands behind it alone', async () => {
     await using on = await stage()
     on.world.send = path
-    const { replies, ending } = await say(await open(on, 'https'), get('/1?30') + 'GET /../x HTTP/1.1\r\nHost: good.test\r\n\r\n' + get('/3'), 0)
+    const { replies, ending } = await say(
+      await open(on, 'https'),
+      get('/1?30') + 'GET /../x HTTP/1.1\r\nHost: good.test\r\n\r\n' + get('/3'),
+      0,
+    )
     expect(replies.map(({ status }) => status)).toEqual([200, 400])
     expect(ending).not.toBe('open')
   })
@@ -185,7 +201,11 @@ describe('a request body', () => {
       }
       return { address: '' }
     }
-    const { replies, ending } = await say(await open(on, 'https'), `POST / HTTP/1.1\r\nHost: good.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n${broken}${get('/smuggled')}`, 0)
+    const { replies, ending } = await say(
+      await open(on, 'https'),
+      `POST / HTTP/1.1\r\nHost: good.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n${broken}${get('/smuggled')}`,
+      0,
+    )
     expect(replies.map(({ status }) => status)).toEqual([400])
     expect(ending).not.toBe('open')
     expect(ended).toBeInstanceOf(ProxyError)
@@ -217,7 +237,11 @@ describe('a request body', () => {
     await using on = await stage()
     on.world.send = replyingEarly
     const socket = await open(on, 'https')
-    const { replies, ending } = await say(socket, `POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 1000000\r\n\r\n${'x'.repeat(1000)}`, 0)
+    const { replies, ending } = await say(
+      socket,
+      `POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 1000000\r\n\r\n${'x'.repeat(1000)}`,
+      0,
+    )
     expect(replies).toMatchObject([{ status: 413, complete: true }])
     expect(ending).not.toBe('open')
   })
@@ -225,7 +249,11 @@ describe('a request body', () => {
   it('that was denied is not a request, however much of it comes', async () => {
     await using on = await stage()
     const inner = get('/smuggled')
-    const { replies, ending } = await say(await open(on, 'https'), `DELETE / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 1000000000\r\n\r\n${inner.repeat(2000)}`, 0)
+    const { replies, ending } = await say(
+      await open(on, 'https'),
+      `DELETE / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 1000000000\r\n\r\n${inner.repeat(2000)}`,
+      0,
+    )
     expect(replies.map(({ status, rawHeaders }) => [status, rawHeaders.includes('close')])).toEqual([[403, true]])
     expect(ending).not.toBe('open')
     expect(on.world.sent).toEqual([])
@@ -253,13 +281,18 @@ describe('a connection after a denial', () => {
 
   it('stays open when the body was read to its end', async () => {
     await using on = await stage()
-    const { replies } = await say(await open(on, 'https'), `POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 2\r\n\r\nok${get()}`, 2)
+    const { replies } = await say(
+      await open(on, 'https'),
+      `POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 2\r\n\r\nok${get()}`,
+      2,
+    )
     expect(replies.map(({ status }) => status)).toEqual([200, 200])
   })
 })
 
 describe('Expect: 100-continue', () => {
-  const expecting = (method: string): string => `${method} / HTTP/1.1\r\nHost: good.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n`
+  const expecting = (method: string): string =>
+    `${method} / HTTP/1.1\r\nHost: good.test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n`
 
   it('lets the body come once the request is allowed', async () => {
     await using on = await stage()
@@ -290,10 +323,20 @@ describe('a reply', () => {
     ['304', 'GET', 304, ['etag', '"x"', 'content-length', '5']],
   ] as const)('%s has no body, and the next one follows', async (_name, method, status, headers) => {
     await using on = await stage()
-    on.world.send = ({ head }, body, sink, signal) => (head.path === '/' ? replying('', headers, status)({} as never, body, sink, signal) : replying('next')({} as never, body, sink, signal))
-    const { replies } = await say(await open(on, 'https'), `${method} / HTTP/1.1\r\nHost: good.test\r\n\r\n${get('/next')}`, 2, [method, 'GET'])
-    expect(replies.map((reply) => [reply.status, reply.body.toString()])).toEqual([[status, ''], [200, 'next']])
-    for (let i = 0; i < headers.length; i += 2) expect(replies[0]?.rawHeaders).toEqual(expect.arrayContaining([headers[i], headers[i + 1]]))
+    on.world.send = ({ head }, body, sink, signal) =>
+      head.path === '/'
+        ? replying('', headers, status)({} as never, body, sink, signal)
+        : replying('next')({} as never, body, sink, signal)
+    const { replies } = await say(await open(on, 'https'), `${method} / HTTP/1.1\r\nHost: good.test\r\n\r\n${get('/next')}`, 2, [
+      method,
+      'GET',
+    ])
+    expect(replies.map((reply) => [reply.status, reply.body.toString()])).toEqual([
+      [status, ''],
+      [200, 'next'],
+    ])
+    for (let i = 0; i < headers.length; i += 2)
+      expect(replies[0]?.rawHeaders).toEqual(expect.arrayContaining([headers[i], headers[i + 1]]))
   })
 
   it('keeps order, case and repeats of its headers, and its trailers', async () => {
@@ -332,12 +375,14 @@ describe('a reply', () => {
     expect(ending).not.toBe('open')
   })
 
-  const breaking = (headers: readonly string[]): Send => async (_outbound, _body, sink) => {
-    sink.head(200, headers)
-    sink.data(Buffer.from('some'))
-    await sleep(20)
-    throw new ProxyError('upstream_reset')
-  }
+  const breaking =
+    (headers: readonly string[]): Send =>
+    async (_outbound, _body, sink) => {
+      sink.head(200, headers)
+      sink.data(Buffer.from('some'))
+      await sleep(20)
+      throw new ProxyError('upstream_reset')
+    }
 
   it.each([
     ['chunked', []],
@@ -398,11 +443,16 @@ describe('a reply', () => {
 })
 
 describe('an upgrade', () => {
-  const handshake = (more = ''): string => get('/ws', `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n${more}`)
+  const handshake = (more = ''): string =>
+    get('/ws', `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n${more}`)
 
   it('that is refused by the policy is a plain 403', async () => {
     await using on = await stage()
-    const { replies, ending } = await say(await open(on, 'http'), 'GET / HTTP/1.1\r\nHost: good.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nafter', 0)
+    const { replies, ending } = await say(
+      await open(on, 'http'),
+      'GET / HTTP/1.1\r\nHost: good.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nafter',
+      0,
+    )
     expect(replies.map(({ status }) => status)).toEqual([403])
     expect(ending).not.toBe('open')
     expect(on.world.records).toMatchObject([{ type: 'upgrade', code: 'plain_denied' }])
@@ -429,14 +479,20 @@ describe('an upgrade', () => {
         done()
       },
     })
-    on.world.send = () => ({ address: '192.0.2.1:443', upgraded: { headers: ['sec-websocket-accept', 'y', 'connection', 'upgrade'], socket: far } })
+    on.world.send = () => ({
+      address: '192.0.2.1:443',
+      upgraded: { headers: ['sec-websocket-accept', 'y', 'connection', 'upgrade'], socket: far },
+    })
     const line = wire(await open(on, 'https'))
     line.write(`${handshake()}early`)
     const { bytes } = await line.read((received) => received.includes('echo early'))
     expect(bytes.toString()).toMatch(/^HTTP\/1\.1 101 [^]*sec-websocket-accept: y\r\n\r\necho early$/)
     expect(on.world.records).toMatchObject([{ type: 'upgrade', event: 'open', status: 101 }])
     line.socket.end('bye')
-    expect(await on.records(2)).toMatchObject([{ event: 'open' }, { event: 'close', status: 101, bytesUp: 8, bytesDown: 10, upstream: '192.0.2.1:443' }])
+    expect(await on.records(2)).toMatchObject([
+      { event: 'open' },
+      { event: 'close', status: 101, bytesUp: 8, bytesDown: 10, upstream: '192.0.2.1:443' },
+    ])
     expect(heard).toEqual(['early', 'bye'])
   })
 })

@@ -64,7 +64,10 @@ describe('a stream', () => {
   it('of a denied HEAD has no body either', async () => {
     await using on = await stage()
     const h2 = await session(on, 'evil.test')
-    expect(await requestH2(h2, { ':path': '/', ':authority': 'evil.test', ':method': 'HEAD' })).toMatchObject({ status: 403, body: Buffer.alloc(0) })
+    expect(await requestH2(h2, { ':path': '/', ':authority': 'evil.test', ':method': 'HEAD' })).toMatchObject({
+      status: 403,
+      body: Buffer.alloc(0),
+    })
     h2.destroy()
   })
 })
@@ -119,7 +122,16 @@ describe('trailers', () => {
 describe('headers', () => {
   it('that a host sends twice, as HTTP/1.1 allows, pass', async () => {
     await using on = await stage()
-    on.world.send = replying('', ['x-content-type-options', 'nosniff', 'X-Content-Type-Options', 'nosniff', 'set-cookie', 'a', 'set-cookie', 'b'])
+    on.world.send = replying('', [
+      'x-content-type-options',
+      'nosniff',
+      'X-Content-Type-Options',
+      'nosniff',
+      'set-cookie',
+      'a',
+      'set-cookie',
+      'b',
+    ])
     const h2 = await session(on)
     const { status, headers } = await requestH2(h2, good)
     expect([status, headers['set-cookie']]).toEqual([200, ['a', 'b']])

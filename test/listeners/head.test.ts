@@ -88,7 +88,9 @@ describe('which host a request is for', () => {
     ['an address with a leading zero is refused', '012.0.0.1', 'bad_host'],
   ])('%s', (_name, host, expected) => {
     expect(outcome({ version: '1.1', method: 'GET', target: '/', headers: ['Host', host] })).toBe(expected)
-    expect(outcome({ version: '1.1', method: 'GET', target: '/', headers: ['host', host] }, 'tunnel')).toBe(expected === plain && host.endsWith(':8443') ? 'misdirected' : expected)
+    expect(outcome({ version: '1.1', method: 'GET', target: '/', headers: ['host', host] }, 'tunnel')).toBe(
+      expected === plain && host.endsWith(':8443') ? 'misdirected' : expected,
+    )
     const authority = outcome(h2({ authority: host }))
     // A header value is looked at before the host it names; a pseudo-header only as a host.
     expect(authority).toBe(expected === 'bad_header' ? 'bad_host' : expected)
@@ -127,7 +129,11 @@ describe('the absolute form', () => {
     ['may leave the path out', 'GET http://good.test HTTP/1.1\nHost: good.test', 'http://good.test:80/'],
     ['may go on with a query', 'GET http://good.test?x=1 HTTP/1.1\nHost: good.test', 'http://good.test:80/?x=1'],
     ['may name a port', 'GET http://good.test:8000/ HTTP/1.1\nHost: good.test:8000', 'http://good.test:8000/'],
-    ['may write the standard port on one side only', 'GET http://good.test:80/ HTTP/1.1\nHost: good.test', 'http://good.test:80/'],
+    [
+      'may write the standard port on one side only',
+      'GET http://good.test:80/ HTTP/1.1\nHost: good.test',
+      'http://good.test:80/',
+    ],
     ['is refused when Host is another', 'GET http://good.test/ HTTP/1.1\nHost: evil.test', 'bad_host'],
     ['is refused when the port of Host is another', 'GET http://good.test/ HTTP/1.1\nHost: good.test:81', 'bad_host'],
     ['is refused without Host', 'GET http://good.test/ HTTP/1.1', 'bad_host'],
@@ -230,13 +236,21 @@ describe('the header fields', () => {
     expect(outcome(h2({ headers: pair }))).toBe('bad_header')
   })
 
-  it.each(['transfer-encoding', 'content-length', 'host', 'authorization', 'x-api-key', 'Cookie', 'X-Goog-Api-Key', 'api-key', 'content-type', 'content-encoding'])(
-    'Connection may not name %s',
-    (name) => {
-      expect(outcome(h1(`GET / HTTP/1.1\nHost: good.test\nConnection: keep-alive, ${name}`))).toBe('bad_header')
-      expect(outcome(h1(`GET / HTTP/1.1\nHost: good.test\nConnection: close\nConnection:${name}`))).toBe('bad_header')
-    },
-  )
+  it.each([
+    'transfer-encoding',
+    'content-length',
+    'host',
+    'authorization',
+    'x-api-key',
+    'Cookie',
+    'X-Goog-Api-Key',
+    'api-key',
+    'content-type',
+    'content-encoding',
+  ])('Connection may not name %s', (name) => {
+    expect(outcome(h1(`GET / HTTP/1.1\nHost: good.test\nConnection: keep-alive, ${name}`))).toBe('bad_header')
+    expect(outcome(h1(`GET / HTTP/1.1\nHost: good.test\nConnection: close\nConnection:${name}`))).toBe('bad_header')
+  })
 
   it('lets Connection name what is of this hop', () => {
     expect(outcome(h1('GET / HTTP/1.1\nHost: good.test\nConnection: keep-alive, TE, x-hop'))).toBe(plain)
@@ -271,11 +285,19 @@ describe('a switch of protocols', () => {
   })
 
   it.each([
-    ['h2c', 'GET / HTTP/1.1\nHost: good.test\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABk', 'bad_header'],
+    [
+      'h2c',
+      'GET / HTTP/1.1\nHost: good.test\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABk',
+      'bad_header',
+    ],
     ['TLS', 'GET / HTTP/1.1\nHost: good.test\nConnection: upgrade\nUpgrade: TLS/1.2', 'bad_header'],
     ['two at once', 'GET / HTTP/1.1\nHost: good.test\nConnection: upgrade\nUpgrade: websocket, h2c', 'bad_header'],
     ['websocket by POST', 'POST / HTTP/1.1\nHost: good.test\nConnection: upgrade\nUpgrade: websocket', 'malformed_request'],
-    ['websocket with a body', 'GET / HTTP/1.1\nHost: good.test\nConnection: upgrade\nUpgrade: websocket\nContent-Length: 4', 'malformed_request'],
+    [
+      'websocket with a body',
+      'GET / HTTP/1.1\nHost: good.test\nConnection: upgrade\nUpgrade: websocket\nContent-Length: 4',
+      'malformed_request',
+    ],
     ['the HTTP/2 preface', 'PRI * HTTP/2.0', 'malformed_request'],
   ])('to %s is refused', (_name, text, expected) => {
     expect(outcome(h1(text))).toBe(expected)
@@ -287,25 +309,74 @@ describe('the method', () => {
     expect(outcome(h1(`${method} / HTTP/1.1\nHost: good.test`))).toBe(plain)
   })
 
-  it.each(['TRACE', 'TRACK', 'CONNECT', 'get', 'Get', 'G,T', 'GET\0', '', '-GET', 'G1', 'A'.repeat(33), 'X'.repeat(1024)])('%j does not', (method) => {
-    expect(outcome({ version: '1.1', method, target: '/', headers: ['host', 'good.test'] })).toBe('method_not_allowed')
-    expect(outcome(h2({ method }))).toBe('method_not_allowed')
-  })
+  it.each(['TRACE', 'TRACK', 'CONNECT', 'get', 'Get', 'G,T', 'GET\0', '', '-GET', 'G1', 'A'.repeat(33), 'X'.repeat(1024)])(
+    '%j does not',
+    (method) => {
+      expect(outcome({ version: '1.1', method, target: '/', headers: ['host', 'good.test'] })).toBe('method_not_allowed')
+      expect(outcome(h2({ method }))).toBe('method_not_allowed')
+    },
+  )
 })
 
 describe('the path', () => {
   it.each([
-    '/pub/../adm', '/a/..', '/a/.', '/./a', '/%2e%2e/a', '/%2E%2e/a', '/.%2e/a', '/%252e%252e/a', '/a/..;/b', '/a/..%2fb', '/a\\b', '/a%5cb',
-    '//a', '/a//b', '/a b', '/a\tb', '/\xfc', '/a\0', '/a%00', '/a%0d%0a', '/%', '/%zz', '/a#b', '/a?b#c', '/a?\xfc', '/a?b c', '/a?b\0', '*', '', 'a', '?a',
-    '@good.test', 'good.test/', '/%c0%ae%c0%ae/',
+    '/pub/../adm',
+    '/a/..',
+    '/a/.',
+    '/./a',
+    '/%2e%2e/a',
+    '/%2E%2e/a',
+    '/.%2e/a',
+    '/%252e%252e/a',
+    '/a/..;/b',
+    '/a/..%2fb',
+    '/a\\b',
+    '/a%5cb',
+    '//a',
+    '/a//b',
+    '/a b',
+    '/a\tb',
+    '/\xfc',
+    '/a\0',
+    '/a%00',
+    '/a%0d%0a',
+    '/%',
+    '/%zz',
+    '/a#b',
+    '/a?b#c',
+    '/a?\xfc',
+    '/a?b c',
+    '/a?b\0',
+    '*',
+    '',
+    'a',
+    '?a',
+    '@good.test',
+    'good.test/',
+    '/%c0%ae%c0%ae/',
   ])('%j is refused', (target) => {
     expect(outcome({ version: '1.1', method: 'GET', target, headers: ['host', 'good.test'] })).toBe('bad_path')
     expect(outcome(h2({ target }))).toBe('bad_path')
   })
 
   it.each([
-    '/', '/a/b/', '/o/a%2Fb', '/o/a%2fb', '/a;v=1/b', '/%41', '/a%20b', '/...', '/.well-known/x', '/a.b..c', "/-_~!$&'()*+,;=:@", '/a?', '/a?b=/../c', '/a?b=%2e%2e',
-    '/a??b', '/a?b=[1]&c={}|^`"<>\\', '/%E2%82%AC',
+    '/',
+    '/a/b/',
+    '/o/a%2Fb',
+    '/o/a%2fb',
+    '/a;v=1/b',
+    '/%41',
+    '/a%20b',
+    '/...',
+    '/.well-known/x',
+    '/a.b..c',
+    "/-_~!$&'()*+,;=:@",
+    '/a?',
+    '/a?b=/../c',
+    '/a?b=%2e%2e',
+    '/a??b',
+    '/a?b=[1]&c={}|^`"<>\\',
+    '/%E2%82%AC',
   ])('%j goes out byte for byte', (target) => {
     const mark = target.indexOf('?')
     const head = { path: mark < 0 ? target : target.slice(0, mark), query: mark < 0 ? '' : target.slice(mark) }
@@ -340,7 +411,12 @@ describe('CONNECT', () => {
     ['with a length', 'good.test:443', ['Host', 'good.test', 'Content-Length', '0'], 'bad_framing'],
     ['with a chunked body', 'good.test:443', ['Host', 'good.test', 'Transfer-Encoding', 'chunked'], 'bad_framing'],
     ['with a name nominated', 'good.test:443', ['Host', 'good.test', 'Connection', 'authorization'], 'bad_header'],
-    ['with two proxy passwords', 'good.test:443', ['Proxy-Authorization', 'Basic YTpi', 'Proxy-Authorization', 'Basic YTpi'], 'bad_credential'],
+    [
+      'with two proxy passwords',
+      'good.test:443',
+      ['Proxy-Authorization', 'Basic YTpi', 'Proxy-Authorization', 'Basic YTpi'],
+      'bad_credential',
+    ],
     ['with a bearer token for the proxy', 'good.test:443', ['Proxy-Authorization', 'Bearer x'], 'bad_credential'],
   ])('%s', (_name, target, headers, expected) => {
     expect(connect(target, headers)).toBe(expected)
@@ -364,14 +440,26 @@ describe('the proxy password', () => {
     expect(read?.password.expose()).toBe(password)
   })
 
-  it.each(['', 'Basic', 'Basic ', 'Basic %%%', `Basic  ${basic('a:b')}`, `Basic ${basic('nocolon')}`, `Digest ${basic('a:b')}`, `Basic ${basic('a:b')} x`])('%j is not', (value) => {
+  it.each([
+    '',
+    'Basic',
+    'Basic ',
+    'Basic %%%',
+    `Basic  ${basic('a:b')}`,
+    `Basic ${basic('nocolon')}`,
+    `Digest ${basic('a:b')}`,
+    `Basic ${basic('a:b')} x`,
+  ])('%j is not', (value) => {
     expect(readProxyAuth(value)).toBeUndefined()
   })
 
   it('comes from the request or from the tunnel around it, and is never printed', () => {
     const proxyAuth = readProxyAuth(`Basic ${basic('outer:password')}`)
     expect(screen(h2(), { ...doors.tunnel, proxyAuth })).toMatchObject({ proxyAuth: { username: 'outer' } })
-    const inner = screen(h1(`GET / HTTP/1.1\nHost: good.test\nProxy-Authorization: Basic ${basic('inner:password')}`), { ...doors.tunnel, proxyAuth })
+    const inner = screen(h1(`GET / HTTP/1.1\nHost: good.test\nProxy-Authorization: Basic ${basic('inner:password')}`), {
+      ...doors.tunnel,
+      proxyAuth,
+    })
     expect(inner).toMatchObject({ proxyAuth: { username: 'inner' } })
     expect(JSON.stringify(proxyAuth)).not.toContain('"password":"password"')
   })

@@ -7,7 +7,13 @@ import { listen } from '../kit/listen.ts'
 import { openTcp } from '../kit/raw.ts'
 
 /** Two connections with a relay between their far ends. */
-async function relayed(): Promise<{ agent: Socket; host: Socket; done: ReturnType<typeof splice>; stop: () => void; [Symbol.dispose](): void }> {
+async function relayed(): Promise<{
+  agent: Socket
+  host: Socket
+  done: ReturnType<typeof splice>
+  stop: () => void
+  [Symbol.dispose](): void
+}> {
   const server = createServer({ allowHalfOpen: true })
   const port = await listen(server)
   const pair = async (): Promise<[Socket, Socket]> => {

@@ -44,9 +44,16 @@ export interface StageOptions {
   readonly wrap?: (leaves: Leaves) => Leaves
 }
 
-export async function stage({ text = policy, leaves: limits = {}, wrap = (leaves) => leaves }: StageOptions = {}): Promise<Stage> {
+export async function stage({
+  text = policy,
+  leaves: limits = {},
+  wrap = (leaves) => leaves,
+}: StageOptions = {}): Promise<Stage> {
   const world = worldOf(await snapshotOf(text), { KEY: 'the-real-value-of-key' })
-  const cache = new LeafCache(authority.authority, { clock: { now: () => Date.now(), elapsed: () => performance.now(), later: () => () => {} }, ...limits })
+  const cache = new LeafCache(authority.authority, {
+    clock: { now: () => Date.now(), elapsed: () => performance.now(), later: () => () => {} },
+    ...limits,
+  })
   const leaves: Leaves = {
     allow: (host) => void cache.contextFor(host),
     allowDenied: (host, agent) => cache.contextForDenied(host, agent) !== undefined,
@@ -109,7 +116,13 @@ export interface Said {
 }
 
 /** Writes bytes and reads so many final replies; 0: reads until the other side leaves. */
-export async function say(socket: Duplex, bytes: string, count = 1, methods: readonly string[] = [], timeout = 3000): Promise<Said> {
+export async function say(
+  socket: Duplex,
+  bytes: string,
+  count = 1,
+  methods: readonly string[] = [],
+  timeout = 3000,
+): Promise<Said> {
   const line = wire(socket)
   // The kit hands tunnels over paused.
   socket.resume()

@@ -35,7 +35,11 @@ describe('a connection to the https door', () => {
 
   it('in many small records gets its certificate', async () => {
     await using on = await stage()
-    const { bytes } = await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: ['good.test'], recordSize: 40 }), { until: (received) => received.length > 5 })
+    const { bytes } = await exchange(
+      await openTcp({ port: on.ports.https }),
+      buildClientHello({ names: ['good.test'], recordSize: 40 }),
+      { until: (received) => received.length > 5 },
+    )
     expect(bytes[0]).toBe(22)
   })
 
@@ -51,7 +55,14 @@ describe('a connection to the https door', () => {
     ['13', 'TLSv1.3'],
   ] as const)('may speak TLS 1.%s', async (_name, version) => {
     await using on = await stage()
-    const socket = connectTls({ host: '127.0.0.1', port: on.ports.https, servername: 'good.test', ca: authority.certPem, minVersion: version, maxVersion: version })
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port: on.ports.https,
+      servername: 'good.test',
+      ca: authority.certPem,
+      minVersion: version,
+      maxVersion: version,
+    })
     expect((await say(socket, 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n')).replies[0]?.status).toBe(200)
   })
 
@@ -63,7 +74,13 @@ describe('a connection to the https door', () => {
   ] as const)('that fails in the handshake for %s is recorded once', async (_name, options, reason) => {
     await using on = await stage()
     const { ALPNProtocols, ...rest } = options as { ALPNProtocols?: readonly string[] }
-    const socket = connectTls({ host: '127.0.0.1', port: on.ports.https, servername: 'good.test', ...rest, ...(ALPNProtocols ? { ALPNProtocols: [...ALPNProtocols], ca: authority.certPem } : {}) })
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port: on.ports.https,
+      servername: 'good.test',
+      ...rest,
+      ...(ALPNProtocols ? { ALPNProtocols: [...ALPNProtocols], ca: authority.certPem } : {}),
+    })
     socket.on('error', () => {})
     const records = await on.records(1)
     await until(() => socket.destroyed)
@@ -85,7 +102,11 @@ describe('names that no rule allows', () => {
     await using on = await stage({ leaves: { deniedPerAgent: { burst: 3, perSecond: 0.001 } } })
     const seen: string[] = []
     for (let i = 0; i < 5; i += 1) {
-      const { bytes } = await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: [`n${i}.evil.test`] }), { until: (received) => received.length > 5 })
+      const { bytes } = await exchange(
+        await openTcp({ port: on.ports.https }),
+        buildClientHello({ names: [`n${i}.evil.test`] }),
+        { until: (received) => received.length > 5 },
+      )
       seen.push(bytes.length > 0 ? 'greeted' : 'closed')
     }
     expect(seen).toEqual(['greeted', 'greeted', 'greeted', 'closed', 'closed'])
@@ -97,7 +118,14 @@ describe('names that no rule allows', () => {
 
 describe('when no certificate can be made', () => {
   it('the connection is closed and never passed through', async () => {
-    await using on = await stage({ wrap: (leaves) => ({ ...leaves, allow: () => { throw new Error('no key') } }) })
+    await using on = await stage({
+      wrap: (leaves) => ({
+        ...leaves,
+        allow: () => {
+          throw new Error('no key')
+        },
+      }),
+    })
     const { bytes } = await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: ['good.test'] }))
     expect(bytes).toHaveLength(0)
     expect(on.world.records).toMatchObject([{ code: 'internal', host: 'good.test' }])
@@ -140,7 +168,10 @@ describe('a name that is not looked into', () => {
 
   it('is cut when the policy changes', async () => {
     await using on = await stage()
-    await using far = await startRawUpstream({ certificate: testAuthority().leaf('pinned.test') }, async (line) => void (await line.read()))
+    await using far = await startRawUpstream(
+      { certificate: testAuthority().leaf('pinned.test') },
+      async (line) => void (await line.read()),
+    )
     on.connect = async () => openTcp({ port: far.port })
     await openTls({ port: on.ports.https, servername: 'pinned.test', ca: testAuthority().certPem })
     await until(() => on.world.live.size === 1 && far.wires.length === 1)

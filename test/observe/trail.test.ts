@@ -12,7 +12,11 @@ let folder: string
 beforeEach(async () => void (folder = await mkdtemp(join(tmpdir(), 'trail-'))))
 afterEach(() => rm(folder, { recursive: true }))
 
-const ids = (text: string): string[] => text.split('\n').filter(Boolean).map((line) => (JSON.parse(line) as { id: string }).id)
+const ids = (text: string): string[] =>
+  text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => (JSON.parse(line) as { id: string }).id)
 
 describe('the trail', () => {
   it('leads every record to each sink and into the metrics', async () => {

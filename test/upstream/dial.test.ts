@@ -24,7 +24,12 @@ async function tcp(options: DialOptions): Promise<string> {
   }
 }
 
-async function tls(certificate: Certificate, host = 'good.test', alpn: readonly string[] = ['http/1.1'], protocol: 'h1' | 'h2' | 'both' = 'both'): Promise<string> {
+async function tls(
+  certificate: Certificate,
+  host = 'good.test',
+  alpn: readonly string[] = ['http/1.1'],
+  protocol: 'h1' | 'h2' | 'both' = 'both',
+): Promise<string> {
   await using server = await startUpstream({ certificate, protocol })
   try {
     const socket = await new Dialer(dialing(server.port)).tls({ host: hostOf(host), port: 443 }, alpn)
@@ -45,7 +50,8 @@ describe('a TCP connection', () => {
     const server = createServer((socket) => socket.destroy())
     const port = await listen(server)
     const resolve = async () => [addressOf('127.0.0.1')]
-    const at = (allowPrivate: DialOptions['allowPrivate']) => new Dialer(dialing(1, { hosts: new Map(), resolve, allowPrivate })).tcp({ host: good.host, port })
+    const at = (allowPrivate: DialOptions['allowPrivate']) =>
+      new Dialer(dialing(1, { hosts: new Map(), resolve, allowPrivate })).tcp({ host: good.host, port })
     ;(await at([cidrOf('127.0.0.0/8')])).destroy()
     await expect(at([])).rejects.toMatchObject({ code: 'destination_denied' })
     server.close()
@@ -93,10 +99,13 @@ describe('a TLS session', () => {
     ['for a name around ours', () => testAuthority().leaf('a.good.test')],
     ['of a root that nobody trusts', () => makeTestAuthority('Stranger').leaf('good.test')],
     ['of our own CA for agents', () => makeTestAuthority('iron-proxy CA').leaf('good.test')],
-    ['that signs itself', () => {
-      const { certPem, authority } = makeTestAuthority('good.test')
-      return { certPem, keyPem: authority.key.export({ type: 'pkcs8', format: 'pem' }) }
-    }],
+    [
+      'that signs itself',
+      () => {
+        const { certPem, authority } = makeTestAuthority('good.test')
+        return { certPem, keyPem: authority.key.export({ type: 'pkcs8', format: 'pem' }) }
+      },
+    ],
     ['that has expired', () => leaf({ now: Date.now() - 20_000, lifetimeMs: 10_000 })],
   ])('with a certificate %s is refused', async (_name, certificate) => {
     expect(await tls(certificate())).toBe('upstream_tls')
@@ -106,7 +115,9 @@ describe('a TLS session', () => {
     await using server = await startUpstream({ certificate: testAuthority().leaf('good.test') })
     const dialer = new Dialer(dialing(server.port))
     for (let i = 0; i < 2; i += 1) (await dialer.tls(good, ['http/1.1'])).destroy()
-    await expect(dialer.tls({ host: hostOf('other.test'), port: 443 }, ['http/1.1'])).rejects.toMatchObject({ code: 'upstream_tls' })
+    await expect(dialer.tls({ host: hostOf('other.test'), port: 443 }, ['http/1.1'])).rejects.toMatchObject({
+      code: 'upstream_tls',
+    })
   })
 
   it('without a common protocol is told apart', async () => {
@@ -117,7 +128,9 @@ describe('a TLS session', () => {
   it('with a host that says nothing ends at the deadline', async () => {
     const silent = createServer((socket) => socket.on('error', () => {}))
     const port = await listen(silent)
-    await expect(new Dialer(dialing(port, { connectTimeout: 50 })).tls(good, ['h2'])).rejects.toMatchObject({ code: 'upstream_connect_timeout' })
+    await expect(new Dialer(dialing(port, { connectTimeout: 50 })).tls(good, ['h2'])).rejects.toMatchObject({
+      code: 'upstream_connect_timeout',
+    })
     silent.close()
   })
 

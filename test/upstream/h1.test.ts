@@ -98,7 +98,10 @@ describe('a request', () => {
     await using client = sender(dialing(server.port))
     await got(client, outboundOf({ method: 'POST', path: '/upload' }), bodyOf(['one', ' two']))
     await got(client, outboundOf({ method: 'PUT', path: '/upload', headers: ['content-length', '7'] }), bodyOf(['one', ' two']))
-    expect(server.requests.map(({ body, state }) => `${body.toString()} ${state}`)).toEqual(['one two complete', 'one two complete'])
+    expect(server.requests.map(({ body, state }) => `${body.toString()} ${state}`)).toEqual([
+      'one two complete',
+      'one two complete',
+    ])
   })
 
   it.each([
@@ -121,7 +124,11 @@ describe('a request', () => {
         await sleep(1)
       }
     }
-    const answer = await got(client, outboundOf({ method: 'POST', path: '/early' }), { chunks: endless(), length: undefined, trailers: () => [] })
+    const answer = await got(client, outboundOf({ method: 'POST', path: '/early' }), {
+      chunks: endless(),
+      length: undefined,
+      trailers: () => [],
+    })
     expect(answer.sink.status).toBe(413)
     await got(client)
     expect(server.requests.map(({ connection }) => connection)).toEqual([0, 1])
@@ -144,8 +151,13 @@ describe('a reply', () => {
   it('comes with its trailers, its repeats and its interim replies', async () => {
     await using server = await startUpstream({ certificate })
     await using client = sender(dialing(server.port))
-    expect((await got(client, outboundOf({ path: '/chunked' }))).sink).toMatchObject({ text: 'one two', trailers: ['x-checksum', 'made of two'] })
-    expect((await got(client, outboundOf({ path: '/duplicate-headers' }))).sink.headers.filter((text) => text === 'set-cookie')).toHaveLength(2)
+    expect((await got(client, outboundOf({ path: '/chunked' }))).sink).toMatchObject({
+      text: 'one two',
+      trailers: ['x-checksum', 'made of two'],
+    })
+    expect(
+      (await got(client, outboundOf({ path: '/duplicate-headers' }))).sink.headers.filter((text) => text === 'set-cookie'),
+    ).toHaveLength(2)
     expect((await got(client, outboundOf({ path: '/103' }))).sink).toMatchObject({ interim: [103], status: 200 })
   })
 
@@ -185,7 +197,10 @@ describe('a reply', () => {
   })
 
   it('that nobody asked for is thrown away with its connection', async () => {
-    await using server = await startRawUpstream({ certificate }, replying(`${ok}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison`))
+    await using server = await startRawUpstream(
+      { certificate },
+      replying(`${ok}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison`),
+    )
     await using client = sender(dialing(server.port))
     for (let i = 0; i < 4; i += 1) {
       const { sink, code } = await got(client)
@@ -215,7 +230,9 @@ describe('a reply', () => {
     const { upgraded } = await got(client, outboundOf({ path: '/ws', ...handshake }, { upgrade: true }))
     expect(valueOf(upgraded?.headers ?? [], 'sec-websocket-accept')).toBe('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=')
     upgraded?.socket.destroy()
-    expect(await got(client, outboundOf({ path: '/ws-refused', ...handshake }, { upgrade: true }))).toMatchObject({ sink: { status: 200, text: 'refused' } })
+    expect(await got(client, outboundOf({ path: '/ws-refused', ...handshake }, { upgrade: true }))).toMatchObject({
+      sink: { status: 200, text: 'refused' },
+    })
     expect(client.pools).toBe(0)
   })
 })

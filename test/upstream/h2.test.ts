@@ -10,7 +10,8 @@ import { startUpstream } from '../kit/upstream.ts'
 import { dialing, got, outboundOf, sender } from './parts.ts'
 
 const certificate = testAuthority().leaf('good.test', 'other.test')
-const grpc = (some: Parameters<typeof outboundOf>[0] = {}) => outboundOf({ method: 'POST', headers: ['content-type', 'application/grpc', 'te', 'trailers'], ...some })
+const grpc = (some: Parameters<typeof outboundOf>[0] = {}) =>
+  outboundOf({ method: 'POST', headers: ['content-type', 'application/grpc', 'te', 'trailers'], ...some })
 
 interface Scripted extends AsyncDisposable {
   readonly port: number
@@ -19,7 +20,11 @@ interface Scripted extends AsyncDisposable {
 
 /** An HTTP/2 server whose streams are answered by a script. */
 async function scripted(script: (stream: ServerHttp2Stream, sessions: ServerHttp2Session[]) => void): Promise<Scripted> {
-  const server: Http2SecureServer = createSecureServer({ cert: certificate.certPem, key: certificate.keyPem, strictSingleValueFields: false } as never)
+  const server: Http2SecureServer = createSecureServer({
+    cert: certificate.certPem,
+    key: certificate.keyPem,
+    strictSingleValueFields: false,
+  } as never)
   const sessions: ServerHttp2Session[] = []
   server.on('session', (session) => {
     sessions.push(session)
@@ -130,7 +135,9 @@ describe('a reply over HTTP/2', () => {
       },
     })
     const path = what === 'informational' ? '/103' : '/json'
-    await expect(client.send(outboundOf({ path }), undefined, sink, new AbortController().signal)).rejects.toMatchObject({ code: 'upstream_protocol' })
+    await expect(client.send(outboundOf({ path }), undefined, sink, new AbortController().signal)).rejects.toMatchObject({
+      code: 'upstream_protocol',
+    })
     expect((await got(client)).sink.status).toBe(200)
   })
 })

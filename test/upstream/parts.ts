@@ -75,7 +75,12 @@ export interface Got extends Sent {
 }
 
 /** Sends one request and answers what came back, or the code of what failed. */
-export async function got(sender: Sender, outbound: Outbound = outboundOf(), body?: RequestBody, signal = new AbortController().signal): Promise<Got & { readonly code?: string }> {
+export async function got(
+  sender: Sender,
+  outbound: Outbound = outboundOf(),
+  body?: RequestBody,
+  signal = new AbortController().signal,
+): Promise<Got & { readonly code?: string }> {
   const sink = new Sink()
   try {
     return { ...(await sender.send(outbound, body, sink, signal)), sink }

@@ -9,7 +9,13 @@ it('a pool is of one scheme, host, port and set of credentials, and there are ne
   const good = { host: hostOf('good.test'), port: 443 }
   const first = pools.of('https', good, [])
   expect(pools.of('https', good, [])).toBe(first)
-  const others = [pools.of('http', good, []), pools.of('https', { ...good, port: 8443 }, []), pools.of('https', good, ['key']), pools.of('https', { ...good, host: hostOf('other.test') }, []), pools.single('https', good)]
+  const others = [
+    pools.of('http', good, []),
+    pools.of('https', { ...good, port: 8443 }, []),
+    pools.of('https', good, ['key']),
+    pools.of('https', { ...good, host: hostOf('other.test') }, []),
+    pools.single('https', good),
+  ]
   expect(new Set([first, ...others]).size).toBe(6)
   expect(pools.size).toBe(5)
   for (let i = 0; i < 600; i += 1) pools.of('https', { ...good, host: hostOf(`n${i}.test`) }, [])

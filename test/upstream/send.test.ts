@@ -8,7 +8,10 @@ import { dialing, got, outboundOf, sender } from './parts.ts'
 const certificate = testAuthority().leaf('good.test')
 
 function coded(body: Uint8Array, coding = 'gzip'): Buffer {
-  return Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${body.length}\r\n\r\n`), body])
+  return Buffer.concat([
+    Buffer.from(`HTTP/1.1 200 OK\r\nContent-Encoding: ${coding}\r\nContent-Length: ${body.length}\r\n\r\n`),
+    body,
+  ])
 }
 
 describe('a reply that is to be searched', () => {
@@ -65,7 +68,10 @@ describe('where it was sent', () => {
   it('is told by what failed', async () => {
     await using client = sender(dialing(1, { hosts: new Map(), resolve: async () => ['10.0.0.1' as never] }))
     expect(await got(client)).toMatchObject({ code: 'destination_denied' })
-    await using plain = await startRawUpstream({ certificate, plain: true }, replying('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'))
+    await using plain = await startRawUpstream(
+      { certificate, plain: true },
+      replying('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'),
+    )
     await using other = sender(dialing(plain.port))
     expect((await got(other, outboundOf({ scheme: 'http', port: 80 }))).sink.text).toBe('ok')
   })

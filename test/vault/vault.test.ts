@@ -16,7 +16,9 @@ credentials:
   lost: {kind: bearer, stub: stub-of-lost, secret: {env: LOST}, hosts: [lost.test]}
 rules: [{id: r, hosts: [good.test, same.test, lost.test], credentials: [key, same, lost]}]`
 
-async function holding(variables: Record<string, string>): Promise<{ vault: Vault; snapshot: Snapshot; of: (id: string) => Credential }> {
+async function holding(
+  variables: Record<string, string>,
+): Promise<{ vault: Vault; snapshot: Snapshot; of: (id: string) => Credential }> {
   const snapshot = await snapshotOf(text)
   const vault = new Vault([env(variables)])
   vault.use(snapshot)
@@ -93,7 +95,12 @@ describe('the vault', () => {
   it('compares passwords, and takes none for right where it knows none', async () => {
     const password = canary()
     const { vault } = await holding({ PASSWORD: password })
-    expect([password, `${password}x`, password.slice(1), ''].map((each) => vault.verify({ env: 'PASSWORD' }, each))).toEqual([true, false, false, false])
+    expect([password, `${password}x`, password.slice(1), ''].map((each) => vault.verify({ env: 'PASSWORD' }, each))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ])
     expect(['', 'undefined'].map((each) => vault.verify({ env: 'LOST' }, each))).toEqual([false, false])
   })
 

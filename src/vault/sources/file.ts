@@ -11,7 +11,8 @@ export const file: Source = {
   read(ref) {
     if (!('file' in ref)) return ''
     const about = statSync(ref.file)
-    if (!about.isFile() || about.size > largest) throw new ProxyError('credential_unavailable', 'this is not a file that holds a credential')
+    if (!about.isFile() || about.size > largest)
+      throw new ProxyError('credential_unavailable', 'this is not a file that holds a credential')
     return readFileSync(ref.file, 'utf8')
   },
   path: (ref) => ('file' in ref ? ref.file : undefined),

@@ -22,7 +22,9 @@ describe('the value in a source', () => {
     ['a carriage return', `${value}\r${value}`],
     ['a NUL', `${value}\0`],
   ])('is refused when it is %s, and not quoted', (_name, content) => {
-    expect(() => valueIn(content, { file: 'x' })).toThrow(expect.objectContaining({ code: 'credential_unavailable', message: expect.not.stringContaining(value) }))
+    expect(() => valueIn(content, { file: 'x' })).toThrow(
+      expect.objectContaining({ code: 'credential_unavailable', message: expect.not.stringContaining(value) }),
+    )
   })
 
   it('may be one string of a JSON object', () => {
@@ -37,7 +39,9 @@ describe('the value in a source', () => {
     ['with a number there', JSON.stringify({ token: 1, other: value })],
     ['with a line break in it', JSON.stringify({ token: `${value}\n${value}` })],
   ])('is refused from JSON that is %s, and not quoted', (_name, content) => {
-    expect(() => valueIn(content, { file: 'x', jsonKey: 'token' })).toThrow(expect.objectContaining({ code: 'credential_unavailable', message: expect.not.stringContaining(value) }))
+    expect(() => valueIn(content, { file: 'x', jsonKey: 'token' })).toThrow(
+      expect.objectContaining({ code: 'credential_unavailable', message: expect.not.stringContaining(value) }),
+    )
   })
 
   it('is not what objects have by themselves', () => {
