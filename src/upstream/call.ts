@@ -29,13 +29,15 @@ export class TokenCalls {
 
   /** Throws `ProxyError` for what keeps a reply from coming: whether the call was acted upon is then unknown. */
   async call(credential: string, endpoint: TokenEndpoint, call: TokenCall): Promise<TokenReply> {
-    const own = settleOwn({ id: this.#ids.next(), credential, endpoint, method: call.method, path: call.path }, this.#clock)
     const body = Buffer.from(call.body.expose())
+    const out = outbound(endpoint, call, body.length)
+    const { method, path } = out.head
+    const own = settleOwn({ id: this.#ids.next(), credential, endpoint, method, path }, this.#clock)
     const reply = new Collected()
     const stop = new AbortController()
     const calledOff = this.#clock.later(limits.patience, () => stop.abort())
     try {
-      const sent = await this.#upstream.send(outbound(endpoint, call, body.length), bodyOf(body), reply, stop.signal)
+      const sent = await this.#upstream.send(out, bodyOf(body), reply, stop.signal)
       this.#audit.write(own({ status: reply.status, upstream: sent.address, bytesUp: body.length, bytesDown: reply.size }))
       return reply.read(credential)
     } catch (error) {

@@ -1,7 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { openStore } from '#store/open.ts'
 import { findLeaks } from '../kit/canary.ts'
+import { run } from '../kit/clients.ts'
 import { Provider } from '../kit/provider.ts'
 import { scenario } from '../kit/scenario.ts'
 import { startUpstream } from '../kit/upstream.ts'
@@ -166,16 +168,38 @@ describe('a rotating login', () => {
     expect((await s.curl('transparent', 'https://api.anthropic.com/v1/messages', [...bearer, ...post, '{}'])).status).toBe(200)
   })
 
-  it('survives a restart without a seed: the rotated pair is in the store', async () => {
+  it('is logged in anew from the command line, by a link and a code', async () => {
+    const provider = new Provider()
+    await using given = await crew(provider, -60)
+    const { s } = given
+    provider.revoke()
+    expect((await s.curl('transparent', 'https://api.anthropic.com/v1/models', [...bearer])).status).toBe(503)
+    const at = ['--listen-admin', `127.0.0.1:${s.ports.admin}`]
+    const bin = join(import.meta.dirname, '..', '..', 'src', 'bin.js')
+    const ended = await run(process.execPath, [bin, 'credentials', ...at], {})
+    expect(ended).toMatchObject({ code: 1 })
+    expect(ended.stdout).toMatch(/^claude .*needs login/)
+    const unasked = await run(process.execPath, [bin, 'login', 'claude', '--code', 'a-code', ...at], {})
+    expect(unasked).toMatchObject({ code: 69 })
+    expect(unasked.stderr).toContain('the link has expired; begin again')
+    const asked = await fetch(`http://127.0.0.1:${s.ports.admin}/v1/login`, { method: 'POST', body: '{"credential":"claude"}' })
+    expect(((await asked.json()) as { url: string }).url).toContain('https://claude.com/cai/oauth/authorize')
+    const done = await run(process.execPath, [bin, 'login', 'claude', '--code', 'a-code', ...at], {})
+    expect(done.stdout).toContain('claude is logged in (generation ')
+    expect((await s.curl('transparent', 'https://api.anthropic.com/v1/models', [...bearer])).status).toBe(200)
+    expect((await run(process.execPath, [bin, 'credentials', ...at], {})).code).toBe(0)
+  })
+
+  it('keeps the rotated pair on disk, under the generation that is in force', async () => {
     const provider = new Provider()
     await using given = await crew(provider, -60)
     const { s } = given
     expect((await s.curl('transparent', 'https://api.anthropic.com/v1/models', [...bearer])).status).toBe(200)
-    expect(provider.calls).toBe(1)
-    const status = (await (await fetch(`http://127.0.0.1:${s.ports.admin}/v1/credentials`)).json()) as readonly {
-      id: string
-      generation: number
-    }[]
-    expect(status).toMatchObject([{ id: 'claude', kind: 'oauth2', generation: 2 }])
+    const [state, sealKey] = [join(s.files.folder, 'state.db'), join(s.files.folder, 'seal.key')]
+    const store = openStore({ path: state, sealKey, uid: process.getuid?.() })
+    const kept = await store.read('claude')
+    await store.close()
+    expect(kept).toMatchObject({ generation: 2, inFlightSince: undefined, needsLogin: undefined })
+    expect(provider.accepts(kept?.pair.access.expose() ?? '')).toBe(true)
   })
 })

@@ -144,6 +144,8 @@ export class Provider implements TokenCaller {
     if (sent['grant_type'] === 'client_credentials') {
       return this.#granted({ access: this.#value('minted') })
     }
+    // A person has logged in and brought the code back.
+    if (sent['grant_type'] === 'authorization_code') return this.#granted(this.login())
     const shown = String(sent['refresh_token'])
     const login = this.#logins.find(({ refresh, spent }) => refresh === shown || spent.has(shown))
     if (login && login.refresh !== shown) login.revoked = true

@@ -1,0 +1,102 @@
+import { describe, expect, it } from 'vitest'
+import { RefusalCatcher, Replayable } from '#journey/replay.ts'
+import type { ReplySink, RequestBody } from '#journey/ports.ts'
+import type { RawHeaders } from '#journey/types.ts'
+
+function bodyOf(...texts: readonly string[]): RequestBody {
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    for (const text of texts) {
+      await Promise.resolve()
+      yield Buffer.from(text)
+    }
+  }
+  return { chunks: chunks(), length: undefined, trailers: () => [] }
+}
+
+async function readAll(body: RequestBody | undefined): Promise<string> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of body?.chunks ?? []) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+describe('a body that may have to be sent twice', () => {
+  it('is the same both times', async () => {
+    const body = new Replayable(bodyOf('one ', 'two ', 'three'))
+    expect(await readAll(body.first())).toBe('one two three')
+    expect(await readAll(body.again())).toBe('one two three')
+  })
+
+  it.each([0, 1, 2, 3])(
+    'loses nothing when the first sending stops after %i chunks, even while it waits for one',
+    async (count) => {
+      const body = new Replayable(bodyOf('one ', 'two ', 'three'))
+      const first = body.first().chunks[Symbol.asyncIterator]()
+      for (let i = 0; i < count; i += 1) await first.next()
+      void first.next()
+      void first.return?.()
+      expect(await readAll(body.again())).toBe('one two three')
+    },
+  )
+
+  it('is sent once only when it is long, and is whole then', async () => {
+    const chunk = 'x'.repeat(1 << 20)
+    const body = new Replayable(bodyOf(...Array.from({ length: 10 }, () => chunk)))
+    expect((await readAll(body.first())).length).toBe(10 << 20)
+    expect(body.again()).toBeUndefined()
+  })
+
+  it('throws what its source throws, both times', async () => {
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('one')
+      throw new Error('gone')
+    }
+    const body = new Replayable({ chunks: broken(), length: undefined, trailers: () => [] })
+    await expect(readAll(body.first())).rejects.toThrow('gone')
+  })
+})
+
+class Recorded implements ReplySink {
+  onDrain: () => void = () => {}
+  readonly said: string[] = []
+  informational(status: number): void {
+    this.said.push(`${status}`)
+  }
+  head(status: number, _headers: RawHeaders, last = false): void {
+    this.said.push(`${status}${last ? ' last' : ''}`)
+  }
+  data(chunk: Uint8Array): boolean {
+    this.said.push(Buffer.from(chunk).toString())
+    return true
+  }
+  end(): void {
+    this.said.push('end')
+  }
+}
+
+describe('the catcher of refusals', () => {
+  function passing(status: number, ...texts: readonly string[]) {
+    const sink = new Recorded()
+    const catcher = new RefusalCatcher(sink)
+    catcher.head(status, [])
+    for (const text of texts) catcher.data(Buffer.from(text))
+    catcher.end([])
+    return { caught: catcher.caught, said: sink.said }
+  }
+
+  it.each([
+    ['401', 401, ['{"error":"expired"}']],
+    ['a 403 that says the token was revoked', 403, ['{"error":{"message":"OAuth token has ', 'been revoked."}}']],
+    ['a 403 that says the token has expired', 403, ['{"message":"token expired"}']],
+  ])('keeps %s from the agent', (_name, status, texts) => {
+    expect(passing(status, ...texts)).toEqual({ caught: true, said: [] })
+  })
+
+  it.each([
+    ['200', 200, ['fine']],
+    ['a 403 for another reason', 403, ['{"message":"OAuth token does not meet scope requirement"}']],
+    ['a long 403', 403, ['x'.repeat(20_000), 'token revoked']],
+    ['an empty 403', 403, []],
+  ])('passes %s on whole', (_name, status, texts) => {
+    expect(passing(status, ...texts)).toEqual({ caught: false, said: [`${status}`, ...texts, 'end'] })
+  })
+})
