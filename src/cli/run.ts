@@ -86,7 +86,7 @@ function greet({ ports }: App, settings: Settings, { stderr }: Terminal): void {
     `iron-proxy ${version}: dns ${at('dns')}, http ${at('http')}, https ${at('https')}, proxy ${at('proxy')}, metrics ${at('metrics')}, admin ${at('admin')}`,
   )
   line(stderr, `policies in ${settings.policies}, edited live. To point a client here:`)
-  line(stderr, `  eval "$(iron-proxy env)"; export HTTPS_PROXY=http://127.0.0.1:${ports.proxy ?? 8080}`)
+  line(stderr, `  eval "$(npx iron-proxy env)"; export HTTPS_PROXY=http://127.0.0.1:${ports.proxy ?? 8080}`)
 }
 
 /** Resolves when a signal has ended the app: the first asks, the second insists. */

@@ -353,7 +353,8 @@ export class H1Client implements Client {
     this.#req.once('end', finish).once('close', finish)
     this.#req.on('data', (chunk: Buffer) => {
       left -= chunk.length
-      if (left < 0) finish()
+      // An agent that still has more to send reads the reply meanwhile; closing now would reset it out of its hands.
+      if (left < 0) this.#req.pause()
     })
     this.#req.resume()
   }
