@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildClientHello } from '../kit/client-hello.ts'
 import { block, flags, frame, greeting, parseFrames, pseudo } from '../kit/frames.ts'
 import { exchange, openTcp, openTls } from '../kit/raw.ts'
-import { onEachHead, startRawUpstream, type RawUpstream } from '../kit/raw-upstream.ts'
+import type { RawUpstream } from '../kit/raw-upstream.ts'
 import { headerOf } from '../kit/upstream.ts'
 import type { Wire } from '../kit/wire.ts'
+import { eventually, get, scripted, uncounted } from './threat-floods.ts'
 import { alice, bob, startRig, stub, type Rig } from './threat-rig.ts'
 
 let rig: Rig<{ raw: RawUpstream }>
@@ -19,29 +20,14 @@ beforeAll(async () => {
   rig = await startRig<{ raw: RawUpstream }>({
     rules: '  - {id: raw, hosts: [raw.test]}',
     upstreams: {
-      raw: {
-        hosts: ['raw.test'],
-        start: ({ certificate }) =>
-          startRawUpstream(
-            { certificate },
-            onEachHead((wire) => onRequest(wire)),
-          ),
-      },
+      raw: scripted('raw.test', (wire) => onRequest(wire)),
     },
   })
 })
 afterAll(() => rig[Symbol.asyncDispose]())
 
-/** Floods make as many records as they make; what is looked at is everything else. */
-const uncounted = (): boolean => false
-const get = (host: string, target = '/json', more = ''): string => `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`
 const servedToBob = async (): Promise<number> =>
   (await rig.say('https', get('other.test'), { name: 'other.test', from: bob })).status
-
-async function eventually(holds: () => boolean | Promise<boolean>, timeout = 4000): Promise<boolean> {
-  for (const end = performance.now() + timeout; performance.now() < end; await sleep(20)) if (await holds()) return true
-  return holds()
-}
 
 const idle = async (): Promise<boolean> => !/^ironproxy_connections_active\{.*\} [1-9]/m.test(await rig.ask('/metrics'))
 

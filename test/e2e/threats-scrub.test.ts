@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { formsOf } from '../kit/canary.ts'
-import { onEachHead, startRawUpstream, type RawUpstream } from '../kit/raw-upstream.ts'
+import type { RawUpstream } from '../kit/raw-upstream.ts'
 import type { Wire } from '../kit/wire.ts'
+import { scripted } from './threat-floods.ts'
 import { bob, fieldOf, startRig, type Heard, type Rig, type SayOptions, type Verdict } from './threat-rig.ts'
 
 let rig: Rig<{ raw: RawUpstream }>
@@ -23,14 +24,7 @@ beforeAll(async () => {
     // Nothing listens on port 1 of loopback.
     settings: { upstream: { hosts: { 'refused.test': '127.0.0.1:1' } } },
     upstreams: {
-      raw: {
-        hosts: ['raw.test'],
-        start: ({ certificate }) =>
-          startRawUpstream(
-            { certificate },
-            onEachHead((wire) => onRequest(wire)),
-          ),
-      },
+      raw: scripted('raw.test', (wire) => onRequest(wire)),
     },
   })
 })
