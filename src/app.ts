@@ -30,17 +30,13 @@ import { createMetrics } from '#observe/metrics.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
 import { LazyStore } from '#store/lazy.ts'
 import { openStore } from '#store/open.ts'
-import { TokenCalls } from '#upstream/call.ts'
+import { OwnCalls } from '#upstream/call.ts'
 import { ownSockets } from '#upstream/own.ts'
 import { resolver } from '#upstream/resolve.ts'
 import { Sender } from '#upstream/send.ts'
-import { sources } from '#vault/sources/index.ts'
-import { inventory } from '#vault/inventory.ts'
+import { Custody } from '#vault/custody.ts'
 import { leaseTools } from '#vault/jwt.ts'
-import { leaseNews } from '#vault/lease-status.ts'
-import type { LeaseEvent } from '#vault/lease-status.ts'
-import { Logins } from '#vault/login.ts'
-import { Vault } from '#vault/vault.ts'
+import { sources } from '#vault/sources/index.ts'
 import type { Reading } from '#vault/vault.ts'
 
 /** What the process brings: everything else the app makes itself. */
@@ -87,9 +83,8 @@ export class App {
   readonly #around: Surroundings
   readonly #metrics: Metrics
   readonly #trail: Trail
-  readonly #vault: Vault
   readonly #store: LazyStore
-  readonly #logins: Logins
+  readonly #custody: Custody
   readonly #live = new LiveSet()
   readonly #sender: Sender
   readonly #doors: Doors
@@ -118,31 +113,29 @@ export class App {
       connectTimeout: 10_000,
     })
     const ids = ulids(() => clock.now())
-    const caller = new TokenCalls({ upstream: this.#sender, audit: this.#trail, ids, clock })
+    const calls = new OwnCalls({ upstream: this.#sender, audit: this.#trail, ids, clock })
     this.#store = new LazyStore(() => openStore({ path: settings.state, sealKey: settings.sealKey, uid: around.uid }))
-    this.#vault = new Vault(sources(around.env), {
+    this.#custody = new Custody(sources(around.env), {
       store: this.#store,
-      caller,
+      caller: calls,
+      asker: settings.whoami ? calls : undefined,
+      audit: this.#trail,
+      ids,
       clock,
       tools: leaseTools,
       random: Math.random,
-      onEvent: (event) => this.#leased(event),
       // Longer than a token call may take: another process that has the store open may be making one just now.
       abandonedAfter: 40_000,
+      say: (level, fields, message) => around.log[level](fields, message),
+      count: (credential, result) => this.#metrics.refreshed(credential, result),
     })
-    this.#logins = new Logins({
-      clock,
-      tools: leaseTools,
-      caller,
-      find: (id) => this.#snapshot?.credentials.get(id),
-      accept: (id, pair) => this.#vault.login(id, pair),
-    })
+    const { vault } = this.#custody
     const policies = { current: () => this.#snapshot }
     const ports: Ports = {
       clock,
       ids,
       policies,
-      vault: this.#vault,
+      vault,
       upstream: this.#sender,
       live: this.#live,
       audit: this.#trail,
@@ -165,11 +158,9 @@ export class App {
       auditQueue: () => this.#trail.depth,
       caExpiry: () => ({ root: authority.notAfter }),
       credentialExpiry: () =>
-        Object.fromEntries(
-          this.#vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]])),
-        ),
+        Object.fromEntries(vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
       reauthRequired: () =>
-        Object.fromEntries(this.#vault.status().map(({ id, needsLogin }) => [id, needsLogin === undefined ? 0 : 1])),
+        Object.fromEntries(vault.status().map(({ id, needsLogin }) => [id, needsLogin === undefined ? 0 : 1])),
     })
   }
 
@@ -232,7 +223,7 @@ export class App {
       this.#around.log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
     const changed = snapshot !== undefined && snapshot.hash !== this.#snapshot?.hash
     if (changed) this.#take(snapshot)
-    else this.#look(this.#vault.refresh())
+    else this.#look(this.#custody.refresh())
     this.#lastReload = { trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash, at: clock.now() }
     this.#metrics.reloaded(this.#lastReload)
     if (changed || snapshot === undefined)
@@ -240,14 +231,14 @@ export class App {
         { event: 'reload', trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash },
         'policy reloaded',
       )
-    await this.#watch.set({ directories: [this.#settings.policies], files: this.#vault.paths() })
+    await this.#watch.set({ directories: [this.#settings.policies], files: this.#custody.vault.paths() })
     return { ok: snapshot !== undefined, hash: this.#snapshot?.hash, issues: loaded.issues.map(formatIssue) }
   }
 
   /** Swaps policy and secrets in one step: no request sees the one without the other. */
   #take(snapshot: Snapshot): void {
     const before = this.#live.present()
-    this.#look(this.#vault.use(snapshot))
+    this.#look(this.#custody.use(snapshot))
     this.#snapshot = snapshot
     setTimeout(() => {
       if (this.#snapshot) this.#live.redecide(before, this.#snapshot)
@@ -284,9 +275,11 @@ export class App {
         {
           status: () => this.#status(),
           reload: () => this.reload('admin'),
-          credentials: () => inventory(this.#snapshot?.credentials.values() ?? [], this.#vault.status()),
-          beginLogin: (credential) => this.#logins.begin(credential),
-          finishLogin: (credential, code) => this.#logins.finish(credential, code),
+          credentials: () => this.#custody.inventory(),
+          identify: (credential) => this.#custody.identify(credential),
+          beginLogin: (credential) => this.#custody.beginLogin(credential),
+          finishLogin: (credential, code) => this.#custody.finishLogin(credential, code),
+          clock,
           version,
         },
         await readToken(this.#settings.adminToken),
@@ -313,14 +306,6 @@ export class App {
       connections: this.#doors.connections,
       ca: { fingerprint: this.authority.fingerprint, notAfter: new Date(this.authority.notAfter).toISOString() },
     }
-  }
-
-  /** What happened to a lease, for the operator: once per incident, since the vault tells it once. */
-  #leased(event: LeaseEvent): void {
-    const { kind, credential, detail, generation } = event
-    const { level, message, result } = leaseNews[kind]
-    this.#around.log[level]({ event: kind, credential, detail, generation }, message)
-    if (result) this.#metrics.refreshed(credential, result)
   }
 
   #ownSockets(): { readonly address: Extract<Listen, object>['address']; readonly port: number }[] {
@@ -351,7 +336,7 @@ export class App {
     this.#doors.close()
     await this.#dns?.stop()
     // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
-    await this.#vault.close()
+    await this.#custody.close()
     await this.#store.close()
     await this.#sender.close()
     await Promise.all(this.#listening.map((each) => each.close()))

@@ -49,7 +49,7 @@ export function reviewInactive(merged: Merged, credentials: ReadonlyMap<string, 
 // Public services that answer with what they were sent: a credential scoped to them comes back to whoever asks.
 const echoes = new Set(['httpbin.org', 'httpbingo.org', 'postman-echo.com', 'webhook.site', 'reqbin.com'])
 
-function reviewCredential(credential: Credential, rules: readonly Rule[], { names }: Merged): Finding[] {
+function reviewCredential(credential: Credential, rules: readonly Rule[], { credentials, names }: Merged): Finding[] {
   const at = ['credentials', credential.id]
   const shared = rules.filter((rule) => sharesAgents(rule, credential))
   const using = shared.filter((rule) => rule.credentials.includes(credential.id))
@@ -83,6 +83,14 @@ function reviewCredential(credential: Credential, rules: readonly Rule[], { name
         ),
       )
   }
+  const { whoami = 'off' } = credentials.get(credential.id) ?? {}
+  if (whoami !== 'off' && !credential.whoami)
+    findings.push(
+      warning(
+        [...at, 'whoami'],
+        `${whoami} cannot be asked: that takes an exact host, and a value that is sent as a bearer token`,
+      ),
+    )
   if (credential.active && using.length === 0)
     findings.push(warning(at, 'no rule swaps this credential in; name it under `credentials` of a rule for its hosts'))
   return findings

@@ -111,6 +111,11 @@ export const settingsSchema = z.strictObject({
       }),
     })
     .prefault({}),
+  whoami: z
+    .union([z.boolean(), z.enum(['on', 'off'])])
+    .default(true)
+    .transform((value) => value === true || value === 'on')
+    .meta({ description: 'Ask GitHub and Claude whose a credential is and what it may do' }),
   kubernetes: z
     .union([z.boolean(), z.enum(['on', 'off'])])
     .default(false)

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { hostPatternField, idField } from '#base/fields.ts'
 import type { CredentialKind } from './types.ts'
+import { whoamiField } from './whoami/index.ts'
 
 /** Fields that every kind has besides its own. */
 export const commonFields = {
@@ -14,6 +15,7 @@ export const commonFields = {
     .enum(['refuse', 'allow'])
     .default('refuse')
     .meta({ description: 'Whether a credential that is not a stub may be sent to these hosts' }),
+  whoami: whoamiField,
 }
 
 /**

@@ -47,6 +47,7 @@ type Config = z.output<typeof schema>
 export const githubApp = credentialKind({
   kind: 'github-app',
   active: true,
+  whoami: 'github-app',
   schema,
   stubs: (config) => [config.stub],
   lease: leaseOf,
@@ -64,6 +65,7 @@ function leaseOf(config: Config): Lease {
     endpoint: { host, port: 443, path },
     refs: { privateKey: config.privateKey },
     seed: undefined,
+    scopes: config.permissions && permissionsOf(config.permissions),
     readSeed() {
       throw new ProxyError('credential_unavailable', 'a GitHub App starts from its key and not from a grant')
     },

@@ -7,6 +7,7 @@ import { header } from './header.ts'
 import { oauth2 } from './oauth2.ts'
 import { query } from './query.ts'
 import type { Credential, CredentialKind } from './types.ts'
+import { whoamiOf } from './whoami/index.ts'
 
 export const credentialKinds = [bearer, basic, header, query, oauth2, githubApp] as const
 
@@ -24,16 +25,19 @@ export type CredentialConfig = z.output<typeof credentialSchema>
 export function compileCredential(id: string, config: CredentialConfig): Credential {
   const row: CredentialKind | undefined = credentialKinds.find((each) => each.kind === config.kind)
   if (!row) throw new Error(`no credential kind ${config.kind}`)
+  const stubs = row.stubs(config)
+  const placer = row.placer(config)
   return {
     id,
     kind: row.kind,
     active: row.active,
     hosts: config.hosts,
     agents: config.agents && new Set(config.agents),
-    stubs: row.stubs(config),
+    stubs,
     foreign: config.foreign,
     secret: row.secret?.(config),
     lease: row.lease?.(config),
-    placer: row.placer(config),
+    placer,
+    whoami: whoamiOf(config, placer, stubs[0], row.whoami),
   }
 }

@@ -16,6 +16,8 @@ export interface Lease {
   readonly refs: Readonly<Record<string, SecretRef>>
   /** What a first grant is read from, when there is one. */
   readonly seed: SecretRef | undefined
+  /** What the policy asks for, to be compared with what is granted; left out: nothing in particular. */
+  readonly scopes?: readonly string[] | undefined
   /** Reads the content of `seed`. Throws `credential_unavailable` without quoting what it read. */
   readSeed(content: string): Pair
   /** The call to make. Throws `credential_unavailable` when something it needs is missing. */

@@ -28,6 +28,7 @@ function leaseOf(config: OAuth2Config): Lease {
     endpoint: tokenEndpoint,
     refs: refsOf(config),
     seed: config.grant,
+    scopes: config.scopes,
     readSeed,
     ask: (given) => askForToken(config, given),
     read: readTokenReply,

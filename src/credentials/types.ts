@@ -7,6 +7,7 @@ import type { z } from 'zod'
 import type { HostPattern } from '#base/host.ts'
 import type { Secret, SecretRef } from '#base/secret.ts'
 import type { Lease } from './lease.ts'
+import type { Whoami } from './whoami/types.ts'
 
 /** One credential of the policy, compiled. What is special to its kind is behind `placer`. */
 export interface Credential {
@@ -24,6 +25,8 @@ export interface Credential {
   /** How the value is had by calls to a token endpoint; `undefined`: it stands somewhere. */
   readonly lease: Lease | undefined
   readonly placer: Placer
+  /** Who can say whose the value is; `undefined`: nobody is asked. */
+  readonly whoami?: Whoami | undefined
 }
 
 /** A live real value. */
@@ -64,6 +67,8 @@ export interface CredentialKind<Schema extends z.ZodObject = z.ZodObject> {
   /** `false`: the schema accepts it, and `check` warns that it is not active yet. */
   readonly active: boolean
   readonly schema: Schema
+  /** Who says whose its values are, in place of the first that its hosts suggest. */
+  readonly whoami?: string
   stubs(config: z.output<Schema>): readonly string[]
   /** One of these two says where the value comes from. */
   secret?(config: z.output<Schema>): SecretRef

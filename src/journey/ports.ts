@@ -1,10 +1,12 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '#base/clock.ts'
+import type { Host } from '#base/host.ts'
 import type { SecretRef } from '#base/secret.ts'
 import type { Pair, TokenCall, TokenEndpoint, TokenReply } from '#credentials/lease.ts'
 import type { RealValues } from '#credentials/real-values.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
+import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import type { Denial } from '#policy/types.ts'
 import type { AuditRecord, RawHeaders, RequestHead, Snapshot } from './types.ts'
 
@@ -170,6 +172,12 @@ export interface TokenCaller {
    * resolving, connecting, TLS and of what may not be dialled mean that nothing was sent; all others leave that open.
    */
   call(credential: string, endpoint: TokenEndpoint, call: TokenCall): Promise<TokenReply>
+}
+
+/** Questions about a value in force, asked as the proxy's own calls are: guarded, with a record of each. */
+export interface WhoamiAsker {
+  /** Throws `ProxyError` for trouble on the network, for time-outs and for replies over 1 MiB. */
+  ask(credential: string, host: Host, question: Question): Promise<WhoamiReply>
 }
 
 export interface KeptGrant {

@@ -114,9 +114,12 @@ export interface AuditRecord {
   readonly id: string
   /** ISO 8601, UTC. */
   readonly time: string
-  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns'
-  /** Tunnels and upgrades are written when they open and when they close; all else once. */
-  readonly event: 'exchange' | 'open' | 'close'
+  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns' | 'credential'
+  /**
+   * Tunnels and upgrades are written when they open and when they close; a credential when only a login helps it and
+   * when it is well again; all else once.
+   */
+  readonly event: 'exchange' | 'open' | 'close' | 'needs_login' | 'recovered'
   readonly agent: string | null
   readonly peer: string
   readonly door: Door

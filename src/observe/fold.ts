@@ -107,6 +107,7 @@ function layer({ type, door }: AuditRecord): string {
   switch (type) {
     case 'dns':
     case 'tls':
+    case 'credential':
       return type
     case 'tunnel':
       return door === 'proxy' ? 'connect' : 'tls'

@@ -75,7 +75,10 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       'door',
     ]),
     denials: counter('denials_total', 'What the policy refused.', ['agent', 'layer', 'code']),
-    failures: counter('failures_total', 'Exchanges that broke, by error code.', ['layer', 'code']),
+    failures: counter('failures_total', 'Exchanges that broke, and credentials that only a login helps, by error code.', [
+      'layer',
+      'code',
+    ]),
     transfer: counter('transfer_bytes_total', 'Body bytes passed on; up is towards the upstream.', ['agent', 'direction']),
     swaps: counter('swaps_total', 'Stubs exchanged for real values.', ['agent', 'credential', 'place']),
     misuse: counter('stub_misuse_total', 'Stubs sent where they do not belong.', ['agent', 'credential', 'code']),

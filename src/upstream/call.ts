@@ -1,20 +1,22 @@
 import type { Clock } from '#base/clock.ts'
 import { codeOf, ProxyError } from '#base/errors.ts'
+import type { Host } from '#base/host.ts'
 import { Secret } from '#base/secret.ts'
 import type { TokenCall, TokenEndpoint, TokenReply } from '#credentials/lease.ts'
+import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import { headerValue } from '#journey/headers.ts'
-import type { Audit, Ids, Outbound, ReplySink, RequestBody, Upstream } from '#journey/ports.ts'
+import type { Audit, Ids, Outbound, ReplySink, RequestBody, TokenCaller, Upstream, WhoamiAsker } from '#journey/ports.ts'
 import { settleOwn } from '#journey/settle.ts'
 import type { RawHeaders } from '#journey/types.ts'
 
-/** Bytes of a reply that is still a token reply, and milliseconds a token endpoint may take. */
-const limits = { reply: 1 << 20, patience: 30_000 } as const
+/** Bytes of a reply that is still one, and milliseconds it may take: a token that is lost is worse than a name. */
+const limits = { reply: 1 << 20, token: 30_000, whoami: 10_000 } as const
 
 /**
- * The proxy's own calls to token endpoints. They take the way of everything else: the guarded dialer, the resolver, the
- * trust, and one audit record each.
+ * The proxy's own calls: to token endpoints, and to those who say whose a value is. They take the way of everything else:
+ * the guarded dialer, the resolver, the trust, and one audit record each.
  */
-export class TokenCalls {
+export class OwnCalls implements TokenCaller, WhoamiAsker {
   readonly #upstream: Upstream
   readonly #audit: Audit
   readonly #ids: Ids
@@ -30,19 +32,32 @@ export class TokenCalls {
   /** Throws `ProxyError` for what keeps a reply from coming: whether the call was acted upon is then unknown. */
   async call(credential: string, endpoint: TokenEndpoint, call: TokenCall): Promise<TokenReply> {
     const body = Buffer.from(call.body.expose())
-    const out = outbound(endpoint, call, body.length)
-    const { method, path } = out.head
-    const own = settleOwn({ id: this.#ids.next(), credential, endpoint, method, path }, this.#clock)
+    const headers = [...call.headers, 'content-length', String(body.length)]
+    // Connections for tokens carry nothing else.
+    const out = outbound(endpoint, { method: call.method, path: call.path, headers }, 'token endpoint')
+    return (await this.#make(credential, out, body, limits.token)).read(credential)
+  }
+
+  /** Throws `ProxyError` for what keeps a reply from coming. */
+  async ask(credential: string, host: Host, { path, headers }: Question): Promise<WhoamiReply> {
+    const call = { method: 'GET', path, headers: ['user-agent', 'iron-proxy', ...headers] }
+    return (await this.#make(credential, outbound({ host, port: 443 }, call, 'whoami'), undefined, limits.whoami)).told()
+  }
+
+  async #make(credential: string, out: Outbound, body: Buffer | undefined, patience: number): Promise<Collected> {
+    const { method, host, port, path } = out.head
+    const own = settleOwn({ id: this.#ids.next(), credential, endpoint: { host, port }, method, path }, this.#clock)
     const reply = new Collected()
+    const bytesUp = body?.length ?? 0
     const stop = new AbortController()
-    const calledOff = this.#clock.later(limits.patience, () => stop.abort())
+    const calledOff = this.#clock.later(patience, () => stop.abort())
     try {
-      const sent = await this.#upstream.send(out, bodyOf(body), reply, stop.signal)
-      this.#audit.write(own({ status: reply.status, upstream: sent.address, bytesUp: body.length, bytesDown: reply.size }))
-      return reply.read(credential)
+      const sent = await this.#upstream.send(out, body && bodyOf(body), reply, stop.signal)
+      this.#audit.write(own({ status: reply.status, upstream: sent.address, bytesUp, bytesDown: reply.size }))
+      return reply
     } catch (error) {
       const code = stop.signal.aborted ? 'upstream_timeout' : codeOf(error)
-      this.#audit.write(own({ code, bytesUp: body.length, bytesDown: reply.size }))
+      this.#audit.write(own({ code, bytesUp, bytesDown: reply.size }))
       throw error instanceof ProxyError && !stop.signal.aborted ? error : new ProxyError(code, undefined, { cause: error })
     } finally {
       calledOff()
@@ -50,7 +65,11 @@ export class TokenCalls {
   }
 }
 
-function outbound({ host, port }: TokenEndpoint, { method, path, headers }: TokenCall, length: number): Outbound {
+function outbound(
+  { host, port }: Pick<TokenEndpoint, 'host' | 'port'>,
+  { method, path, headers }: { readonly method: string; readonly path: string; readonly headers: readonly string[] },
+  purpose: string,
+): Outbound {
   const mark = path.indexOf('?')
   return {
     head: {
@@ -62,9 +81,8 @@ function outbound({ host, port }: TokenEndpoint, { method, path, headers }: Toke
       query: mark < 0 ? '' : path.slice(mark),
       headers: [],
     },
-    headers: ['host', port === 443 ? host : `${host}:${port}`, ...headers, 'content-length', String(length)],
-    // Connections for tokens carry nothing else.
-    credentials: ['token endpoint'],
+    headers: ['host', port === 443 ? host : `${host}:${port}`, ...headers],
+    credentials: [purpose],
     decode: true,
     upgrade: false,
   }
@@ -94,12 +112,17 @@ class Collected implements ReplySink {
 
   data(chunk: Uint8Array): boolean {
     this.size += chunk.length
-    if (this.size > limits.reply) throw new ProxyError('upstream_protocol', 'the token endpoint’s reply is too long')
+    if (this.size > limits.reply) throw new ProxyError('upstream_protocol', 'the reply is too long')
     this.#chunks.push(Uint8Array.from(chunk))
     return true
   }
 
   end(): void {}
+
+  told(): WhoamiReply {
+    const header = (name: string): string | undefined => headerValue(this.#headers, name)
+    return { status: this.status, header, body: Buffer.concat(this.#chunks).toString('utf8') }
+  }
 
   read(credential: string): TokenReply {
     const date = Date.parse(headerValue(this.#headers, 'date') ?? '')

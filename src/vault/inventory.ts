@@ -1,15 +1,38 @@
 import { patternText } from '#base/host.ts'
 import type { Credential } from '#credentials/types.ts'
+import { scopeWords } from '#credentials/whoami/words.ts'
+import type { Identity } from './identities.ts'
 import type { LeaseStatus } from './lease-status.ts'
 
+/** What is known of a grant beyond how its lease is. */
+export interface Known {
+  /** Whether there is a value, in force or not. */
+  readonly loaded: boolean
+  readonly identity: Identity | undefined
+  readonly warnings: readonly string[]
+}
+
 /** Every credential as an operator may see it: whose, where, and how it is. Never a value. */
-export function inventory(credentials: Iterable<Credential>, statuses: readonly LeaseStatus[]): readonly object[] {
+export function inventory(
+  credentials: Iterable<Credential>,
+  statuses: readonly LeaseStatus[],
+  known: (credential: Credential) => Known,
+): readonly object[] {
   const leases = new Map(statuses.map((status) => [status.id, status]))
-  return Array.from(credentials, ({ id, kind, hosts, agents }) => ({
-    id,
-    kind,
-    hosts: hosts.map(patternText),
-    agents: agents ? [...agents] : 'all',
-    ...leases.get(id),
-  }))
+  return Array.from(credentials, (credential) => {
+    const { id, kind, hosts, agents } = credential
+    const status = leases.get(id)
+    const { loaded, identity, warnings } = known(credential)
+    return {
+      id,
+      kind,
+      hosts: hosts.map(patternText),
+      agents: agents ? [...agents] : 'all',
+      loaded,
+      ...status,
+      ...(status?.scopes && { scopes: scopeWords(status.scopes) }),
+      ...(identity && { identity }),
+      ...(warnings.length > 0 && { warnings }),
+    }
+  })
 }

@@ -141,7 +141,7 @@ export class Keeper {
       const held = await this.#course.reopen(this.#held)
       this.#ended = undefined
       this.#clear()
-      if (held) this.#take(held, 'adopted', 'another configuration')
+      if (held) this.#take(held, 'reopened')
       if (!this.#flight) this.#plan()
     } catch (error) {
       this.#tell('store_failed', reasonOf(error))
@@ -168,6 +168,7 @@ export class Keeper {
       kind,
       generation: this.#held?.generation,
       expiresAt: this.#held?.pair.expiresAt,
+      scopes: this.#held?.pair.scopes,
       lastRefresh: this.#last,
       ...(needsLogin === undefined ? {} : { needsLogin }),
     }

@@ -3,8 +3,11 @@ import type { Secret } from '#base/secret.ts'
 
 /** What happened to a lease. Never a value. */
 export interface LeaseEvent {
-  /** `adopted`: a newer pair by a login, by another replica or from before a restart. */
-  readonly kind: 'refreshed' | 'adopted' | 'seed_adopted' | 'refresh_failed' | 'needs_login' | 'store_failed'
+  /**
+   * `adopted`: a newer pair by a login, by another replica or from before a restart. `reopened`: the same pair is tried
+   * anew, since what it is shown with has changed.
+   */
+  readonly kind: 'refreshed' | 'adopted' | 'seed_adopted' | 'reopened' | 'refresh_failed' | 'needs_login' | 'store_failed'
   readonly credential: string
   readonly detail?: string
   readonly generation: number | undefined
@@ -18,6 +21,8 @@ export interface LeaseStatus {
   readonly kind: string
   readonly generation: number | undefined
   readonly expiresAt: number | undefined
+  /** As granted, when it was said; a server's words. */
+  readonly scopes?: readonly string[] | undefined
   /** The last thing that happened to it. */
   readonly lastRefresh: { readonly at: number; readonly result: LeaseEvent['kind'] } | undefined
   /** Why nothing but a new login, or another configuration, helps. */
@@ -34,6 +39,7 @@ export interface LeaseValue {
 export const leaseNews = {
   refreshed: { level: 'info', result: 'ok', message: 'credential refreshed' },
   adopted: { level: 'info', result: undefined, message: 'newer value adopted' },
+  reopened: { level: 'info', result: undefined, message: 'tried anew with another configuration' },
   seed_adopted: { level: 'info', result: undefined, message: 'login taken from its seed' },
   refresh_failed: { level: 'warn', result: 'failed', message: 'refresh failed; the value in force is used as long as it lives' },
   needs_login: { level: 'warn', result: 'needs_login', message: 'only a new login helps; run `iron-proxy login`' },

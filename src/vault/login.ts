@@ -4,6 +4,7 @@ import { ProxyError } from '#base/errors.ts'
 import type { LeaseTools, Pair } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { TokenCaller } from '#journey/ports.ts'
+import type { Identity } from './identities.ts'
 
 /** Milliseconds a link stays good. */
 const patience = 15 * 60_000
@@ -22,6 +23,17 @@ export interface LoginPorts {
   find(credential: string): Credential | undefined
   /** Takes a new pair into force. Gives its generation. */
   accept(credential: string, pair: Pair): Promise<number>
+  /** Whose the value in force is; `undefined`: nobody can say. Never rejects. */
+  probe(credential: string): Promise<Identity | undefined>
+}
+
+/** A login that is in force, and what its first use has shown. */
+export interface LoggedIn {
+  readonly generation: number
+  /** Whether nothing speaks against it. Otherwise it is in force all the same. */
+  readonly ok: boolean
+  /** For people. */
+  readonly message: string
 }
 
 /**
@@ -45,8 +57,8 @@ export class Logins {
     return login.url({ state, challenge: createHash('sha256').update(verifier).digest('base64url') })
   }
 
-  /** Exchanges the code, given as `code` or `code#state`, for a pair. Gives the new generation. */
-  async finish(id: string, answer: string): Promise<number> {
+  /** Exchanges the code, given as `code` or `code#state`, for a pair, takes it into force and tries it. Throws `needs_login`. */
+  async finish(id: string, answer: string): Promise<LoggedIn> {
     const { lease, login } = this.#lease(id)
     const begun = this.#begun.get(id)
     if (!begun || this.#ports.clock.elapsed() - begun.at > patience)
@@ -59,7 +71,8 @@ export class Logins {
     const reply = await caller.call(id, lease.endpoint, login.exchange({ code, state, verifier: begun.verifier }))
     const read = lease.read(reply, { pair: undefined, secrets: {}, now: clock.now(), tools })
     if (read.kind !== 'granted') throw new ProxyError('needs_login', `the login was not accepted: ${read.reason}`)
-    return this.#ports.accept(id, read.pair)
+    const generation = await this.#ports.accept(id, read.pair)
+    return { generation, ...probed(`${id} is logged in`, generation, await this.#ports.probe(id)) }
   }
 
   #lease(id: string) {
@@ -67,6 +80,21 @@ export class Logins {
     if (!lease?.login)
       throw new ProxyError('needs_login', `${id} has no login: it is not a credential with one in the policy in force`)
     return { lease, login: lease.login }
+  }
+}
+
+function probed(login: string, generation: number, identity: Identity | undefined): Pick<LoggedIn, 'ok' | 'message'> {
+  switch (identity?.kind) {
+    case 'known': {
+      const about = identity.about.length > 0 ? ` (${identity.about.join(', ')})` : ''
+      return { ok: true, message: `${login} as ${identity.who}${about}, generation ${generation}` }
+    }
+    case 'unknown':
+      return { ok: false, message: `${login}, generation ${generation}, but the probe failed: ${identity.reason}` }
+    case undefined:
+      return { ok: true, message: `${login}, generation ${generation}; nothing was probed, as nobody says whose it is` }
+    default:
+      return identity satisfies never
   }
 }
 

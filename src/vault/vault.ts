@@ -94,6 +94,12 @@ export class Vault implements VaultPort {
     return [...this.#refs.values()].flatMap((ref) => this.#source(ref)?.path(ref) ?? [])
   }
 
+  /** Whether there is a value, in force or not, without asking for one. */
+  holds({ id, secret, lease }: Credential): boolean {
+    if (lease) return this.#leases?.keeper(id)?.status().generation !== undefined
+    return secret !== undefined && this.#values.has(refName(secret))
+  }
+
   grant(credential: Credential): Grant | Promise<Grant> {
     if (credential.lease) {
       const keeper = this.#leases?.keeper(credential.id)
@@ -126,6 +132,11 @@ export class Vault implements VaultPort {
     const key = credentials.map(({ id }) => id).join(' ')
     if (!this.#scrubs.has(key)) this.#scrubs.set(key, this.#compile(credentials))
     return this.#scrubs.get(key)
+  }
+
+  /** What is granted, as the token endpoint said; `undefined`: it did not, or there is no lease. */
+  scopes(credential: string): readonly string[] | undefined {
+    return this.#leases?.keeper(credential)?.status().scopes
   }
 
   /** How each lease is. */

@@ -65,6 +65,14 @@ describe('credentials and rules', () => {
       ['rules[0].plain: warning: over plain HTTP no credential is swapped in, whatever this rule names'],
     ],
     [
+      'an identity that cannot be asked',
+      [one.replace('hosts', 'whoami: github, hosts').replace('x.test', '"*.x.test"')],
+      ['{id: r, hosts: ["*.x.test"], credentials: [one]}'],
+      [
+        'credentials.one.whoami: warning: github cannot be asked: that takes an exact host, and a value that is sent as a bearer token',
+      ],
+    ],
+    [
       'a host that is spliced',
       [one],
       [

@@ -82,6 +82,13 @@ describe('settings', () => {
     expect(settings?.[section]).toMatchObject(expected)
   })
 
+  it.each([
+    ['on', true],
+    ['off', false],
+  ])('IRON_PROXY_WHOAMI=%s is read', async (value, expected) => {
+    expect((await loadSettings({ env: { IRON_PROXY_WHOAMI: value }, flags: {} })).settings?.whoami).toBe(expected)
+  })
+
   it('in a file may turn a door off by word or by false', async () => {
     const { settings } = await fromFile('listen: {dns: off, http: false, https: 10444}')
     expect(settings?.listen).toMatchObject({ dns: 'off', http: 'off', https: { port: 10444 } })

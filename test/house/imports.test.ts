@@ -73,6 +73,11 @@ describe('the house', () => {
 
   it('has no barrel files but a registry’s index', () => {
     const indexes = sources.filter((file) => file.endsWith('/index.ts'))
-    expect(indexes).toEqual(['src/cli/index.ts', 'src/credentials/index.ts', 'src/vault/sources/index.ts'])
+    expect(indexes).toEqual([
+      'src/cli/index.ts',
+      'src/credentials/index.ts',
+      'src/credentials/whoami/index.ts',
+      'src/vault/sources/index.ts',
+    ])
   })
 })

@@ -18,6 +18,7 @@ const exposing: Readonly<Record<string, number>> = {
   'src/credentials/token-reply.ts': 1,
   'src/journey/identify.ts': 1,
   'src/store/pair.ts': 2,
+  'src/vault/identities.ts': 1,
   'src/vault/jwt.ts': 1,
   'src/vault/leases.ts': 1,
   'src/vault/seed.ts': 1,

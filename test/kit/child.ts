@@ -69,6 +69,7 @@ export async function startChild({
       allowPrivate: ['127.0.0.0/8'],
     },
     audit: { stdout: false, file: files.auditFile },
+    whoami: settings.whoami ?? 'off',
     ...(settings.shutdown && { shutdown: settings.shutdown }),
   }
   // JSON is YAML too.

@@ -182,6 +182,8 @@ function settingsFor(
     policies: files.policies,
     state: join(files.folder, 'state.db'),
     sealKey: join(files.folder, 'seal.key'),
+    // Upstreams count what reaches them.
+    whoami: 'off',
     ...over,
     ca: { cert: files.caFile, key: files.caKeyFile, ...over.ca },
     upstream: {

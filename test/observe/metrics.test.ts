@@ -129,6 +129,15 @@ describe('a record is folded', () => {
     expect(await folded(some)).toEqual(expect.arrayContaining(expected))
   })
 
+  test('a credential that only a login helps is a failure of its own, and no request', async () => {
+    const some = { type: 'credential', agent: null, door: 'self', credential: 'claude', bytesUp: 0, duration: 0 } as const
+    const lines = await folded(
+      { ...some, event: 'needs_login', verdict: 'error', code: 'needs_login' },
+      { ...some, event: 'recovered', verdict: 'allow' },
+    )
+    expect(lines).toEqual(['failures_total{layer="credential",code="needs_login"} 1'])
+  })
+
   test('tunnels, TLS and DNS are no requests', async () => {
     const types = ['tunnel', 'tls', 'dns'] as const
     expect((await folded(...types.map((type) => ({ type })))).filter((line) => line.startsWith('request'))).toEqual([])

@@ -8,7 +8,7 @@ import type { TokenEndpoint } from '#credentials/lease.ts'
 import type { AuditRecord } from '#journey/types.ts'
 import type { Host } from '#base/host.ts'
 import { ulids } from '#observe/ids.ts'
-import { TokenCalls } from '#upstream/call.ts'
+import { OwnCalls } from '#upstream/call.ts'
 import { Sender } from '#upstream/send.ts'
 import { testAuthority } from '../kit/ca.ts'
 import { ManualClock } from '../kit/clock.ts'
@@ -32,7 +32,7 @@ async function stage(answer: RequestListener) {
     extraRoots: [testAuthority().certPem],
     connectTimeout: 2_000,
   })
-  const calls = new TokenCalls({ upstream, audit: { write: (record) => void records.push(record) }, ids: ulids(() => 0), clock })
+  const calls = new OwnCalls({ upstream, audit: { write: (record) => void records.push(record) }, ids: ulids(() => 0), clock })
   const endpoint: TokenEndpoint = { host, port: 443, path: '/token' }
   const call = (body: string) =>
     calls.call('claude', endpoint, {
@@ -42,6 +42,7 @@ async function stage(answer: RequestListener) {
       body: new Secret('call', body),
     })
   return {
+    ask: (value: string) => calls.ask('github', host, { path: '/user?x=1', headers: ['authorization', `Bearer ${value}`] }),
     call,
     clock,
     records,
@@ -99,5 +100,36 @@ describe('a call of the proxy’s own', () => {
     on.clock.advance(30_000)
     expect(await call).toMatchObject({ code: 'upstream_timeout' })
     expect(on.records).toMatchObject([{ verdict: 'error', code: 'upstream_timeout' }])
+  })
+
+  it('asks whose a value is, without a body and without a trace of it', async () => {
+    const canary = randomBytes(16).toString('hex')
+    let seen: unknown
+    await using on = await stage((request, response) => {
+      const { authorization, 'user-agent': agent, 'content-length': length } = request.headers
+      seen = [request.method, request.url, authorization, agent, length]
+      response.writeHead(200, { 'x-oauth-scopes': 'repo' }).end('{"login":"octocat"}')
+    })
+    const reply = await on.ask(canary)
+    expect(seen).toEqual(['GET', '/user?x=1', `Bearer ${canary}`, 'iron-proxy', undefined])
+    expect([reply.status, reply.header('x-oauth-scopes'), reply.header('x-none'), reply.body]).toEqual([
+      200,
+      'repo',
+      undefined,
+      '{"login":"octocat"}',
+    ])
+    expect(on.records).toMatchObject([
+      { type: 'request', door: 'self', credential: 'github', method: 'GET', path: '/user', status: 200, bytesUp: 0 },
+    ])
+    expect(JSON.stringify(on.records)).not.toContain(canary)
+  })
+
+  it('does not wait for a name as long as for a token', async () => {
+    const arrived = Promise.withResolvers<void>()
+    await using on = await stage(() => arrived.resolve())
+    const asked = on.ask('value').catch((error: unknown) => error)
+    await arrived.promise
+    on.clock.advance(10_000)
+    expect(await asked).toMatchObject({ code: 'upstream_timeout' })
   })
 })

@@ -1,9 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { compileCredential, credentialSchema } from '#credentials/index.ts'
 import type { Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
+import type { Identity } from '#vault/identities.ts'
 import { inventory } from '#vault/inventory.ts'
 import { leaseTools } from '#vault/jwt.ts'
 import { Logins } from '#vault/login.ts'
@@ -24,7 +26,7 @@ function claude(more: object = {}): Credential {
   )
 }
 
-function stage(credential: Credential | undefined = claude(), reply?: Partial<TokenReply>) {
+function stage(credential: Credential | undefined = claude(), reply?: Partial<TokenReply>, identity?: Identity) {
   const clock = new ManualClock()
   const access = randomBytes(24).toString('hex')
   const calls: TokenCall[] = []
@@ -54,6 +56,7 @@ function stage(credential: Credential | undefined = claude(), reply?: Partial<To
       accepted.push(pair)
       return Promise.resolve(7)
     },
+    probe: () => Promise.resolve(identity),
   })
   return { clock, access, calls, accepted, logins }
 }
@@ -70,7 +73,7 @@ describe('a login by a link', () => {
       scope: 'user:inference user:profile',
       code_challenge_method: 'S256',
     })
-    expect(await logins.finish('claude', `the-code#${asked['state']}`)).toBe(7)
+    expect(await logins.finish('claude', `the-code#${asked['state']}`)).toMatchObject({ generation: 7, ok: true })
     const sent = JSON.parse(calls[0]?.body.expose() ?? '') as Record<string, string>
     expect(sent).toMatchObject({
       grant_type: 'authorization_code',
@@ -112,9 +115,9 @@ describe('a login by a link', () => {
     const body = new Secret('reply', JSON.stringify({ error: 'invalid_grant', error_description: canary }))
     const { accepted, logins } = stage(claude(), { status: 400, body })
     logins.begin('claude')
-    const problem = await logins.finish('claude', 'the-code').catch((error: unknown) => error as Error)
-    expect(String(problem)).toContain('invalid_grant')
-    expect(String(problem)).not.toContain(canary)
+    const problem: unknown = await logins.finish('claude', 'the-code').catch((error: unknown) => error)
+    expect(inspect(problem)).toContain('invalid_grant')
+    expect(inspect(problem)).not.toContain(canary)
     expect(accepted).toEqual([])
   })
 
@@ -123,19 +126,51 @@ describe('a login by a link', () => {
       'has no login',
     )
   })
+
+  it.each([
+    [
+      { kind: 'known', who: 'ops@example.com', about: ['Acme', 'claude_max'], scopes: undefined },
+      true,
+      'claude is logged in as ops@example.com (Acme, claude_max), generation 7',
+    ],
+    [
+      { kind: 'unknown', reason: 'Anthropic answered 401' },
+      false,
+      'claude is logged in, generation 7, but the probe failed: Anthropic answered 401',
+    ],
+    [undefined, true, 'claude is logged in, generation 7; nothing was probed, as nobody says whose it is'],
+  ] as const)('is tried once it is in force: %j', async (answer, ok, message) => {
+    const identity = answer && { ...answer, provider: 'claude', at: 0 }
+    const { accepted, logins } = stage(claude(), undefined, identity)
+    logins.begin('claude')
+    expect(await logins.finish('claude', 'the-code')).toEqual({ generation: 7, ok, message })
+    expect(accepted.length).toBe(1)
+  })
 })
 
-it('the inventory names hosts and agents and how a credential is', () => {
+describe('the inventory', () => {
   const status = { id: 'claude', kind: 'oauth2', generation: 3, expiresAt: 5, lastRefresh: undefined }
-  expect(inventory([claude({ agents: ['devbot'] })], [status])).toEqual([
-    {
-      id: 'claude',
-      kind: 'oauth2',
-      hosts: ['api.anthropic.com'],
-      agents: ['devbot'],
-      generation: 3,
-      expiresAt: 5,
-      lastRefresh: undefined,
-    },
-  ])
+
+  it('names hosts and agents and how a credential is', () => {
+    const known = () => ({ loaded: true, identity: undefined, warnings: [] })
+    expect(inventory([claude({ agents: ['devbot'] })], [status], known)).toEqual([
+      {
+        id: 'claude',
+        kind: 'oauth2',
+        hosts: ['api.anthropic.com'],
+        agents: ['devbot'],
+        loaded: true,
+        generation: 3,
+        expiresAt: 5,
+        lastRefresh: undefined,
+      },
+    ])
+  })
+
+  it('shows what somebody said of it, and of its scopes those that are some', () => {
+    const identity = { kind: 'unknown', reason: 'why', provider: 'claude', at: 1 } as const
+    const scopes = ['user:inference', 'two words', 'x'.repeat(1000), '\u001B[2J']
+    const [row] = inventory([claude()], [{ ...status, scopes }], () => ({ loaded: true, identity, warnings: ['look'] }))
+    expect(row).toMatchObject({ identity, warnings: ['look'], scopes: ['user:inference'] })
+  })
 })
