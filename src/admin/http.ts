@@ -1,4 +1,4 @@
-/** The little HTTP both listeners need: routes by exact path, JSON, short timeouts, bounds on everything. */
+/** The little HTTP both listeners need: routes by path, JSON and forms, short timeouts, bounds on everything. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
 
@@ -11,11 +11,15 @@ export interface Answer {
 
 export interface Route {
   readonly method: 'GET' | 'POST'
-  /** `json`: the route takes a JSON object of at most 16 KiB; without it no body is taken. */
-  readonly takes?: 'json'
-  answer(query: URLSearchParams, body: Readonly<Record<string, unknown>>): Answer | Promise<Answer>
+  /** A JSON object, or the fields of a form, of at most 16 KiB; without it no body is taken. */
+  readonly takes?: 'json' | 'form'
+  /** Milliseconds that the answer may take, where ten seconds are too few. */
+  readonly patience?: number
+  /** `last`: what follows the slash that the route ends with. */
+  answer(query: URLSearchParams, body: Readonly<Record<string, unknown>>, last: string): Answer | Promise<Answer>
 }
 
+/** By exact path; one that ends with a slash is for what stands right below it. */
 export type Routes = Readonly<Record<string, Route>>
 
 /** A refusal that comes before the routes. */
@@ -88,20 +92,24 @@ async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage):
   const refusal = guard(request)
   if (refusal) return refusal
   const [path = '', query = ''] = (request.url ?? '').split('?', 2)
-  const route = Object.hasOwn(routes, path) ? routes[path] : undefined
+  const above = path.slice(0, path.lastIndexOf('/') + 1)
+  const key = [path, above].find((each) => Object.hasOwn(routes, each)) ?? ''
+  const route = routes[key]
   if (!route) return fault(404, 'not_found', 'there is nothing under this path')
   const methods = route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]
   if (!methods.includes(request.method ?? '')) {
     return { ...fault(405, 'method_not_allowed', `use ${route.method}`), headers: { allow: methods.join(', ') } }
   }
-  if (route.takes !== 'json' && hasBody(request)) return fault(413, 'body_not_allowed', 'send no body')
-  const body = route.takes === 'json' ? await readObject(request) : {}
-  return body ? route.answer(new URLSearchParams(query), body) : fault(400, 'bad_body', 'send a JSON object of at most 16 KiB')
+  if (!route.takes && hasBody(request)) return fault(413, 'body_not_allowed', 'send no body')
+  const body = route.takes ? await readObject(request, route.takes) : {}
+  if (!body) return fault(400, 'bad_body', `send a ${route.takes === 'form' ? 'form' : 'JSON object'} of at most 16 KiB`)
+  if (route.patience !== undefined) request.socket.setTimeout(route.patience)
+  return route.answer(new URLSearchParams(query), body, path.slice(key.length))
 }
 
 const mostBody = 16 * 1024
 
-async function readObject(request: IncomingMessage): Promise<Readonly<Record<string, unknown>> | undefined> {
+async function readObject(request: IncomingMessage, as: 'json' | 'form'): Promise<Readonly<Record<string, unknown>> | undefined> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of request) {
@@ -109,8 +117,10 @@ async function readObject(request: IncomingMessage): Promise<Readonly<Record<str
     if (size > mostBody) return undefined
     chunks.push(chunk as Buffer)
   }
+  const sent = Buffer.concat(chunks).toString('utf8')
+  if (as === 'form') return Object.fromEntries(new URLSearchParams(sent))
   try {
-    const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    const value: unknown = JSON.parse(sent)
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
   } catch {
     return undefined

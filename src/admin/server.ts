@@ -4,11 +4,12 @@
  * or behind a token. Neighbours: app.ts hands in functions of observe/, config/ and ca/; this room knows none of them.
  */
 import { SingleFlight } from '#base/async.ts'
-import { ProxyError } from '#base/errors.ts'
 import type { Secret } from '#base/secret.ts'
 import { holdsToken, isCrossSite, isLocalHost, isLoopback } from './guard.ts'
 import { readiness, startup, type Check, type Health } from './health.ts'
 import { fault, json, serve, text, type Answer, type Guard, type Listening } from './http.ts'
+import { loginRoutes, pagePath, problem } from './login-routes.ts'
+import type { LoginSources } from './login-routes.ts'
 
 export type { Check, Listening }
 
@@ -37,17 +38,15 @@ export interface ReloadResult {
   readonly issues: readonly unknown[]
 }
 
-export interface AdminSources {
+export interface AdminSources extends LoginSources {
   /** Anything that JSON can hold and anyone with access may see. */
   readonly status: () => object
   /** Reads everything anew: a reload already under way may have read the files before they were edited. */
   readonly reload: () => Promise<ReloadResult>
   /** How each credential is; never a value. */
   readonly credentials: () => readonly object[]
-  /** The link a person logs in by. Throws `ProxyError` when there is none. */
-  readonly beginLogin: (credential: string) => string
-  /** Takes the code the person got. Gives the new generation. Throws `ProxyError`. */
-  readonly finishLogin: (credential: string, code: string) => Promise<number>
+  /** The same, after asking whose the credential is; `undefined`: of all. Throws `ProxyError` where nobody can say. */
+  readonly identify: (credential: string | undefined) => Promise<readonly object[]>
   readonly version: string
 }
 
@@ -71,7 +70,7 @@ export function serveMetrics(listen: ListenAddress, sources: MetricsSources): Pr
 }
 
 /**
- * Serves `/v1/status` and `/v1/reload`. With a token every request must carry it. Throws when the address can be reached
+ * Serves `/v1/…` and the login page. With a token every request must carry it, but for that page. Throws when the address can be reached
  * from other machines and there is no token; rejects with the error of `listen`.
  */
 export async function serveAdmin(listen: ListenAddress, sources: AdminSources, token?: Secret): Promise<Listening> {
@@ -83,8 +82,8 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
       '/v1/status': { method: 'GET', answer: () => json(200, sources.status()) },
       '/v1/reload': { method: 'POST', answer: async () => reloaded(await sources.reload()) },
       '/v1/credentials': { method: 'GET', answer: () => json(200, sources.credentials()) },
-      '/v1/login': { method: 'POST', takes: 'json', answer: (_query, body) => begun(body, sources) },
-      '/v1/login/code': { method: 'POST', takes: 'json', answer: (_query, body) => finished(body, sources) },
+      '/v1/whoami': { method: 'POST', takes: 'json', patience: 60_000, answer: (_query, body) => identified(body, sources) },
+      ...loginRoutes(sources),
       '/version': { method: 'GET', answer: () => json(200, { version: sources.version }) },
     },
     listen,
@@ -92,36 +91,23 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
   )
 }
 
-function begun({ credential }: Readonly<Record<string, unknown>>, { beginLogin }: AdminSources): Answer {
-  if (typeof credential !== 'string') return fault(400, 'bad_body', 'name the credential')
+/** Asks with the value in force, of one credential or of all. */
+async function identified({ credential }: Readonly<Record<string, unknown>>, { identify }: AdminSources): Promise<Answer> {
+  if (credential !== undefined && typeof credential !== 'string')
+    return fault(400, 'bad_body', 'name the credential, or none for all')
   try {
-    return json(200, { url: beginLogin(credential) })
+    return json(200, await identify(credential))
   } catch (error) {
-    return told(error)
+    return problem(error)
   }
-}
-
-async function finished({ credential, code }: Readonly<Record<string, unknown>>, { finishLogin }: AdminSources): Promise<Answer> {
-  if (typeof credential !== 'string' || typeof code !== 'string')
-    return fault(400, 'bad_body', 'name the credential and give the code')
-  try {
-    return json(200, { generation: await finishLogin(credential, code) })
-  } catch (error) {
-    return told(error)
-  }
-}
-
-/** Our own errors say what to do; what else is thrown is not for telling. */
-function told(error: unknown): Answer {
-  if (!(error instanceof ProxyError)) throw error
-  return fault(409, error.code, error.message)
 }
 
 function guardOf(token: Secret | undefined): Guard {
-  return ({ headers }) => {
+  return ({ headers, url = '' }) => {
     if (!isLocalHost(headers.host)) return fault(421, 'bad_host', 'name the admin listener by IP address or as localhost')
     if (isCrossSite(headers)) return fault(403, 'cross_site', 'pages of other origins may not use the admin listener')
-    if (token && !holdsToken(headers.authorization, token)) {
+    // The link to the page is what lets one in there.
+    if (token && !url.startsWith(pagePath) && !holdsToken(headers.authorization, token)) {
       return {
         ...fault(401, 'token_required', 'send the admin token as Authorization: Bearer'),
         headers: { 'www-authenticate': 'Bearer' },

@@ -2,13 +2,21 @@ import { readFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import type { Settings } from '#config/settings-schema.ts'
 
-/** Milliseconds until the admin listener must have answered; a login may have to wait for a provider. */
-const patience = 45_000
+/** Milliseconds until the admin listener must have answered; a login may have to wait for a provider, and then for another. */
+const patience = 60_000
 
 export interface AdminAnswer {
   /** 0: nobody answered, and `body` says why. */
   readonly status: number
   readonly body: unknown
+}
+
+/** The admin listener as a browser on this machine finds it. */
+export function adminUrl({ listen: { admin } }: Settings): string {
+  if (admin === 'off') return ''
+  const unspecified: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
+  const address = unspecified[admin.address] ?? admin.address
+  return `http://${address.includes(':') ? `[${address}]` : address}:${admin.port}`
 }
 
 /** Asks the admin listener of a running proxy. Never rejects for what the network does. */

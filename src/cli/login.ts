@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises'
-import { askAdmin, problemOf } from './admin.ts'
+import { adminUrl, askAdmin, problemOf } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -8,11 +8,15 @@ export const login: Command = {
   name: 'login',
   summary: 'log a credential of a running proxy in: a link out, a code back',
   usage: '[options] CREDENTIAL',
-  options: { ...settingOptions, code: { type: 'string' } },
-  help: { ...settingHelp, code: 'the code, if a link was printed before; otherwise it is asked for' },
-  examples: ['iron-proxy login claude', 'iron-proxy login claude --code CODE'],
+  options: { ...settingOptions, code: { type: 'string' }, page: { type: 'boolean' } },
+  help: {
+    ...settingHelp,
+    code: 'the code, if a link was printed before; otherwise it is asked for',
+    page: 'print a link to a page for all of it, good once and for ten minutes, and ask for nothing',
+  },
+  examples: ['iron-proxy login claude', 'iron-proxy login claude --page', 'iron-proxy login claude --code CODE'],
   async run(input, terminal) {
-    const { code, ...values } = input.values
+    const { code, page, ...values } = input.values
     const [credential] = input.positionals
     if (credential === undefined) throw new UsageError('name a credential')
     const { settings } = await readSettings({ ...input, values }, terminal)
@@ -24,9 +28,15 @@ export const login: Command = {
         line(terminal.stderr, `iron-proxy: ${problemOf(begun)}`)
         return exit.unavailable
       }
+      const links = begun.body as { readonly url: string; readonly page: string }
+      const there = `${adminUrl(settings)}${links.page}`
+      if (page) {
+        line(terminal.stdout, there)
+        return exit.ok
+      }
       line(
         terminal.stdout,
-        `Open this link, log in, and bring back the code it shows:\n\n${(begun.body as { url: string }).url}\n`,
+        `Open this link, log in, and bring back the code it shows:\n\n${links.url}\n\nOr do it all on a page, within ten minutes:\n\n${there}\n`,
       )
       const prompt = createInterface({ input: terminal.stdin, output: terminal.stdout })
       given = await prompt.question('Code: ').finally(() => prompt.close())
@@ -36,7 +46,8 @@ export const login: Command = {
       line(terminal.stderr, `iron-proxy: ${problemOf(finished)}`)
       return exit.unavailable
     }
-    line(terminal.stdout, `${credential} is logged in (generation ${(finished.body as { generation: number }).generation})`)
-    return exit.ok
+    const { ok, message } = finished.body as { readonly ok: boolean; readonly message: string }
+    line(terminal.stdout, message)
+    return ok ? exit.ok : exit.findings
   },
 }

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { serveAdmin, serveMetrics, type AdminSources, type Check, type Listening, type MetricsSources } from '#admin/server.ts'
+import { ManualClock } from '../kit/clock.ts'
 
 const loopback = { host: '127.0.0.1', port: 0 }
 
@@ -203,7 +204,9 @@ function adminSources(some: Partial<AdminSources> = {}): AdminSources {
     reload: notExpected,
     credentials: () => [],
     beginLogin: (credential) => `https://login.test/?for=${credential}`,
+    identify: notExpected,
     finishLogin: notExpected,
+    clock: new ManualClock(),
     version: '1.2.3',
     ...some,
   }

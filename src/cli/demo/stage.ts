@@ -98,6 +98,8 @@ function settingsOf(folder: string, upstreamPort: number): Settings {
     ca: { cert: join(folder, 'ca.crt'), key: join(folder, 'ca.key') },
     state: join(folder, 'state.db'),
     sealKey: join(folder, 'seal.key'),
+    // What the upstream shows as seen is the agent's alone.
+    whoami: 'off',
     upstream: {
       hosts: Object.fromEntries(hosts.map((host) => [host, `127.0.0.1:${upstreamPort}`])),
       ca: [join(folder, 'upstream.crt')],
