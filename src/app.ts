@@ -35,6 +35,7 @@ import { ownSockets } from '#upstream/own.ts'
 import { resolver } from '#upstream/resolve.ts'
 import { Sender } from '#upstream/send.ts'
 import { Custody } from '#vault/custody.ts'
+import { hashes } from '#vault/hashes.ts'
 import { leaseTools } from '#vault/jwt.ts'
 import { sources } from '#vault/sources/index.ts'
 import type { Reading } from '#vault/vault.ts'
@@ -139,6 +140,7 @@ export class App {
       upstream: this.#sender,
       live: this.#live,
       audit: this.#trail,
+      hashes,
     }
     const leaves = new LeafCache(authority, { clock, onMint: (result) => this.#metrics.leafMinted(result) })
     this.#doors = new Doors(doorAddresses(settings), ports, {

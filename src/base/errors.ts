@@ -79,6 +79,13 @@ export const errorTable = {
     'the connection was opened for another host',
     'open a connection of its own for each host',
   ),
+  body_too_large: row(
+    413,
+    'http_request_error',
+    'agent',
+    'the request body is longer than what is read whole',
+    'send less in one request',
+  ),
   head_too_large: row(431, 'http_request_error', 'agent', 'the request head is too large', 'send fewer or shorter headers'),
   // Who is asking.
   agent_unknown: row(

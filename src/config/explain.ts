@@ -116,7 +116,7 @@ function explainCredentials(snapshot: Snapshot, agent: Agent, ask: Ask, verdict:
 }
 
 function whyUnused(credential: Credential, used: readonly Credential[], agent: Agent, ask: Ask): string | undefined {
-  if (used.includes(credential)) return credential.active ? undefined : `${credential.kind} is not active yet`
+  if (used.includes(credential)) return undefined
   if (ask.scheme === 'http') return 'nothing is swapped over plain HTTP'
   return credential.agents && !credential.agents.has(agent.id) ? `not granted to ${agent.id}` : `not scoped to ${ask.host}`
 }

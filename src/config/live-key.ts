@@ -6,7 +6,6 @@ const shapes: readonly (readonly [RegExp, string])[] = [
   [/\bsk-[\w-]{20,}/, 'an API key'],
   [/\b(?:gh[oprsu]_\w{20,}|github_pat_\w{20,})/, 'a GitHub token'],
   [/\bglpat-[\w-]{20,}/, 'a GitLab token'],
-  [/\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/, 'an AWS key'],
   [/\bAIza[\w-]{35}/, 'a Google key'],
   [/\bxox[abeoprs]-[\w-]{10,}/, 'a Slack token'],
   [/\bnpm_\w{36}/, 'an npm token'],

@@ -94,7 +94,7 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
   const findings = [
     ...reviewPolicy(policy, merged.names),
     ...reviewCredentials(policy, credentials, merged),
-    ...reviewInactive(merged, credentials),
+    ...reviewInactive(merged),
     ...(await reviewSecrets(secrets, options)),
     ...reviewEmptiness(merged),
   ]

@@ -19,7 +19,7 @@ export function reviewCredentials(policy: Policy, credentials: ReadonlyMap<strin
 }
 
 /** What the schema takes and this version does not act on. */
-export function reviewInactive(merged: Merged, credentials: ReadonlyMap<string, Credential>): Finding[] {
+export function reviewInactive(merged: Merged): Finding[] {
   return [
     ...[...merged.agents].flatMap(([id, { from, budget }]) => [
       ...from.flatMap(({ pod }, index) =>
@@ -29,16 +29,6 @@ export function reviewInactive(merged: Merged, credentials: ReadonlyMap<string, 
         ? [error(['agents', id, 'budget'], `no budget is called ${JSON.stringify(budget)}`)]
         : []),
     ]),
-    ...[...credentials.values()].flatMap(({ id, kind, active }) => {
-      return active
-        ? []
-        : [
-            warning(
-              ['credentials', id, 'kind'],
-              `${kind} is not active yet: its stubs are guarded, and no value is swapped in for them`,
-            ),
-          ]
-    }),
     ...merged.rules.flatMap(({ rule }, index) =>
       rule.meter === undefined ? [] : [warning(['rules', index, 'meter'], 'meters are not active yet: nothing is counted')],
     ),
@@ -69,7 +59,7 @@ function reviewCredential(credential: Credential, rules: readonly Rule[], { cred
       findings.push(warning(place, `${text} answers with what it is sent; a credential scoped there can come back to the agent`))
     }
     // A host that no rule reaches at all is refused as such: there is no request that lacks the credential.
-    if (credential.active && using.length > 0 && reached(host, shared) && !reached(host, using)) {
+    if (using.length > 0 && reached(host, shared) && !reached(host, using)) {
       findings.push(warning(place, `no rule that names this credential reaches ${text}, so it is never swapped in there`))
     }
   }
@@ -91,7 +81,7 @@ function reviewCredential(credential: Credential, rules: readonly Rule[], { cred
         `${whoami} cannot be asked: that takes an exact host, and a value that is sent as a bearer token`,
       ),
     )
-  if (credential.active && using.length === 0)
+  if (using.length === 0)
     findings.push(warning(at, 'no rule swaps this credential in; name it under `credentials` of a rule for its hosts'))
   return findings
 }
@@ -99,7 +89,7 @@ function reviewCredential(credential: Credential, rules: readonly Rule[], { cred
 function reviewRule(rule: Rule, credentials: ReadonlyMap<string, Credential>): Finding[] {
   const findings = rule.credentials.flatMap((id, index): Finding[] => {
     const credential = credentials.get(id)
-    if (!credential?.active) return []
+    if (!credential) return []
     const place = ['rules', rule.index, 'credentials', index]
     if (!sharesAgents(rule, credential))
       return [warning(place, `${JSON.stringify(id)} is granted to none of the agents of this rule`)]

@@ -7,7 +7,6 @@ import { commonFields, credentialKind, stubField } from './fields.ts'
 /** A password in `Authorization: Basic`: the password is the stub and, where the policy names one, the username fits. */
 export const basic = credentialKind({
   kind: 'basic',
-  active: true,
   schema: z.strictObject({
     kind: z.literal('basic'),
     username: z

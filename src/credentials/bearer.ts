@@ -7,7 +7,6 @@ import type { Placer } from './types.ts'
 /** A token in Authorization: `Bearer STUB`, `token STUB`, or STUB as the username or the password of Basic (git). */
 export const bearer = credentialKind({
   kind: 'bearer',
-  active: true,
   schema: z.strictObject({ kind: z.literal('bearer'), stub: stubField, secret: secretRefField, ...commonFields }),
   stubs: (config) => [config.stub],
   secret: (config) => config.secret,

@@ -46,7 +46,6 @@ type Config = z.output<typeof schema>
 /** Installation tokens of a GitHub App, narrowed and good for an hour. They are minted, so none is worth keeping. */
 export const githubApp = credentialKind({
   kind: 'github-app',
-  active: true,
   whoami: 'github-app',
   schema,
   stubs: (config) => [config.stub],

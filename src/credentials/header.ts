@@ -13,7 +13,6 @@ const reserved = new Set(
 /** Any one header whose whole value is `format` with the stub in it. */
 export const header = credentialKind({
   kind: 'header',
-  active: true,
   schema: z.strictObject({
     kind: z.literal('header'),
     header: z

@@ -1,5 +1,6 @@
 /** The registry of credential kinds: one file, one line here, one test file. */
 import { z } from 'zod'
+import { awsSigv4 } from './aws-sigv4.ts'
 import { basic } from './basic.ts'
 import { bearer } from './bearer.ts'
 import { githubApp } from './github-app.ts'
@@ -9,7 +10,7 @@ import { query } from './query.ts'
 import type { Credential, CredentialKind } from './types.ts'
 import { whoamiOf } from './whoami/index.ts'
 
-export const credentialKinds = [bearer, basic, header, query, oauth2, githubApp] as const
+export const credentialKinds = [bearer, basic, header, query, oauth2, githubApp, awsSigv4] as const
 
 type Schemas<Rows extends readonly CredentialKind[]> = { -readonly [Index in keyof Rows]: Rows[Index]['schema'] }
 
@@ -30,7 +31,6 @@ export function compileCredential(id: string, config: CredentialConfig): Credent
   return {
     id,
     kind: row.kind,
-    active: row.active,
     hosts: config.hosts,
     agents: config.agents && new Set(config.agents),
     stubs,

@@ -13,7 +13,6 @@ import { readSeed } from './token-seed.ts'
 /** An OAuth grant that the proxy owns: agents hold stubs, and refresh nothing but them. */
 export const oauth2 = credentialKind({
   kind: 'oauth2',
-  active: true,
   schema: oauth2Schema,
   stubs: ({ stubs }) => (stubs.refresh === undefined ? [stubs.access] : [stubs.access, stubs.refresh]),
   lease: leaseOf,

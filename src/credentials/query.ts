@@ -5,7 +5,6 @@ import { commonFields, credentialKind, stubField } from './fields.ts'
 /** One query parameter whose whole decoded value is the stub. */
 export const query = credentialKind({
   kind: 'query',
-  active: true,
   schema: z.strictObject({
     kind: z.literal('query'),
     param: z.string().min(1).meta({ description: 'Name of the query parameter; case matters' }),

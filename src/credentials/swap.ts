@@ -106,8 +106,7 @@ function searchHeaders(ask: SwapAsk, guarded: Guards, placements: Placement[]): 
       if (isRefused(credential)) return credential
       const { placer } = credential
       const fits = stubs.length === 1 && placer.headers.includes(name) && placer.header?.(name, value, nothing) !== undefined
-      if (!fits) return misplaced(ask, stub, `the header ${name}`)
-      if (ask.grants && !credential.active) return inactive(credential)
+      if (!fits) return misplaced(ask, stub, `the header ${name}`, placer.fault?.('header', value))
       placements.push({ kind: 'header', credential, name, at })
     } else if (value !== '' && index.headers.has(folded)) {
       if (guarded.malformed && basic === 'malformed') {
@@ -148,8 +147,7 @@ function searchQuery(ask: SwapAsk, guarded: Guards, placements: Placement[]): Re
       if (isRefused(credential)) return credential
       const { placer } = credential
       const fits = stubs.length === 1 && placer.params.includes(name) && placer.param?.(name, value, nothing) !== undefined
-      if (!fits) return misplaced(ask, stub, 'the query')
-      if (ask.grants && !credential.active) return inactive(credential)
+      if (!fits) return misplaced(ask, stub, 'the query', placer.fault?.('query', value))
       placements.push({ kind: 'query', credential, name, start, end })
     } else if (guarded.foreign && value !== '' && index.params.has(name.toLowerCase())) {
       return foreign('the query')
@@ -188,18 +186,11 @@ function judge(ask: SwapAsk, stub: string): Credential | Refused {
   return granted ?? refuse('stub_misplaced', credential.id, `the rule for this request does not give ${credential.id}`)
 }
 
-function misplaced(ask: SwapAsk, stub: string, place: string): Refused {
+function misplaced(ask: SwapAsk, stub: string, place: string, fault?: string): Refused {
   const credential = judge(ask, stub)
   if (isRefused(credential)) return credential
-  return refuse('stub_misplaced', credential.id, `${credential.id} does not use its stub as sent in ${place}`)
-}
-
-function inactive(credential: Credential): Refused {
-  return refuse(
-    'credential_unavailable',
-    credential.id,
-    `${credential.id}: credentials of kind ${credential.kind} are not active yet`,
-  )
+  const detail = `${credential.id} does not use its stub as sent in ${place}`
+  return refuse('stub_misplaced', credential.id, fault === undefined ? detail : `${detail}: ${fault}`)
 }
 
 function foreign(place: string): Refused {

@@ -13,8 +13,6 @@ import type { Whoami } from './whoami/types.ts'
 export interface Credential {
   readonly id: string
   readonly kind: string
-  /** `false`: its stubs are known and guarded, but no value can be had for them yet. */
-  readonly active: boolean
   readonly hosts: readonly HostPattern[]
   /** `undefined`: every agent. */
   readonly agents: ReadonlySet<string> | undefined
@@ -59,13 +57,48 @@ export interface Placer {
   header?(name: string, value: string, real: () => string): string | undefined
   /** The decoded parameter's value with the stub exchanged; `undefined`: the stub is not in it as it should be. */
   param?(name: string, value: string, real: () => string): string | undefined
+  /** What is wrong where neither of these takes a stub, for people; `undefined`: it is just not used there. */
+  fault?(place: 'header' | 'query', value: string): string | undefined
+  /**
+   * Signs a request of which all values are in their places. Throws `bad_credential` for what cannot be signed,
+   * `malformed_request` for a body that is not what its head says, and what `whole` throws.
+   */
+  sign?(request: Unsigned, real: () => string, tools: SignTools): Promise<Signed>
+}
+
+/** A request as it will go out. Headers are flat, one character a byte; Host is among them. */
+export interface Unsigned {
+  readonly method: string
+  readonly path: string
+  /** With its question mark, or empty. */
+  readonly query: string
+  readonly headers: readonly string[]
+  /** Reads the body, which may be empty, to its end. Throws `body_too_large` when it has more than so many bytes. */
+  whole(most: number): Promise<Uint8Array>
+}
+
+/** What a kind may not do itself: time and hashing are others'. */
+export interface SignTools {
+  /** Milliseconds since the epoch. */
+  readonly now: number
+  readonly hashes: Hashes
+}
+
+/** SHA-256 (FIPS 180-4), and HMAC (RFC 2104) with it. */
+export interface Hashes {
+  sha256(data: Uint8Array): Uint8Array
+  hmacSha256(key: string | Uint8Array, data: Uint8Array): Uint8Array
+}
+
+export interface Signed {
+  readonly headers: readonly string[]
+  /** What becomes of the body on its way, at the same length; left out: nothing. */
+  readonly body?: (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
 }
 
 /** One kind of credential: what the policy says about it, and how that becomes a placer. */
 export interface CredentialKind<Schema extends z.ZodObject = z.ZodObject> {
   readonly kind: string
-  /** `false`: the schema accepts it, and `check` warns that it is not active yet. */
-  readonly active: boolean
   readonly schema: Schema
   /** Who says whose its values are, in place of the first that its hosts suggest. */
   readonly whoami?: string

@@ -8,6 +8,7 @@ import { Relay } from './relay.ts'
 import { RefusalCatcher, Replayable } from './replay.ts'
 import { settle } from './settle.ts'
 import type { Trace } from './settle.ts'
+import { sign } from './sign.ts'
 import type { RequestArrival } from './types.ts'
 import { upload } from './upload.ts'
 
@@ -67,9 +68,11 @@ async function attempt(
   const placed = place(arrival.head, found.placements, grants)
   seen.swaps = placed.swaps
   const scrub = ports.vault.scrub(guarded)
+  // What signs is never sent, so this host cannot hand it out byte by byte; and S3 clients download in parts.
+  const parts = guarded.every(({ placer }) => placer.sign !== undefined)
   const outbound: Outbound = {
     head: { ...arrival.head, query: placed.query },
-    headers: ['host', hostHeader(arrival), ...requestHeaders(placed.headers, { decode: scrub !== undefined })],
+    headers: ['host', hostHeader(arrival), ...requestHeaders(placed.headers, { decode: scrub !== undefined, parts })],
     credentials: grants.map(({ credential }) => credential.id),
     decode: scrub !== undefined,
     upgrade: arrival.kind === 'upgrade',
@@ -78,7 +81,8 @@ async function attempt(
   const catcher = catching ? new RefusalCatcher(relay) : undefined
   client.proceed()
   try {
-    const sent = await ports.upstream.send(outbound, body, catcher ?? relay, signal)
+    const leaving = await sign({ outbound, body }, grants, { now: ports.clock.now(), hashes: ports.hashes })
+    const sent = await ports.upstream.send(leaving.outbound, leaving.body, catcher ?? relay, signal)
     seen.upstream = sent.address
     if (!sent.upgraded) return catcher?.caught ?? false
     seen.status = 101

@@ -58,9 +58,10 @@ export function nominated(headers: RawHeaders): ReadonlySet<string> {
 
 /**
  * The headers a request leaves with, without Host, which the caller writes. `TE: trailers` stays when asked for, since
- * gRPC servers require it. When the reply will be searched, an Accept-Encoding is narrowed to codings we can undo.
+ * gRPC servers require it. When the reply will be searched, an Accept-Encoding is narrowed to codings we can undo, and a part
+ * of it can be asked for only with `parts`.
  */
-export function requestHeaders(headers: RawHeaders, options: { readonly decode: boolean }): string[] {
+export function requestHeaders(headers: RawHeaders, options: { readonly decode: boolean; readonly parts?: boolean }): string[] {
   const dropped = nominated(headers)
   const kept: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
@@ -70,7 +71,7 @@ export function requestHeaders(headers: RawHeaders, options: { readonly decode: 
     if (lower === 'te' && /(?:^|,)\s*trailers\s*(?:,|$)/i.test(value)) kept.push('te', 'trailers')
     else if (lower === 'host' || hopByHop.has(lower) || misleading.has(lower) || dropped.has(lower)) continue
     // A value could be fetched in pieces, each too short to be known: the whole reply or nothing.
-    else if (options.decode && (lower === 'range' || lower === 'if-range')) continue
+    else if (options.decode && !options.parts && (lower === 'range' || lower === 'if-range')) continue
     else if (lower === 'accept-encoding' && options.decode) kept.push(name, decodable(value))
     else kept.push(name, value)
   }

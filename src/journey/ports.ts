@@ -5,7 +5,7 @@ import type { SecretRef } from '#base/secret.ts'
 import type { Pair, TokenCall, TokenEndpoint, TokenReply } from '#credentials/lease.ts'
 import type { RealValues } from '#credentials/real-values.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
-import type { Credential, Grant } from '#credentials/types.ts'
+import type { Credential, Grant, Hashes } from '#credentials/types.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import type { Denial } from '#policy/types.ts'
 import type { AuditRecord, RawHeaders, RequestHead, Snapshot } from './types.ts'
@@ -19,6 +19,7 @@ export interface Ports {
   readonly upstream: Upstream
   readonly live: Live
   readonly audit: Audit
+  readonly hashes: Hashes
 }
 
 export interface Ids {

@@ -20,7 +20,6 @@ describe('the registry of credential kinds', () => {
     expect(compiled).toMatchObject({
       id: 'github',
       kind: 'bearer',
-      active: true,
       hosts: [
         { kind: 'exact', host: 'api.example.com' },
         { kind: 'below', zone: 'example.org' },

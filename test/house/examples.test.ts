@@ -61,6 +61,16 @@ describe('the stub file', () => {
     })
   })
 
+  it('of AWS has the stub of its policy, and a secret that says it is none', () => {
+    const { credentials } = parse(textOf('policies/examples/aws.yaml')) as { credentials: { aws: { stub: string } } }
+    const [, stub, secret] =
+      /^\[default\]\naws_access_key_id = (.+)\naws_secret_access_key = (.+)\n$/.exec(
+        textOf('policies/examples/stubs/aws-credentials'),
+      ) ?? []
+    expect(stub).toBe(credentials.aws.stub)
+    expect(secret).toContain('stub')
+  })
+
   it.each(filesBelow('policies/examples/stubs', '.json'))('%s has tokens that say what they are', (file) => {
     const tokens = [...textOf(file).matchAll(/"(?:access|refresh|id)_?token": "([^"]*)"/gi)].map(([, token = '']) => token)
     expect(tokens.length).toBeGreaterThan(1)

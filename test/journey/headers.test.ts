@@ -78,6 +78,13 @@ describe('a request', () => {
     expect(requestHeaders(['Accept-Encoding', value], { decode: true })).toEqual(['Accept-Encoding', kept])
     expect(requestHeaders(['Accept-Encoding', value], { decode: false })).toEqual(['Accept-Encoding', value])
   })
+
+  it('asks for a part of a reply that is searched only where that is safe', () => {
+    const headers = ['Range', 'bytes=0-3', 'If-Range', '"a"', 'x', 'y']
+    expect(requestHeaders(headers, { decode: true })).toEqual(['x', 'y'])
+    expect(requestHeaders(headers, { decode: true, parts: true })).toEqual(headers)
+    expect(requestHeaders(headers, { decode: false })).toEqual(headers)
+  })
 })
 
 describe('a reply', () => {

@@ -4,6 +4,7 @@ import type { Address } from '#base/address.ts'
 import type { Client, Outbound, Ports, Relayed, ReplySink, RequestBody, Sent, Upgraded } from '#journey/ports.ts'
 import { LiveSet } from '#journey/live.ts'
 import type { AuditRecord, ProxyAuth, RawHeaders, RequestArrival, RequestHead, Snapshot } from '#journey/types.ts'
+import { hashes } from '#vault/hashes.ts'
 import { env } from '#vault/sources/env.ts'
 import { Vault } from '#vault/vault.ts'
 import { ManualClock } from '../kit/clock.ts'
@@ -180,6 +181,7 @@ export function worldOf(snapshot: Snapshot | undefined, variables: Readonly<Reco
       ids: { next: () => `id-${++count}` },
       policies: { current: () => world.snapshot },
       audit: { write: (record) => void records.push(record) },
+      hashes,
       upstream: {
         send: async (outbound, body, sink, signal) => {
           sent.push(outbound)

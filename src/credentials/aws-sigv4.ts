@@ -1,0 +1,120 @@
+import { z } from 'zod'
+import { ProxyError } from '#base/errors.ts'
+import { secretRefField } from '#base/fields.ts'
+import { chunkSigning, resignChunks } from './aws-chunks.ts'
+import { awsSigner } from './aws-signer.ts'
+import { commonFields, credentialKind, stubField } from './fields.ts'
+import type { Placer, Signed, SignTools, Unsigned } from './types.ts'
+
+const scopeField = z.string().regex(/^[a-z0-9-]+$/, { error: 'write it as it stands in a signature: "us-east-1", "s3"' })
+
+const schema = z.strictObject({
+  kind: z.literal('aws-sigv4'),
+  stub: stubField.meta({ description: 'The access key id that agents sign with; the secret beside it may be anything' }),
+  accessKeyId: z
+    .string()
+    .regex(/^\w{16,128}$/, { error: 'an access key id is 16 to 128 letters and digits' })
+    .meta({ description: 'The real access key id; it is no secret' }),
+  secret: secretRefField.meta({ description: 'The secret access key' }),
+  regions: z.array(scopeField).min(1).meta({ description: 'Regions agents may sign for; global services are us-east-1' }),
+  services: z
+    .array(scopeField)
+    .min(1)
+    .meta({ description: 'Services agents may sign for, by their signing names: s3, bedrock, sts, dynamodb' }),
+  ...commonFields,
+})
+
+type Config = z.output<typeof schema>
+
+/**
+ * Requests signed with AWS Signature Version 4. The agent signs with the stub and any secret; its signature is thrown away,
+ * and the request is signed anew as it leaves. The real secret never travels, so nothing of it is placed anywhere.
+ */
+export const awsSigv4 = credentialKind({
+  kind: 'aws-sigv4',
+  schema,
+  stubs: (config) => [config.stub],
+  secret: (config) => config.secret,
+  placer,
+})
+
+/** Bytes that are held at once for their hash: of a body whose hash the agent does not say, or of one chunk. */
+const most = 8 << 20
+
+function placer(config: Config): Placer {
+  const faultOf = ({ region, service }: Claim): string | undefined => {
+    if (!config.regions.includes(region))
+      return `it was signed for the region ${region}, and not for ${config.regions.join(', ')}`
+    if (!config.services.includes(service))
+      return `it was signed for the service ${service}, and not for ${config.services.join(', ')}`
+    return undefined
+  }
+  return {
+    headers: ['authorization'],
+    params: [],
+    header(_name, value) {
+      const claim = readClaim(value)
+      if (claim?.keyId !== config.stub || faultOf(claim) !== undefined) return undefined
+      return value.replace(config.stub, config.accessKeyId)
+    },
+    fault(place, value) {
+      if (place === 'query') return 'presigned URLs are not signed anew; sign in the Authorization header'
+      // SigV4a: one signature for several regions, by elliptic curves.
+      if (/^AWS4-ECDSA/i.test(value))
+        return 'AWS4-ECDSA-P256-SHA256 is not signed anew; sign for one region, with AWS4-HMAC-SHA256'
+      const claim = readClaim(value)
+      return claim && faultOf(claim)
+    },
+    sign: (request, real, tools) => sign(config, request, real, tools),
+  }
+}
+
+/** What an Authorization header says that it was signed with. */
+interface Claim {
+  readonly keyId: string
+  readonly region: string
+  readonly service: string
+}
+
+const claimed =
+  /^AWS4-HMAC-SHA256 +Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/([a-z0-9-]+)\/aws4_request, *SignedHeaders=[^,\s]+, *Signature=[0-9a-f]{64}$/
+
+function readClaim(authorization: string): Claim | undefined {
+  const [, keyId, region, service] = claimed.exec(authorization) ?? []
+  return keyId === undefined || region === undefined || service === undefined ? undefined : { keyId, region, service }
+}
+
+/** Written anew, or good only with what was thrown away. */
+const replaced = new Set(['authorization', 'x-amz-date', 'x-amz-security-token'])
+
+async function sign(config: Config, request: Unsigned, real: () => string, tools: SignTools): Promise<Signed> {
+  const claim = readClaim(valuesOf(request.headers, 'authorization').join())
+  // Its name may have been listed in Connection, so that it ended here.
+  if (!claim) throw new ProxyError('bad_credential', 'there is no Authorization header left to sign anew')
+  const kept = without(request.headers, replaced)
+  const [declared, ...others] = valuesOf(kept, 'x-amz-content-sha256')
+  if (others.length > 0) throw new ProxyError('bad_credential', 'x-amz-content-sha256 is sent twice')
+  const chunked = declared === undefined ? undefined : chunkSigning(declared)
+  if (!chunked && declared !== undefined && !passing.test(declared)) {
+    throw new ProxyError(
+      'bad_credential',
+      'x-amz-content-sha256 is neither a hash nor a way to send the body that can be signed anew',
+    )
+  }
+  const signer = await awsSigner({ ...claim, accessKeyId: config.accessKeyId, real }, tools)
+  const body = declared === undefined ? await request.whole(most) : undefined
+  const { headers, signature } = await signer.signRequest({ ...request, headers: kept }, body)
+  if (!chunked) return { headers }
+  return { headers, body: (chunks) => resignChunks(chunks, { ...chunked, seed: signature, most }, signer) }
+}
+
+/** Modes that say something of the body which stays true: it streams through. */
+const passing = /^(?:[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-UNSIGNED-PAYLOAD-TRAILER)$/
+
+function without(headers: readonly string[], names: ReadonlySet<string>): readonly string[] {
+  return headers.filter((_, i) => !names.has((headers[i - (i % 2)] ?? '').toLowerCase()))
+}
+
+function valuesOf(headers: readonly string[], name: string): readonly string[] {
+  return headers.filter((_, i) => i % 2 === 1 && headers[i - 1]?.toLowerCase() === name)
+}

@@ -1,0 +1,40 @@
+import type { Grant, SignTools } from '#credentials/types.ts'
+import type { Outbound, RequestBody } from './ports.ts'
+import { readWhole } from './whole-body.ts'
+
+/** A request as it leaves, with what is left of its body to be read. */
+export interface Leaving {
+  readonly outbound: Outbound
+  readonly body: RequestBody | undefined
+}
+
+/**
+ * The last touch before a request leaves: credentials that sign have it signed as it is now. Nothing may change it after.
+ * Throws what the kinds throw.
+ */
+export async function sign(leaving: Leaving, grants: readonly Grant[], tools: SignTools): Promise<Leaving> {
+  let { outbound, body } = leaving
+  for (const { credential, secret } of grants) {
+    if (!credential.placer.sign) continue
+    const { method, path, query } = outbound.head
+    const unsigned = {
+      method,
+      path,
+      query,
+      headers: outbound.headers,
+      whole: async (most: number): Promise<Uint8Array> => {
+        const bytes = body ? await readWhole(body, most) : new Uint8Array(0)
+        if (body) body = { ...body, chunks: once(bytes) }
+        return bytes
+      },
+    }
+    const signed = await credential.placer.sign(unsigned, () => secret.expose(), tools)
+    outbound = { ...outbound, headers: signed.headers }
+    if (body && signed.body) body = { ...body, chunks: signed.body(body.chunks) }
+  }
+  return { outbound, body }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes
+}
