@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { awsSigv4 } from './aws-sigv4.ts'
 import { basic } from './basic.ts'
 import { bearer } from './bearer.ts'
+import { body } from './body.ts'
 import { githubApp } from './github-app.ts'
 import { header } from './header.ts'
 import { oauth2 } from './oauth2.ts'
@@ -10,7 +11,7 @@ import { query } from './query.ts'
 import type { Credential, CredentialKind } from './types.ts'
 import { whoamiOf } from './whoami/index.ts'
 
-export const credentialKinds = [bearer, basic, header, query, oauth2, githubApp, awsSigv4] as const
+export const credentialKinds = [bearer, basic, header, query, oauth2, githubApp, awsSigv4, body] as const
 
 type Schemas<Rows extends readonly CredentialKind[]> = { -readonly [Index in keyof Rows]: Rows[Index]['schema'] }
 

@@ -5,7 +5,7 @@ import { hasControl, readBasic } from './basic-auth.ts'
 import { foldName } from './foreign.ts'
 import { decodePercent, encodePercent, readParams } from './query-string.ts'
 import { covers, isStub, scopedTo, type StubIndex, stubsIn } from './stubs.ts'
-import type { Credential, Grant, Swap } from './types.ts'
+import type { BodyPlacer, Credential, Grant, Swap } from './types.ts'
 
 /** What a swap needs of a request head. Headers are flat, one character a byte; the query has its question mark. */
 export interface SwapHead {
@@ -41,6 +41,14 @@ export type Placement =
       readonly end: number
     }
 
+/** A stub that was found in a body. */
+export interface BodyPlacement {
+  readonly credential: Credential
+  readonly body: BodyPlacer
+  readonly start: number
+  readonly end: number
+}
+
 export interface Found {
   readonly kind: 'found'
   readonly placements: readonly Placement[]
@@ -64,7 +72,7 @@ export interface Placed {
 
 /**
  * Finds the stubs in a request head and says whether they, and everything else that looks like a credential, belong
- * there. Bodies are never looked at: a stub in one stays a stub.
+ * there. For bodies see `findInBody`: a stub that no kind looks for in one stays a stub.
  */
 export function findStubs(ask: SwapAsk): Found | Refused {
   const guarded = guards(ask)
@@ -232,6 +240,22 @@ export function place(head: SwapHead, placements: readonly Placement[], grants: 
   // From the back, so that the places in front stay where they were.
   for (const { start, end, text } of edits.toReversed()) query = query.slice(0, start) + text + query.slice(end)
   return { headers, query, swaps }
+}
+
+/** The body with real values where `findInBody` found stubs; everything else is the same byte for byte. Throws as `place` does. */
+export function fill(
+  bytes: Uint8Array,
+  placements: readonly BodyPlacement[],
+  grants: readonly Grant[],
+): { readonly bytes: Uint8Array; readonly swaps: readonly Swap[] } {
+  let text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  // From the back, so that the places in front stay where they were.
+  for (const { credential, body, start, end } of placements.toSorted((one, other) => other.start - one.start))
+    text = text.slice(0, start) + body.write(valueOf(credential, grants)) + text.slice(end)
+  return {
+    bytes: Buffer.from(text, 'latin1'),
+    swaps: placements.map(({ credential, body }) => ({ credential: credential.id, place: `body:${body.name}` as const })),
+  }
 }
 
 function valueOf(credential: Credential, grants: readonly Grant[]): string {

@@ -35,10 +35,10 @@ export interface Grant {
   readonly generation: number
 }
 
-/** Where a value was placed: never what. `header:authorization`, `query:key`. */
+/** Where a value was placed: never what. `header:authorization`, `query:key`, `body:/auth/token`. */
 export interface Swap {
   readonly credential: string
-  readonly place: `header:${string}` | `query:${string}`
+  readonly place: `header:${string}` | `query:${string}` | `body:${string}`
 }
 
 /**
@@ -59,12 +59,34 @@ export interface Placer {
   param?(name: string, value: string, real: () => string): string | undefined
   /** What is wrong where neither of these takes a stub, for people; `undefined`: it is just not used there. */
   fault?(place: 'header' | 'query', value: string): string | undefined
+  /** Where this credential may arrive in a body; left out: nowhere. */
+  readonly body?: BodyPlacer
   /**
    * Signs a request of which all values are in their places. Throws `bad_credential` for what cannot be signed,
    * `malformed_request` for a body that is not what its head says, and what `whole` throws.
    */
   sign?(request: Unsigned, real: () => string, tools: SignTools): Promise<Signed>
 }
+
+/** How a stub is found in a body that was read whole. Texts are one character a byte. */
+export interface BodyPlacer {
+  /** The place, for the record. */
+  readonly name: string
+  /** Bytes of the longest body that is looked at; a longer one is refused. */
+  readonly most: number
+  /** Whether the body of this request is one to look at. `contentType`: lower case, without parameters. */
+  takes(request: { readonly method: string; readonly path: string; readonly contentType: string }): boolean
+  find(text: string): BodyFinding
+  /** The value as it stands in such a body. */
+  write(real: string): string
+}
+
+/** What stands where the stub should. `ambiguous`: the place is there twice, and the upstream may read either. */
+export type BodyFinding =
+  | { readonly kind: 'stub'; readonly start: number; readonly end: number }
+  | { readonly kind: 'other' }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'ambiguous' }
 
 /** A request as it will go out. Headers are flat, one character a byte; Host is among them. */
 export interface Unsigned {

@@ -1,8 +1,9 @@
 import { ProxyError } from '#base/errors.ts'
 import type { Found } from '#credentials/swap.ts'
-import { place } from '#credentials/swap.ts'
+import { fill, place } from '#credentials/swap.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
-import { requestHeaders } from './headers.ts'
+import type { Whole } from './fill.ts'
+import { requestHeaders, resized } from './headers.ts'
 import type { Client, Outbound, Ports, RequestBody } from './ports.ts'
 import { Relay } from './relay.ts'
 import { RefusalCatcher, Replayable } from './replay.ts'
@@ -10,12 +11,14 @@ import { settle } from './settle.ts'
 import type { Trace } from './settle.ts'
 import { sign } from './sign.ts'
 import type { RequestArrival } from './types.ts'
-import { upload } from './upload.ts'
+import { wholeBody } from './whole-body.ts'
 
 /** One allowed request on its way out. */
 interface Delivery {
   readonly arrival: RequestArrival
   readonly found: Found
+  /** The body, where it was read for the stubs in it. */
+  readonly whole: Whole | undefined
   /** Credentials whose real values must not come back. */
   readonly guarded: readonly Credential[]
   readonly client: Client
@@ -29,13 +32,13 @@ interface Delivery {
  * request is sent once more; the refusal itself never reaches an agent.
  */
 export async function deliver(delivery: Delivery, body: RequestBody | undefined): Promise<void> {
-  const { found, ports, seen } = delivery
-  const grants = await Promise.all(found.placements.map(async ({ credential }) => ports.vault.grant(credential)))
-  const watched = body && upload(body, seen, ports.vault.realValues())
+  const { found, ports, whole } = delivery
+  const used = new Set([...found.placements, ...(whole?.placements ?? [])].map(({ credential }) => credential))
+  const grants = await Promise.all([...used].map(async (credential) => ports.vault.grant(credential)))
   const renewable = grants.some(({ credential }) => credential.lease)
-  if (!renewable) return void (await attempt(delivery, grants, watched, false))
+  if (!renewable) return void (await attempt(delivery, grants, body, false))
 
-  const kept = watched && new Replayable(watched)
+  const kept = body && new Replayable(body)
   if (!(await attempt(delivery, grants, kept?.first(), true))) return
   const renewed = await Promise.all(grants.map((grant) => renew(grant, ports)))
   const again = kept?.again()
@@ -64,15 +67,17 @@ async function attempt(
   body: RequestBody | undefined,
   catching: boolean,
 ): Promise<boolean> {
-  const { arrival, client, found, guarded, ports, seen, signal } = delivery
+  const { arrival, client, found, guarded, ports, seen, signal, whole } = delivery
   const placed = place(arrival.head, found.placements, grants)
-  seen.swaps = placed.swaps
+  const filled = whole && fill(whole.bytes, whole.placements, grants)
+  seen.swaps = filled ? [...placed.swaps, ...filled.swaps] : placed.swaps
   const scrub = ports.vault.scrub(guarded)
   // What signs is never sent, so this host cannot hand it out byte by byte; and S3 clients download in parts.
   const parts = guarded.every(({ placer }) => placer.sign !== undefined)
+  const kept = requestHeaders(placed.headers, { decode: scrub !== undefined, parts })
   const outbound: Outbound = {
     head: { ...arrival.head, query: placed.query },
-    headers: ['host', hostHeader(arrival), ...requestHeaders(placed.headers, { decode: scrub !== undefined, parts })],
+    headers: ['host', hostHeader(arrival), ...(filled ? resized(kept, filled.bytes.length) : kept)],
     credentials: grants.map(({ credential }) => credential.id),
     decode: scrub !== undefined,
     upgrade: arrival.kind === 'upgrade',
@@ -81,7 +86,10 @@ async function attempt(
   const catcher = catching ? new RefusalCatcher(relay) : undefined
   client.proceed()
   try {
-    const leaving = await sign({ outbound, body }, grants, { now: ports.clock.now(), hashes: ports.hashes })
+    const leaving = await sign({ outbound, body: body && filled ? wholeBody(body, filled.bytes) : body }, grants, {
+      now: ports.clock.now(),
+      hashes: ports.hashes,
+    })
     const sent = await ports.upstream.send(leaving.outbound, leaving.body, catcher ?? relay, signal)
     seen.upstream = sent.address
     if (!sent.upgraded) return catcher?.caught ?? false

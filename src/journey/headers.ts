@@ -78,6 +78,16 @@ export function requestHeaders(headers: RawHeaders, options: { readonly decode: 
   return kept
 }
 
+/** The same headers for a body of another length. */
+export function resized(headers: readonly string[], length: number): string[] {
+  const kept: string[] = []
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    if (name.toLowerCase() !== 'content-length') kept.push(name, headers[i + 1] ?? '')
+  }
+  return [...kept, 'content-length', String(length)]
+}
+
 /** The headers a reply goes back with. With `reframed`, its length is no longer known. */
 export function replyHeaders(headers: RawHeaders, options: { readonly reframed: boolean }): string[] {
   const dropped = nominated(headers)

@@ -8,6 +8,7 @@ import { admit } from './admit.ts'
 import type { Admission } from './admit.ts'
 import { answerTokenCall, tokenEndpointOf } from './answer.ts'
 import { deliver } from './deliver.ts'
+import { findInBody } from './fill.ts'
 import { identify } from './identify.ts'
 import type { Client, Ports, RequestBody } from './ports.ts'
 import { refuse } from './respond.ts'
@@ -89,7 +90,19 @@ async function pass(
 
   // 5 to 7 grant, swap, send: the real values go out, and the reply streams back as it comes
   signal.throwIfAborted()
-  await deliver({ arrival, found, guarded: admission.guarded, client, signal, seen, ports }, body)
+  const watched = body && upload(body, seen, ports.vault.realValues())
+  const whole = await findInBody(
+    arrival.head,
+    watched,
+    { ...admission, credentials: seen.wouldDeny ? [] : admission.credentials, rule: verdict.rule },
+    client,
+  )
+  if (whole?.refused) {
+    seen.credential = whole.refused.credential
+    if (exchange.agent.mode === 'enforce') return denied(whole.refused.denial)
+    seen.wouldDeny ??= whole.refused.denial
+  }
+  await deliver({ arrival, found, whole, guarded: admission.guarded, client, signal, seen, ports }, whole?.body ?? watched)
   return { kind: 'replied' }
 }
 

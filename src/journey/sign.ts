@@ -1,6 +1,6 @@
 import type { Grant, SignTools } from '#credentials/types.ts'
 import type { Outbound, RequestBody } from './ports.ts'
-import { readWhole } from './whole-body.ts'
+import { readWhole, wholeBody } from './whole-body.ts'
 
 /** A request as it leaves, with what is left of its body to be read. */
 export interface Leaving {
@@ -24,7 +24,7 @@ export async function sign(leaving: Leaving, grants: readonly Grant[], tools: Si
       headers: outbound.headers,
       whole: async (most: number): Promise<Uint8Array> => {
         const bytes = body ? await readWhole(body, most) : new Uint8Array(0)
-        if (body) body = { ...body, chunks: once(bytes) }
+        if (body) body = wholeBody(body, bytes)
         return bytes
       },
     }
@@ -33,8 +33,4 @@ export async function sign(leaving: Leaving, grants: readonly Grant[], tools: Si
     if (body && signed.body) body = { ...body, chunks: signed.body(body.chunks) }
   }
   return { outbound, body }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (bytes.length > 0) yield bytes
 }

@@ -17,3 +17,12 @@ export async function readWhole(body: RequestBody, cap: number): Promise<Uint8Ar
 function tooLarge(cap: number): ProxyError {
   return new ProxyError('body_too_large', `the body has to be read whole here, and has more than ${cap} bytes`)
 }
+
+/** A body that is in memory, in place of the one it was read from. */
+export function wholeBody(body: RequestBody, bytes: Uint8Array): RequestBody {
+  return { ...body, chunks: once(bytes), length: bytes.length }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes
+}

@@ -80,7 +80,7 @@ export interface Denial {
   readonly code: ErrorCode
   /** For people: what was refused and, where a rule says so, why. */
   readonly reason: string
-  readonly rule?: Rule
+  readonly rule?: Rule | undefined
 }
 
 export interface Allowance {
