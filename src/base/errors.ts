@@ -131,6 +131,13 @@ export const errorTable = {
     'the budget of this agent is used up',
     'wait for the budget to reset, or ask the operator',
   ),
+  mints_secret: row(
+    403,
+    'http_request_denied',
+    'policy',
+    'the reply would hold a new secret',
+    'ask the operator, who can say `mints: allow` in the rule',
+  ),
   // With which credential.
   stub_wrong_host: row(
     403,

@@ -47,6 +47,7 @@ function compileRule(rule: RuleInput, index: number, position: Position, foreign
     // A rule that says nothing allows foreign credentials only if every credential it uses does.
     foreign:
       rule.foreign ?? (credentials.length > 0 && credentials.every((each) => foreign.get(each) === 'allow') ? 'allow' : 'refuse'),
+    mints: rule.mints ?? 'refuse',
     credentials,
     position,
   })

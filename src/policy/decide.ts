@@ -3,6 +3,7 @@ import type { ErrorCode } from '#base/errors.ts'
 import type { Host } from '#base/host.ts'
 import { conditions, coversAgent, coversPort, isWholeHost, matchesPath, mismatch, question } from './match.ts'
 import type { Condition, Question } from './match.ts'
+import { mintedBy } from './minting.ts'
 import type { Agent, Ask, Denial, HostVerdict, Policy, Rule, Verdict } from './types.ts'
 
 /** May this agent make this request? The first rule that matches decides; no match is a refusal. */
@@ -49,6 +50,9 @@ function enforce(policy: Policy, agent: Agent, ask: Ask): Verdict {
   if (rule.effect === 'deny') return ruleDenied(rule)
   if (asksDns(asked) && !namesPath(rule, asked))
     return deny('dns_over_https', 'DNS over HTTPS is refused unless a rule names its path', rule)
+  const minted =
+    rule.mints === 'refuse' && rule.credentials.length > 0 ? mintedBy(ask.host, ask.method, asked.segments) : undefined
+  if (minted !== undefined) return deny('mints_secret', `this would answer with ${minted}, which no agent may hold`, rule)
   return { kind: 'allow', rule }
 }
 

@@ -112,6 +112,9 @@ export const ruleSchema = z
     inspect: z.boolean().default(true).meta({ description: 'false: spliced by SNI, not decrypted; no credential possible' }),
     credentials: z.array(idField).default([]).meta({ description: 'Credentials that may be swapped in here' }),
     meter: idField.optional().meta({ description: 'Provider whose usage is counted from the replies' }),
+    mints: z.enum(['refuse', 'allow']).optional().meta({
+      description: 'allow: endpoints that answer with a new secret too, which nobody takes out of the reply; refused otherwise',
+    }),
     foreign: z.enum(['refuse', 'allow']).optional().meta({
       description: 'Whether an agent may send a credential of its own here; left out: as its credentials say',
     }),
@@ -124,6 +127,7 @@ export const ruleSchema = z
       if (rule.plain) clash('plain', 'a rule that refuses covers plain HTTP already; remove this')
       if (!rule.inspect) clash('inspect', 'a rule that refuses splices nothing; remove this')
       if (rule.foreign) clash('foreign', 'a rule that refuses lets no credential through; remove this')
+      if (rule.mints) clash('mints', 'a rule that refuses has nothing made; remove this')
       if (rule.meter) clash('meter', 'a rule that refuses has nothing to count; remove this')
     } else if (!rule.inspect) {
       const unseen = 'what is spliced is not decrypted, so this cannot be looked at; remove it, or inspect: false'
@@ -134,6 +138,7 @@ export const ruleSchema = z
       if (rule.git) clash('git', unseen)
       if (rule.meter) clash('meter', unseen)
       if (rule.foreign) clash('foreign', unseen)
+      if (rule.mints) clash('mints', unseen)
       if (rule.plain) clash('plain', 'only TLS can be spliced; give plain HTTP a rule of its own')
     }
     if (rule.git && rule.paths) clash('paths', 'git says already which paths; remove one of the two')

@@ -56,6 +56,8 @@ export interface Rule {
   readonly plain: boolean
   readonly inspect: boolean
   readonly foreign: 'refuse' | 'allow'
+  /** Whether its credentials may be used to have new secrets made. */
+  readonly mints: 'refuse' | 'allow'
   readonly credentials: readonly CredentialId[]
   readonly position: Position
 }
