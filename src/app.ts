@@ -137,6 +137,7 @@ export class App {
       ids,
       policies,
       vault,
+      logins: this.#custody.logins,
       upstream: this.#sender,
       live: this.#live,
       audit: this.#trail,

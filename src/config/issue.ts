@@ -41,7 +41,15 @@ export function mistakes(
   data: unknown,
   known: (path: readonly PropertyKey[]) => readonly string[],
 ): Mistake[] {
-  return error.issues.flatMap((issue): Mistake[] => {
+  return mistakesIn(error.issues, data, known)
+}
+
+function mistakesIn(
+  issues: readonly z.core.$ZodIssue[],
+  data: unknown,
+  known: (path: readonly PropertyKey[]) => readonly string[],
+): Mistake[] {
+  return issues.flatMap((issue): Mistake[] => {
     const { path } = issue
     switch (issue.code) {
       case 'unrecognized_keys':
@@ -53,7 +61,8 @@ export function mistakes(
       case 'invalid_key':
         return [{ path: path.slice(0, -1), key: String(path.at(-1)), message: issue.issues[0]?.message ?? issue.message }]
       case 'invalid_union':
-        return [{ path, message: 'options' in issue ? notOneOf(valueAt(data, path), issue.options) : issue.message }]
+        if ('options' in issue) return [{ path, message: notOneOf(valueAt(data, path), issue.options) }]
+        return mistakesIn(nearest(issue.errors, path), data, known)
       case 'invalid_value':
         return [{ path, message: notOneOf(valueAt(data, path), issue.values) }]
       case 'invalid_type':
@@ -71,6 +80,12 @@ export function mistakes(
         return issue satisfies never
     }
   })
+}
+
+// Of several shapes, the one that fits so far that it is wrong further down is the one that was meant.
+function nearest(branches: readonly (readonly z.core.$ZodIssue[])[], path: readonly PropertyKey[]): z.core.$ZodIssue[] {
+  const meant = branches.find((issues) => issues.every((issue) => issue.path.length > 0)) ?? branches[0] ?? []
+  return meant.map((issue) => ({ ...issue, path: [...path, ...issue.path] }))
 }
 
 // Where the schema has words of its own for a limit, they say more.

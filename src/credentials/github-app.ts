@@ -73,6 +73,7 @@ function leaseOf(config: Config): Lease {
     stubs: { access: config.stub },
     answers: [],
     answer: () => ({ kind: 'refused', reason: 'agents mint no tokens of a GitHub App' }),
+    disguise: () => '{}',
   }
 }
 

@@ -30,6 +30,8 @@ export interface Lease {
   readonly answers: readonly TokenEndpoint[]
   /** How a person logs in anew; `undefined`: not by a link. */
   readonly login?: LeaseLogin | undefined
+  /** What an agent reads of the reply to its login: the stubs where the tokens stand, and no word that could be one. */
+  disguise(reply: TokenReply): string
   /** The local answer to an agent's call to one of them; never anything real. */
   answer(request: { readonly contentType: string; readonly body: string }): LocalAnswer
 }
@@ -106,5 +108,7 @@ export type LeaseAnswer =
 
 export type LocalAnswer =
   | { readonly kind: 'answered'; readonly status: number; readonly body: string }
-  /** Anything but the stub. */
+  /** A login that the policy lets pass: to be made in the agent's place, and what it grants kept here. */
+  | { readonly kind: 'login' }
+  /** Anything else. */
   | { readonly kind: 'refused'; readonly reason: string }

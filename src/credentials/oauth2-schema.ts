@@ -7,6 +7,25 @@ import { answeredEndpointField, tokenEndpointField } from './token-endpoint.ts'
 
 const text = z.string().min(1)
 
+const endpoints = z.array(answeredEndpointField)
+
+/** A list of endpoints, or the same with what becomes of calls that are no refresh of the stub. */
+const answersField = z
+  .union([
+    endpoints,
+    z.strictObject({
+      endpoints: endpoints.optional(),
+      other: z.enum(['deny', 'capture']).default('deny').meta({
+        description: 'capture: a login that an agent makes there is made in its place; the proxy keeps what is granted',
+      }),
+    }),
+  ])
+  .optional()
+  .transform((answers) => (Array.isArray(answers) ? { endpoints: answers, other: 'deny' as const } : answers))
+  .meta({
+    description: 'Token endpoints, host and path, whose calls by agents the proxy answers itself; default: tokenEndpoint',
+  })
+
 export const oauth2Schema = z
   .strictObject({
     kind: z.literal('oauth2'),
@@ -44,9 +63,7 @@ export const oauth2Schema = z
       .enum(['form', 'json'])
       .optional()
       .meta({ description: 'How calls are written; default: json for Anthropic and OpenAI, form elsewhere' }),
-    answers: z.array(answeredEndpointField).optional().meta({
-      description: 'Token endpoints, host and path, whose calls by agents the proxy answers itself; default: tokenEndpoint',
-    }),
+    answers: answersField,
     scopes: z
       .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, { error: 'a scope has no space (RFC 6749 section 3.3)' }))
       .optional(),

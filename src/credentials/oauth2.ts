@@ -6,7 +6,7 @@ import { askForToken } from './oauth2-call.ts'
 import { loginOf } from './oauth2-login.ts'
 import { oauth2Schema } from './oauth2-schema.ts'
 import type { OAuth2Config } from './oauth2-schema.ts'
-import { answerRefresh } from './token-answer.ts'
+import { answerTokens, disguiseLogin } from './token-answer.ts'
 import { readTokenReply } from './token-reply.ts'
 import { readSeed } from './token-seed.ts'
 
@@ -20,7 +20,8 @@ export const oauth2 = credentialKind({
 })
 
 function leaseOf(config: OAuth2Config): Lease {
-  const { tokenEndpoint, stubs } = config
+  const { tokenEndpoint, stubs, scopes, clientId } = config
+  const answering = { stubs, scopes, clientId, other: config.answers?.other ?? 'deny' } as const
   return {
     // Endpoints that hand out single-use refresh tokens do not say so: each is taken for one.
     rotating: config.grantType === 'refresh_token',
@@ -32,9 +33,10 @@ function leaseOf(config: OAuth2Config): Lease {
     ask: (given) => askForToken(config, given),
     read: readTokenReply,
     stubs: stubs.refresh === undefined ? { access: stubs.access } : { access: stubs.access, refresh: stubs.refresh },
-    answers: config.answers ?? [{ ...tokenEndpoint, path: tokenEndpoint.path.replace(/\?.*$/, '') }],
+    answers: config.answers?.endpoints ?? [{ ...tokenEndpoint, path: tokenEndpoint.path.replace(/\?.*$/, '') }],
     login: loginOf(config),
-    answer: (request) => answerRefresh(request, stubs, config.scopes),
+    answer: (request) => answerTokens(request, answering),
+    disguise: (reply) => disguiseLogin(reply, answering),
   }
 }
 

@@ -2,7 +2,7 @@ import { ProxyError } from '#base/errors.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Denial } from '#policy/types.ts'
 import { headerValue } from './headers.ts'
-import type { Client, RequestBody } from './ports.ts'
+import type { Client, LoginTaker, RequestBody } from './ports.ts'
 import type { Trace } from './settle.ts'
 import type { Exchange, RequestHead } from './types.ts'
 
@@ -23,8 +23,8 @@ export function tokenEndpointOf(
 }
 
 /**
- * Answers an agent's own token call here, with stubs: it never goes upstream. With anything else than the stub it is
- * refused, since a real value would come back to whoever sent a real one.
+ * Answers an agent's own token call here, with stubs: it never goes upstream. A login is made in its place where the policy
+ * says so. Anything else is refused, since a real value would come back to whoever sent a real one.
  */
 export async function answerTokenCall(
   owners: readonly Credential[],
@@ -32,31 +32,35 @@ export async function answerTokenCall(
   body: RequestBody | undefined,
   client: Client,
   seen: Trace,
+  logins: LoginTaker,
 ): Promise<Denial | undefined> {
   seen.credential = owners[0]?.id
   if (owners.length === 0) return refuse('the rule gives this agent no credential of this token endpoint')
   if (head.method !== 'POST') return refuse('a token endpoint takes POST only')
   client.proceed()
   const request = { contentType: headerValue(head.headers, 'content-type') ?? '', body: await read(body) }
-  const [first, ...others] = owners.flatMap(({ id, lease }) => (lease ? [{ id, ...lease.answer(request) }] : []))
-  const answer = [first, ...others].find((each) => each?.kind === 'answered') ?? first
-  if (answer?.kind !== 'answered') return refuse(answer?.reason ?? 'nothing answers here')
-  seen.credential = answer.id
-  const bytes = Buffer.from(answer.body)
+  const [first, ...others] = owners.flatMap((credential) => {
+    return credential.lease ? [{ credential, ...credential.lease.answer(request) }] : []
+  })
+  const all = [first, ...others]
+  const answer = all.find((each) => each?.kind === 'answered') ?? all.find((each) => each?.kind === 'login') ?? first
+  if (!answer || answer.kind === 'refused') return refuse(answer?.reason ?? 'nothing answers here')
+  seen.credential = answer.credential.id
+  const login = answer.kind === 'login'
+  const text = login ? await logins.capture(answer.credential, head, request) : answer.body
   seen.answered = true
-  seen.status = answer.status
+  seen.captured = login || undefined
+  reply(client, seen, text)
+  return undefined
+}
+
+function reply(client: Client, seen: Trace, text: string): void {
+  const bytes = Buffer.from(text)
+  seen.status = 200
   seen.bytesDown = bytes.length
-  client.head(answer.status, [
-    'content-type',
-    'application/json',
-    'cache-control',
-    'no-store',
-    'content-length',
-    String(bytes.length),
-  ])
+  client.head(200, ['content-type', 'application/json', 'cache-control', 'no-store', 'content-length', String(bytes.length)])
   client.data(bytes)
   client.end([])
-  return undefined
 }
 
 async function read(body: RequestBody | undefined): Promise<string> {

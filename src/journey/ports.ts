@@ -16,6 +16,7 @@ export interface Ports {
   readonly ids: Ids
   readonly policies: Policies
   readonly vault: Vault
+  readonly logins: LoginTaker
   readonly upstream: Upstream
   readonly live: Live
   readonly audit: Audit
@@ -47,6 +48,19 @@ export interface Vault {
   realValues(): RealValues
   /** What turns these credentials' real values back into stubs; `undefined` when none of them has a value. */
   scrub(credentials: readonly Credential[]): ScrubPatterns | undefined
+}
+
+/** Takes over the login of whoever logs in through the proxy. */
+export interface LoginTaker {
+  /**
+   * Makes the call in the agent's place and keeps what it grants, on disk, before it gives the reply with stubs in place of the
+   * tokens. Throws `token_call_refused` where the provider refuses, and `credential_unavailable`.
+   */
+  capture(
+    credential: Credential,
+    endpoint: TokenEndpoint,
+    login: { readonly contentType: string; readonly body: string },
+  ): Promise<string>
 }
 
 /** A request as it leaves: stubs exchanged, hop-by-hop headers gone. */

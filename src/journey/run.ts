@@ -84,6 +84,7 @@ async function pass(
       body && upload(body, seen, ports.vault.realValues()),
       client,
       seen,
+      ports.logins,
     )
     return refusal ? denied(refusal) : { kind: 'replied' }
   }

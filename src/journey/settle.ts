@@ -18,6 +18,7 @@ export interface Trace {
   scrubbed: Readonly<Record<string, number>> | undefined
   credential: string | undefined
   answered: true | undefined
+  captured: true | undefined
   status: number | undefined
   /** In place of a path that carries a real value. */
   shownPath: string | undefined
@@ -41,6 +42,7 @@ export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Tr
     scrubbed: undefined,
     credential: undefined,
     answered: undefined,
+    captured: undefined,
     status: undefined,
     shownPath: undefined,
     upstream: undefined,
@@ -72,6 +74,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     scrubbed: seen.scrubbed,
     credential: seen.credential,
     answered: seen.answered,
+    captured: seen.captured,
     status: seen.status,
     bytesUp: seen.bytesUp,
     bytesDown: seen.bytesDown,

@@ -142,6 +142,8 @@ export interface AuditRecord {
   readonly credential?: string | undefined
   /** A token call that was answered here, with stubs. */
   readonly answered?: true | undefined
+  /** It was a login: made in the agent's place, and what it granted is kept here. */
+  readonly captured?: true | undefined
   readonly status?: number | undefined
   readonly bytesUp: number
   readonly bytesDown: number

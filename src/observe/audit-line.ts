@@ -32,6 +32,7 @@ export function auditLine(record: AuditRecord): string {
       scrubbed: record.scrubbed,
       credential: word(record.credential),
       answered: record.answered,
+      captured: record.captured,
       status: record.status,
       bytesUp: record.bytesUp,
       bytesDown: record.bytesDown,

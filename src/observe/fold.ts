@@ -60,7 +60,10 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
     }
     if (misuses.has(code)) metrics.misuse.inc({ agent, credential: named(record.credential), code })
     if (code === 'real_value_seen') metrics.realSeen.inc({ agent, credential: named(record.credential) })
-    if (record.answered) metrics.tokenCalls.inc({ agent, credential: named(record.credential), result: 'answered' })
+    if (record.answered) {
+      const result = record.captured ? 'captured' : 'answered'
+      metrics.tokenCalls.inc({ agent, credential: named(record.credential), result })
+    }
     if (code === 'token_call_refused') metrics.tokenCalls.inc({ agent, credential: named(record.credential), result: 'refused' })
     if (type === 'tls' && code.startsWith('tls_')) metrics.handshakes.inc({ side: 'client', reason: handshakeReason(record) })
     if (code === 'upstream_tls') metrics.handshakes.inc({ side: 'upstream', reason: handshakeReason(record) })

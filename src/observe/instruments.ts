@@ -98,7 +98,7 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       gauges().reauthRequired?.(),
     ),
     refreshes: counter('oauth_refresh_total', 'Calls for a new value, by how they ended.', ['credential', 'result']),
-    tokenCalls: counter('token_calls_total', 'Token calls of agents, answered or refused here.', [
+    tokenCalls: counter('token_calls_total', 'Token calls of agents: answered, captured or refused here.', [
       'agent',
       'credential',
       'result',

@@ -3,7 +3,7 @@ import type { Pair } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
 import { reviewGrant } from '#credentials/whoami/review.ts'
 import { incidentRecord } from '#journey/incident.ts'
-import type { Audit, Ids, WhoamiAsker } from '#journey/ports.ts'
+import type { Audit, Ids, LoginTaker, WhoamiAsker } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { useOf } from '#policy/use.ts'
 import { callsAtOnce, Identities } from './identities.ts'
@@ -99,6 +99,11 @@ export class Custody {
   /** The link a person logs in by. Throws `needs_login`. */
   beginLogin(id: string): string {
     return this.#logins.begin(id)
+  }
+
+  /** Takes over the login of whoever logs in through the proxy. */
+  get logins(): LoginTaker {
+    return this.#logins
   }
 
   /** Takes the code the person got. Throws `needs_login`. */

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '#base/clock.ts'
 import { ProxyError } from '#base/errors.ts'
-import type { LeaseTools, Pair } from '#credentials/lease.ts'
+import { Secret } from '#base/secret.ts'
+import type { LeaseTools, Pair, TokenEndpoint } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { TokenCaller } from '#journey/ports.ts'
 import type { Identity } from './identities.ts'
@@ -73,6 +74,29 @@ export class Logins {
     if (read.kind !== 'granted') throw new ProxyError('needs_login', `the login was not accepted: ${read.reason}`)
     const generation = await this.#ports.accept(id, read.pair)
     return { generation, ...probed(`${id} is logged in`, generation, await this.#ports.probe(id)) }
+  }
+
+  /** Makes the login of an agent in its place, and gives the reply it may read. */
+  async capture(
+    { id, lease }: Credential,
+    endpoint: TokenEndpoint,
+    { contentType, body }: { readonly contentType: string; readonly body: string },
+  ): Promise<string> {
+    if (!lease) throw new ProxyError('credential_unavailable', `nobody logs in to ${id}`)
+    const { caller, clock, tools } = this.#ports
+    const headers = ['user-agent', 'iron-proxy', 'accept', 'application/json', 'content-type', contentType]
+    const call = { method: 'POST', path: endpoint.path, headers, body: new Secret('login', body) } as const
+    const reply = await caller.call(id, endpoint, call)
+    const read = lease.read(reply, { pair: undefined, secrets: {}, now: clock.now(), tools })
+    if (read.kind !== 'granted')
+      throw new ProxyError('token_call_refused', `the provider did not accept this login: ${read.reason}`)
+    try {
+      await this.#ports.accept(id, read.pair)
+    } catch (cause) {
+      // The grant is lost with this, and a new login helps; handing it out would lose more.
+      throw new ProxyError('credential_unavailable', `the login of ${id} cannot be kept`, { cause })
+    }
+    return lease.disguise(reply)
   }
 
   #lease(id: string) {

@@ -137,11 +137,6 @@ describe('the policy of an oauth2 credential', () => {
     ],
     ['no client', { clientId: undefined }, 'clientId: this is missing; write the id of the client'],
     ['http', { tokenEndpoint: 'http://login.example.com/t' }, 'tokenEndpoint: name the token endpoint as an https URL'],
-    [
-      'a URL to answer at',
-      { answers: ['https://login.example.com/t'] },
-      'answers.0: write host and path: "login.example.com/oauth/token"',
-    ],
     ['two scopes in one', { scopes: ['a b'] }, 'scopes.0: a scope has no space (RFC 6749 section 3.3)'],
     ['Basic without a secret', { clientAuth: 'basic' }, 'clientSecret: clientAuth: basic needs the secret of the client'],
     [

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { answerRefresh } from '#credentials/token-answer.ts'
+import { Secret } from '#base/secret.ts'
+import { answerTokens, disguiseLogin } from '#credentials/token-answer.ts'
 import { canaryToken } from '../kit/lease-input.ts'
 
 const stubs = { access: 'access-token-stub', refresh: 'refresh-token-stub' }
 const json = (body: unknown) => ({ contentType: 'application/json', body: JSON.stringify(body) })
 const form = (body: string) => ({ contentType: 'application/x-www-form-urlencoded', body })
 const answer = (request: { contentType: string; body: string }, scopes?: readonly string[]) =>
-  answerRefresh(request, stubs, scopes)
+  answerTokens(request, { stubs, scopes, other: 'deny', clientId: 'ours' })
 
 describe('an agent’s refresh', () => {
   // As Claude Code, Codex and google-auth-library send it.
@@ -70,6 +71,73 @@ describe('an agent’s refresh', () => {
 
   it('is refused where there is no refresh stub', () => {
     const request = json({ grant_type: 'refresh_token' })
-    expect(answerRefresh(request, { access: stubs.access }, undefined).kind).toBe('refused')
+    const answering = { stubs: { access: stubs.access }, scopes: undefined, other: 'deny', clientId: 'ours' } as const
+    expect(answerTokens(request, answering).kind).toBe('refused')
+  })
+})
+
+describe('a login', () => {
+  const capture = (request: { contentType: string; body: string }) =>
+    answerTokens(request, { stubs, scopes: undefined, other: 'capture', clientId: 'ours' })
+  const login = { grant_type: 'authorization_code', code: 'c', client_id: 'ours' }
+
+  it('is captured where the policy says so, as JSON and as a form', () => {
+    expect(capture(json(login))).toEqual({ kind: 'login' })
+    expect(
+      capture(form('grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code=d&client_id=ours')),
+    ).toEqual({ kind: 'login' })
+  })
+
+  it.each([
+    ['with another client', { ...login, client_id: 'theirs' }],
+    ['without a client', { ...login, client_id: undefined }],
+    [
+      'that is a refresh with a token of its own',
+      { grant_type: 'refresh_token', refresh_token: 'not-the-stub', client_id: 'ours' },
+    ],
+    ['by a grant that is no person’s', { grant_type: 'client_credentials', client_id: 'ours' }],
+  ])('%s is refused all the same', (_what, body) => {
+    expect(capture(json(body))).toMatchObject({ kind: 'refused' })
+  })
+
+  it('of anybody is refused where the policy says nothing', () => {
+    expect(answer(json(login))).toMatchObject({ kind: 'refused' })
+  })
+})
+
+describe('the reply to a login', () => {
+  const access = canaryToken()
+  const refresh = canaryToken()
+  const disguised = (more: object) => {
+    const body = new Secret('reply', JSON.stringify({ access_token: access, refresh_token: refresh, expires_in: 3600, ...more }))
+    const reply = { status: 200, contentType: 'application/json', body, serverTime: undefined, retryAfter: undefined }
+    return JSON.parse(disguiseLogin(reply, { stubs, scopes: ['of the policy'] })) as Record<string, unknown>
+  }
+
+  it('has the stubs, a far end, and who it is', () => {
+    expect(
+      disguised({
+        scope: 'a b',
+        account: { uuid: 'u', email_address: 'a@b.test', nested: { x: 1 } },
+        organization: { name: 'o' },
+      }),
+    ).toEqual({
+      token_type: 'Bearer',
+      access_token: stubs.access,
+      refresh_token: stubs.refresh,
+      expires_in: 315_360_000,
+      scope: 'a b',
+      account: { uuid: 'u', email_address: 'a@b.test' },
+      organization: { name: 'o' },
+    })
+    expect(disguised({})['scope']).toBe('of the policy')
+  })
+
+  it('has nothing that could be a token, wherever it stood', () => {
+    const id = canaryToken()
+    const text = JSON.stringify(
+      disguised({ id_token: id, account: { uuid: access }, organization: [refresh], more: { deep: id } }),
+    )
+    for (const value of [access, refresh, id]) expect(text).not.toContain(value)
   })
 })

@@ -15,6 +15,7 @@ const exposing: Readonly<Record<string, number>> = {
   'src/credentials/real-values.ts': 1,
   'src/credentials/restub.ts': 1,
   'src/credentials/swap.ts': 1,
+  'src/credentials/token-answer.ts': 1,
   'src/credentials/token-reply.ts': 1,
   'src/journey/identify.ts': 1,
   'src/journey/sign.ts': 1,

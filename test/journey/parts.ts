@@ -178,6 +178,7 @@ export function worldOf(snapshot: Snapshot | undefined, variables: Readonly<Reco
       clock,
       live,
       vault,
+      logins: { capture: () => Promise.reject(new Error('nobody logs in here')) },
       ids: { next: () => `id-${++count}` },
       policies: { current: () => world.snapshot },
       audit: { write: (record) => void records.push(record) },
