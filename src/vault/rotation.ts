@@ -207,8 +207,10 @@ export class Rotation implements Course {
     return this.#mark?.generation === generation && this.#mark.since === inFlightSince
   }
 
+  /** Old by the clock, so that a restart does not wait again; or seen unchanged for so long, whatever the clocks say. */
   #isAbandoned(marked: number): boolean {
-    return this.#calling.clock.elapsed() - this.#look(marked) >= this.#abandonedAfter
+    const { clock } = this.#calling
+    return clock.now() - marked >= this.#abandonedAfter || clock.elapsed() - this.#look(marked) >= this.#abandonedAfter
   }
 
   /** Since when, on our clock, this mark is known. */
