@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { parseAuthority } from '#base/host.ts'
 import type { Credential } from '#credentials/types.ts'
 import { admit } from '#journey/admit.ts'
+import { askOf } from '#journey/answer.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { decideHost, explainDecision } from '#policy/decide.ts'
 import type { Condition } from '#policy/match.ts'
@@ -62,7 +63,7 @@ export function explain(
     }
   const ask = parseAsk(method, url)
   if ('problem' in ask) return ask
-  const { steps, verdict } = explainDecision(snapshot.policy, agent, ask)
+  const { steps, verdict } = explainDecision(snapshot.policy, agent, askOf(snapshot, ask))
   const denial = verdict.kind === 'deny' ? verdict : verdict.wouldDeny
   const rule = denial ? denial.rule : verdict.rule
   return {

@@ -1,13 +1,22 @@
 import { ProxyError } from '#base/errors.ts'
 import type { Credential } from '#credentials/types.ts'
-import type { Denial } from '#policy/types.ts'
+import type { Ask, Denial } from '#policy/types.ts'
 import { headerValue } from './headers.ts'
 import type { Client, LoginTaker, RequestBody } from './ports.ts'
 import type { Trace } from './settle.ts'
-import type { Exchange, RequestHead } from './types.ts'
+import type { Exchange, RequestHead, Snapshot } from './types.ts'
 
 /** A token request is a few hundred bytes. */
 const mostBytes = 64 * 1024
+
+/** The request as the policy is asked about it. */
+export function askOf<Head extends Ask>({ answers }: Snapshot, head: Head): Head {
+  return answers.size > 0 && answers.has(endpointKey(head)) ? { ...head, answered: true } : head
+}
+
+function endpointKey({ host, port, path }: Pick<Ask, 'host' | 'port' | 'path'>): string {
+  return `${host}:${port}${path}`
+}
 
 /**
  * The credentials whose token endpoint this is, of those the rule gives to this agent. None: it is one, but not for this
@@ -18,7 +27,7 @@ export function tokenEndpointOf(
   given: readonly string[],
   head: RequestHead,
 ): readonly Credential[] | undefined {
-  const owners = snapshot.answers.get(`${head.host}:${head.port}${head.path}`)
+  const owners = snapshot.answers.get(endpointKey(head))
   return owners?.filter(({ id, agents }) => given.includes(id) && (agents === undefined || agents.has(agent.id)))
 }
 

@@ -6,7 +6,7 @@ import { decide } from '#policy/decide.ts'
 import type { Allowance, Denial } from '#policy/types.ts'
 import { admit } from './admit.ts'
 import type { Admission } from './admit.ts'
-import { answerTokenCall, tokenEndpointOf } from './answer.ts'
+import { answerTokenCall, askOf, tokenEndpointOf } from './answer.ts'
 import { deliver } from './deliver.ts'
 import { findInBody } from './fill.ts'
 import { identify } from './identify.ts'
@@ -67,7 +67,7 @@ async function pass(
   seen.exchange = exchange
 
   // 3 decide: may it
-  const verdict = decide(exchange.snapshot.policy, exchange.agent, arrival.head)
+  const verdict = decide(exchange.snapshot.policy, exchange.agent, askOf(exchange.snapshot, arrival.head))
   seen.rule = verdict.rule
   if (verdict.kind === 'deny') return denied(verdict)
   seen.wouldDeny = verdict.wouldDeny
@@ -150,7 +150,7 @@ function showsRealValue({ head }: RequestArrival, { vault }: Ports): boolean {
 function redecide(arrival: RequestArrival, snapshot: Snapshot, ports: Ports): Denial | undefined {
   const exchange = identify(arrival, snapshot, ports.vault)
   if (exchange.kind === 'deny') return exchange
-  const verdict = decide(snapshot.policy, exchange.agent, arrival.head)
+  const verdict = decide(snapshot.policy, exchange.agent, askOf(snapshot, arrival.head))
   return verdict.kind === 'deny' ? verdict : undefined
 }
 

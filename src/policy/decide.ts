@@ -50,8 +50,8 @@ function enforce(policy: Policy, agent: Agent, ask: Ask): Verdict {
   if (rule.effect === 'deny') return ruleDenied(rule)
   if (asksDns(asked) && !namesPath(rule, asked))
     return deny('dns_over_https', 'DNS over HTTPS is refused unless a rule names its path', rule)
-  const minted =
-    rule.mints === 'refuse' && rule.credentials.length > 0 ? mintedBy(ask.host, ask.method, asked.segments) : undefined
+  const mayMint = rule.mints === 'allow' || rule.credentials.length === 0 || ask.answered === true
+  const minted = mayMint ? undefined : mintedBy(ask.host, ask.method, asked.segments)
   if (minted !== undefined) return deny('mints_secret', `this would answer with ${minted}, which no agent may hold`, rule)
   return { kind: 'allow', rule }
 }

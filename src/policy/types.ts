@@ -113,4 +113,6 @@ export interface Ask {
   readonly query: string
   /** Its media types say that it carries, or wants, a DNS message (RFC 8484 section 6). */
   readonly dnsMessage?: boolean
+  /** It goes to a token endpoint whose calls are answered here: what it asks for stays here too. */
+  readonly answered?: boolean
 }

@@ -65,6 +65,15 @@ describe('what would answer with a new secret', () => {
   })
 })
 
+it('at a token endpoint that is answered here stays here, and passes', async () => {
+  const snapshot = await snapshotOf(
+    'credentials: {key: {kind: bearer, stub: stub-of-key, secret: {env: T}, hosts: [oauth2.googleapis.com]}}\nrules: [{id: r, hosts: [oauth2.googleapis.com], credentials: [key]}]',
+  )
+  const ask = askOf('POST https://oauth2.googleapis.com/token')
+  expect(decide(snapshot.policy, agentOf(snapshot), ask)).toMatchObject({ kind: 'deny', code: 'mints_secret' })
+  expect(decide(snapshot.policy, agentOf(snapshot), { ...ask, answered: true }).kind).toBe('allow')
+})
+
 it.each(ordinary)('%s is an ordinary request', async (line) => {
   expect(await judged(line, 'credentials: [key]')).toBe('allow')
 })
