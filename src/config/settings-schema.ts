@@ -134,7 +134,7 @@ export const settingsSchema = z.strictObject({
       deadline: z.int().min(0).max(3600).default(300).meta({ description: 'Seconds running streams may go on after that' }),
     })
     .prefault({}),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),
+  log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),
 })
 
 export type Settings = z.output<typeof settingsSchema>

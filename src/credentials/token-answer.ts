@@ -50,11 +50,11 @@ const harmless = ['account', 'organization'] as const
 /** The reply to a login as its agent may read it. */
 export function disguiseLogin(reply: TokenReply, { stubs, scopes }: Pick<Answering, 'stubs' | 'scopes'>): string {
   const said = objectIn(reply.body.expose()) ?? {}
-  const tokens = Object.values(said).filter((each) => typeof each === 'string')
+  const tokens: ReadonlySet<unknown> = new Set(Object.values(said))
   const kept = harmless.flatMap((name) => {
     const about = asObject(said[name])
     // Only plain words, and none that stands elsewhere as a token.
-    const words = Object.entries(about ?? {}).filter(([, value]) => typeof value === 'string' && !tokens.includes(value))
+    const words = Object.entries(about ?? {}).filter(([, value]) => typeof value === 'string' && !tokens.has(value))
     return about ? [[name, Object.fromEntries(words)] as const] : []
   })
   const granted = typeof said['scope'] === 'string' ? said['scope'].split(' ') : scopes

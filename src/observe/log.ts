@@ -7,7 +7,7 @@ import { pino, stdTimeFunctions, type DestinationStream, type Logger as Log } fr
 import { asciiJson, bounded } from './text.ts'
 
 export type { Log }
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 const textLimit = 4096
 const causeLimit = 4

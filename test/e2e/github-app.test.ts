@@ -36,8 +36,8 @@ class GitHub {
 
   constructor() {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-    this.pem = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString()
-    this.#key = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    this.pem = privateKey.export({ type: 'pkcs1', format: 'pem' })
+    this.#key = publicKey.export({ type: 'spki', format: 'pem' })
   }
 
   readonly handle = ({ request, response }: Visit): boolean => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { findInBody } from '#journey/fill.ts'
+import type { Credential } from '#credentials/types.ts'
 import { credential } from '../kit/credentials.ts'
 import { bodyOf, headOf } from './parts.ts'
 
@@ -14,10 +15,15 @@ const slack = credential('slack', {
 })
 const form = 'application/x-www-form-urlencoded'
 
-function find(
-  text: string,
-  { type = form, path = '/api', foreign = 'refuse' as 'refuse' | 'allow', credentials = [slack], more = [] as string[] } = {},
-) {
+interface Ask {
+  readonly type?: string
+  readonly path?: string
+  readonly foreign?: 'refuse' | 'allow'
+  readonly credentials?: readonly Credential[]
+  readonly more?: readonly string[]
+}
+
+function find(text: string, { type = form, path = '/api', foreign = 'refuse', credentials = [slack], more = [] }: Ask = {}) {
   const head = headOf({ host: 'slack.com', method: 'POST', path, headers: ['Content-Type', type, ...more] })
   let proceeded = 0
   const found = findInBody(head, bodyOf([text]), { credentials, foreign, rule: undefined }, { proceed: () => (proceeded += 1) })

@@ -71,6 +71,7 @@ export async function startChild({
     audit: { stdout: false, file: files.auditFile },
     whoami: settings.whoami ?? 'off',
     ...(settings.shutdown && { shutdown: settings.shutdown }),
+    ...(settings.log && { log: settings.log }),
   }
   // JSON is YAML too.
   const settingsFile = join(files.folder, 'settings.yaml')
