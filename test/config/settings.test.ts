@@ -109,7 +109,7 @@ describe('settings', () => {
         'config.yaml:2:15 listen.dns: "somewhere" is not a place to listen; write a port, address:port, or off',
         'config.yaml:2:26 listen: "htp" is not known here (did you mean "http"?)',
         'config.yaml:3:10 workers: write a number, not text',
-        'config.yaml:4:14 log.level: "loud" is not one of debug, info, warn, error, silent',
+        'config.yaml:4:14 log.level: "loud" is not one of trace, debug, info, warn, error, silent',
         'config.yaml:6:18 upstream.hosts.a b: this is not a host name',
         'config.yaml:6:36 upstream.hosts.c.test: "d" is not an address or address:port',
         'IRON_PROXY_ADVERTISE advertise: "localhost" is not an address',

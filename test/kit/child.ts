@@ -48,7 +48,16 @@ const bin = join(import.meta.dirname, '..', '..', 'src', 'bin.js')
 const doors = ['http', 'https', 'proxy', 'metrics', 'admin'] as const
 
 /** Starts `iron-proxy run` and waits for its greeting or its end. It is killed when disposed. */
-export async function startChild({
+export async function startChild(options: ChildOptions): Promise<Child> {
+  for (let attempt = 1; ; attempt += 1) {
+    const child = await startOnce(options)
+    // Between the system's answer and our start, another test may have taken a port.
+    if (attempt === 3 || !child.stderr.includes('EADDRINUSE')) return child
+    await child[Symbol.asyncDispose]()
+  }
+}
+
+async function startOnce({
   files,
   hosts,
   settings = {},
