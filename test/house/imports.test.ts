@@ -77,6 +77,7 @@ describe('the house', () => {
       'src/cli/index.ts',
       'src/credentials/index.ts',
       'src/credentials/whoami/index.ts',
+      'src/providers/index.ts',
       'src/vault/sources/index.ts',
     ])
   })

@@ -5,11 +5,13 @@ import { commands } from '#cli/index.ts'
 import { policyJsonSchema } from '#config/json-schema.ts'
 import { credentialKinds } from '#credentials/index.ts'
 import { identityProviders } from '#credentials/whoami/index.ts'
+import { providers } from '#providers/index.ts'
 import { filesBelow, textOf, top } from './sources.ts'
 
 const rows = [
   ...credentialKinds.map(({ kind }) => [`the credential kind ${kind}`, `test/credentials/${kind}.test.ts`] as const),
   ...identityProviders.map(({ name }) => [`the provider ${name}`, `test/credentials/whoami/${name}.test.ts`] as const),
+  ...providers.map(({ id }) => [`the meter ${id}`, `test/providers/${id}.test.ts`] as const),
   ...filesBelow('src/vault/sources', '.ts')
     .filter((file) => !/(?:index|source)\.ts$/.test(file))
     .map((file) => [`the source ${file}`, file.replace('src/', 'test/').replace('.ts', '.test.ts')] as const),

@@ -1,0 +1,133 @@
+/** Counting a reply: documents in a frame, and a tally that takes each of them. */
+import type { Counted, TokenCounts } from '#base/usage.ts'
+import { JsonFields } from './scan/json-fields.ts'
+import { SseScanner } from './scan/sse.ts'
+import type { Counter, FieldPath, Fields } from './types.ts'
+
+/** How the documents of a reply follow each other. */
+export type Framing = 'json' | 'sse' | 'lines' | 'array'
+
+/** What one API's documents say, put together. */
+export interface Tally {
+  /** Fields that `take` wants. */
+  readonly wants: readonly FieldPath[]
+  /** Texts that the agent sees, for an estimate while nothing is reported. */
+  readonly visible: readonly FieldPath[]
+  /** One document. `visible`: bytes of text in it. */
+  take(fields: Fields, visible: number): void
+  /** What all of them say; `complete`: no more is to come. */
+  sum(complete: boolean): Pick<Counted, 'usage' | 'final' | 'failed'>
+}
+
+/** Tokens that so many bytes of visible text are, on the high side: a cut must not come late. */
+export function visibleTokens(bytes: number): number {
+  return Math.ceil(bytes / 3.5)
+}
+
+/** A counter over the documents of a reply. */
+export function countDocuments(framing: Framing, tally: Tally): Counter {
+  let visible = 0
+  const take: Take = (fields, measured) => {
+    visible += measured
+    tally.take(fields, measured)
+  }
+  const scanner = new JsonFields(tally.wants, {
+    measure: tally.visible,
+    ...(framing === 'array' && { onElement: (fields: Fields) => take(fields, scanner.measured) }),
+  })
+  const { push, end } = frame(framing, scanner, take)
+  const counted = (complete: boolean): Counted => ({
+    ...tally.sum(complete),
+    visibleOutput: visibleTokens(visible),
+    lost: scanner.lost,
+  })
+  return {
+    feed: push,
+    seen: () => counted(false),
+    end(complete) {
+      end()
+      return counted(complete)
+    },
+  }
+}
+
+type Take = (fields: Fields, measured: number) => void
+
+interface Frame {
+  readonly push: (chunk: Uint8Array) => void
+  readonly end: () => void
+}
+
+function frame(framing: Framing, scanner: JsonFields, take: Take): Frame {
+  const close = () => {
+    const fields = scanner.end()
+    take(fields, scanner.measured)
+    scanner.reset()
+  }
+  switch (framing) {
+    case 'json':
+      return { push: (chunk) => scanner.push(chunk), end: close }
+    case 'array':
+      return { push: (chunk) => scanner.push(chunk), end: () => void scanner.end() }
+    case 'sse': {
+      const events = new SseScanner({ data: (bytes) => scanner.push(bytes), event: close })
+      return { push: (chunk) => events.push(chunk), end: () => events.end() }
+    }
+    case 'lines':
+      return lines(scanner, close)
+    default:
+      return framing satisfies never
+  }
+}
+
+/** Newline-delimited JSON: a document a line. */
+function lines(scanner: JsonFields, close: () => void): Frame {
+  let open = false
+  return {
+    push(chunk) {
+      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      for (let at = 0; at < bytes.length;) {
+        const feed = bytes.indexOf(0x0a, at)
+        const end = feed < 0 ? bytes.length : feed
+        if (end > at) {
+          scanner.push(bytes.subarray(at, end))
+          open = true
+        }
+        if (feed >= 0 && open) {
+          close()
+          open = false
+        }
+        at = end + 1
+      }
+    },
+    end() {
+      if (open) close()
+    },
+  }
+}
+
+/** A count as a provider writes it; `undefined`: it does not. Fractions and negatives are no counts. */
+export function count(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+}
+
+export function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+/** A member of what may be an object. */
+export function member(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)[key]
+    : undefined
+}
+
+/** Tokens of a prompt that is reported with its cached part in it. */
+export function splitPrompt(prompt: number, read: number, written: number, output: number): TokenCounts {
+  const cacheRead = Math.min(read, prompt)
+  const cacheWrite = Math.min(written, prompt - cacheRead)
+  return { input: prompt - cacheRead - cacheWrite, cache_read: cacheRead, cache_write: cacheWrite, output }
+}
+
+/** A reply that says nothing of its usage. */
+export const uncounted: Pick<Counted, 'usage' | 'final' | 'failed'> = { usage: undefined, final: false, failed: false }

@@ -1,0 +1,178 @@
+/** Google's Gemini API, and the Code Assist API that Gemini CLI uses with a Google login. Source: ai.google.dev/api. */
+import type { Usage } from '#base/usage.ts'
+import { usageWith } from '#base/usage.ts'
+import { count, countDocuments, member, text } from './count.ts'
+import type { Tally } from './count.ts'
+import { classifyOpenai } from './openai.ts'
+import { boundedRetry, jsonReply } from './speech.ts'
+import type { Asked, Call, Classified, Counter, FieldPath, Fields, Notice, Provider, ReplyKind, Shape, Speech } from './types.ts'
+
+const codeAssist = 'cloudcode-pa.googleapis.com'
+
+export const gemini: Provider = {
+  id: 'gemini',
+  owns: (host) => host === 'generativelanguage.googleapis.com' || host === codeAssist,
+  classify(call: Call): Classified {
+    const { host, method, path, upgrade } = call
+    if (upgrade) return { kind: 'unmetered', reason: 'the Live API is not metered' }
+    if (path.startsWith('/v1beta/openai/')) return classifyOpenai(call, '/v1beta/openai')
+    if (method !== 'POST') return { kind: 'free' }
+    if (host === codeAssist) return classifyAssist(path)
+    const verb = /^\/v1(?:beta|alpha)?\/(?:models|tunedModels)\/[^/:]+:(\w+)$/.exec(path)?.[1] ?? ''
+    return classifyVerb(verb, path, geminiShape)
+  },
+}
+
+/** What the verb of a model's path costs; Vertex has the same verbs. */
+export function classifyVerb(verb: string, path: string, shape: Shape): Classified {
+  switch (verb) {
+    case 'generateContent':
+    case 'streamGenerateContent':
+    case 'embedContent':
+      return { kind: 'metered', shape }
+    case 'countTokens':
+      return { kind: 'free' }
+    default:
+      return { kind: 'unmetered', reason: `${path} does not report what it costs` }
+  }
+}
+
+function classifyAssist(path: string): Classified {
+  switch (path) {
+    case '/v1internal:generateContent':
+    case '/v1internal:streamGenerateContent':
+      return { kind: 'metered', shape: assistShape }
+    // Setting the account up, settings, telemetry.
+    case '/v1internal:countTokens':
+    case '/v1internal:loadCodeAssist':
+    case '/v1internal:onboardUser':
+    case '/v1internal:listExperiments':
+    case '/v1internal:retrieveUserQuota':
+    case '/v1internal:recordCodeAssistMetrics':
+    case '/v1internal:fetchAdminControls':
+      return { kind: 'free' }
+    default:
+      return { kind: 'unmetered', reason: `${path} does not report what it costs` }
+  }
+}
+
+const speech: Speech = {
+  refusal(notice) {
+    switch (notice.kind) {
+      case 'budget':
+        // Without a delay past five minutes, Gemini CLI asks ten times.
+        return jsonReply(429, [], errorBody(429, 'RESOURCE_EXHAUSTED', notice, '30000s'))
+      case 'denied':
+        return jsonReply(403, [], errorBody(403, 'PERMISSION_DENIED', notice))
+      case 'unavailable':
+        return jsonReply(503, boundedRetry, errorBody(503, 'UNAVAILABLE', notice))
+      default:
+        return notice.kind satisfies never
+    }
+  },
+  cut(notice, { contentType }) {
+    if (contentType !== 'text/event-stream') return undefined
+    return Buffer.from(`data: ${JSON.stringify(errorBody(429, 'RESOURCE_EXHAUSTED', notice, '30000s'))}\r\n\r\n`)
+  },
+}
+
+function errorBody(code: number, status: string, { message, requestId }: Notice, retryDelay?: string): object {
+  const request = { '@type': 'type.googleapis.com/google.rpc.RequestInfo', requestId }
+  const retry = retryDelay === undefined ? [] : [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay }]
+  return { error: { code, status, message, details: [...retry, request] } }
+}
+
+/** `POST …/models/MODEL:generateContent` and its like. */
+export const geminiShape: Shape = {
+  name: 'gemini/content',
+  wants: [['generationConfig', 'maxOutputTokens'], ['generationConfig', 'candidateCount'], ['cachedContent']],
+  read: (fields, call) => readContent(fields, '', modelOf(call.path), call),
+  counter: (reply) => countContent(reply, ''),
+  speech,
+}
+
+/** The same, one level down. */
+const assistShape: Shape = {
+  name: 'gemini/code-assist',
+  wants: [
+    ['model'],
+    ['request', 'generationConfig', 'maxOutputTokens'],
+    ['request', 'generationConfig', 'candidateCount'],
+    ['request', 'cachedContent'],
+  ],
+  read: (fields, call) => readContent(fields, 'request.', text(fields['model']), call),
+  counter: (reply) => countContent(reply, 'response.'),
+  speech,
+}
+
+function readContent(fields: Fields, below: string, model: string | undefined, { path }: Call): Asked {
+  const limit = count(fields[`${below}generationConfig.maxOutputTokens`])
+  const answers = Math.max(count(fields[`${below}generationConfig.candidateCount`]) ?? 1, 1)
+  return {
+    model,
+    mostOutput: path.endsWith(':embedContent') ? 0 : limit === undefined ? undefined : limit * answers,
+    stream: path.endsWith(':streamGenerateContent'),
+    hiddenInput: fields[`${below}cachedContent`] !== undefined,
+    continues: undefined,
+    refused: undefined,
+  }
+}
+
+function modelOf(path: string): string | undefined {
+  return /\/models\/([^/:]+):\w+$/.exec(path)?.[1]
+}
+
+/** A stream is events with `alt=sse`, and else one array that is written piece by piece: its first byte tells it from a document. */
+function countContent({ contentType }: ReplyKind, below: string): Counter {
+  if (contentType === 'text/event-stream') return countDocuments('sse', contentTally(below))
+  let inner: Counter | undefined
+  const idle = () => countDocuments('json', contentTally(below))
+  return {
+    feed(chunk) {
+      const at = chunk.findIndex((byte) => byte > 0x20)
+      if (!inner && at < 0) return
+      inner ??= countDocuments(chunk[at] === 0x5b ? 'array' : 'json', contentTally(below))
+      inner.feed(chunk)
+    },
+    seen: () => (inner ?? idle()).seen(),
+    end: (complete) => (inner ?? idle()).end(complete),
+  }
+}
+
+/** Usage is cumulative: the last one counts. */
+function contentTally(below: string): Tally {
+  const path = (...keys: string[]): FieldPath => [...(below === '' ? [] : [below.slice(0, -1)]), ...keys]
+  let usage: Usage | undefined
+  let ended = false
+  let failed = false
+  return {
+    wants: [path('usageMetadata'), path('modelVersion'), path('responseId'), path('candidates', '*', 'finishReason'), ['error']],
+    visible: [path('candidates', '*', 'content', 'parts', '*', 'text')],
+    take(fields) {
+      if (fields['error'] !== undefined) failed = true
+      const beside = { model: text(fields[`${below}modelVersion`]), id: text(fields[`${below}responseId`]) }
+      usage = readMetadata(fields[`${below}usageMetadata`], beside) ?? usage
+      if (fields[`${below}candidates.*.finishReason`] !== undefined) ended = true
+    },
+    sum: (complete) => ({ usage, final: usage !== undefined && (complete || ended), failed }),
+  }
+}
+
+function readMetadata(
+  metadata: unknown,
+  { model, id }: { model: string | undefined; id: string | undefined },
+): Usage | undefined {
+  const prompt = count(member(metadata, 'promptTokenCount'))
+  if (prompt === undefined) return undefined
+  const tools = count(member(metadata, 'toolUsePromptTokenCount')) ?? 0
+  const cached = Math.min(count(member(metadata, 'cachedContentTokenCount')) ?? 0, prompt)
+  const thoughts = count(member(metadata, 'thoughtsTokenCount')) ?? 0
+  const candidates = count(member(metadata, 'candidatesTokenCount')) ?? count(member(metadata, 'responseTokenCount')) ?? 0
+  return usageWith({
+    model,
+    tokens: { input: prompt - cached + tools, cache_read: cached, cache_write: 0, output: candidates + thoughts },
+    reasoning: thoughts,
+    tier: text(member(metadata, 'serviceTier')),
+    responseId: id,
+  })
+}

@@ -1,0 +1,12 @@
+/** Whatever speaks OpenAI's language under any name: vLLM, llama.cpp, LM Studio. Never picked by itself. */
+import { classifyOpenai } from './openai.ts'
+import type { Call, Classified, Provider } from './types.ts'
+
+export const openaiCompatible: Provider = {
+  id: 'openai-compatible',
+  owns: () => false,
+  classify(call: Call): Classified {
+    const base = /^(.*)\/(?:chat\/completions|completions|embeddings|responses|models)(?:\/|$)/.exec(call.path)?.[1] ?? '/v1'
+    return classifyOpenai(call, base)
+  },
+}

@@ -1,0 +1,43 @@
+/** OpenAI's API. Source: platform.openai.com/docs/api-reference. */
+import { chatShape, completionsShape, embeddingsShape } from './openai/chat.ts'
+import { responsesShape } from './openai/responses.ts'
+import type { Call, Classified, Provider, Shape } from './types.ts'
+
+export const openai: Provider = {
+  id: 'openai',
+  owns: (host) => host === 'api.openai.com',
+  classify: (call) => classifyOpenai(call, '/v1'),
+}
+
+/** The endpoints whose replies report their usage, below `/v1` or wherever a compatible server has them. */
+const shapes: Readonly<Record<string, Shape>> = {
+  '/chat/completions': chatShape({ amend: true }),
+  '/completions': completionsShape({ amend: true }),
+  '/embeddings': embeddingsShape,
+  '/responses': responsesShape,
+  '/responses/compact': responsesShape,
+}
+
+/** Costs nothing: moderation, and looking after responses that were made before. */
+const freeOfCharge = /^\/(?:models|moderations|responses\/input_tokens|responses\/[^/]+\/cancel|chat\/completions\/[^/]+)(?:\/|$)/
+
+/** What a request is for a server that speaks OpenAI's language below `base`. */
+export function classifyOpenai({ method, path, query, upgrade }: Call, base: string): Classified {
+  const within = path.startsWith(`${base}/`) ? path.slice(base.length) : undefined
+  if (upgrade) {
+    // Codex goes on over HTTP at once when it is answered 426.
+    if (within === '/responses') return { kind: 'fallback' }
+    return {
+      kind: 'unmetered',
+      reason: 'a realtime connection does not report what it costs in a way that can be held to a budget',
+    }
+  }
+  // A response that was made in the background streams its cost, once more each time it is asked for.
+  if (method === 'GET' && /\bstream=true\b/.test(query))
+    return { kind: 'unmetered', reason: 'a resumed stream was charged when it began' }
+  if (method !== 'POST') return { kind: 'free' }
+  const shape = within === undefined ? undefined : shapes[within]
+  if (shape) return { kind: 'metered', shape }
+  if (within !== undefined && freeOfCharge.test(within)) return { kind: 'free' }
+  return { kind: 'unmetered', reason: `${path} does not report what it costs` }
+}

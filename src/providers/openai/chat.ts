@@ -1,0 +1,108 @@
+/** Chat completions, legacy completions and embeddings. */
+import type { Counted, Usage } from '#base/usage.ts'
+import { count, countDocuments, member, text } from '../count.ts'
+import type { Tally } from '../count.ts'
+import type { Asked, FieldPath, Fields, ReplyKind, Shape } from '../types.ts'
+import { askForUsage } from './amend.ts'
+import { chatSpeech } from './speech.ts'
+import { readUsage } from './usage.ts'
+
+export interface ChatOptions {
+  /** Ask streams for their usage, where the request does not: some servers refuse fields they do not know. */
+  readonly amend: boolean
+}
+
+const wants: readonly FieldPath[] = [
+  ['model'],
+  ['stream'],
+  ['stream_options'],
+  ['max_tokens'],
+  ['max_completion_tokens'],
+  ['n'],
+  ['best_of'],
+  ['prompt_cache_key'],
+]
+
+/** `POST …/chat/completions`. */
+export function chatShape({ amend }: ChatOptions): Shape {
+  return shapeOf('openai/chat', amend)
+}
+
+/** `POST …/completions`, the legacy form. */
+export function completionsShape({ amend }: ChatOptions): Shape {
+  return shapeOf('openai/completions', amend)
+}
+
+/** `POST …/embeddings`. */
+export const embeddingsShape: Shape = {
+  name: 'openai/embeddings',
+  wants: [['model']],
+  read: (fields) => ({ ...readChat(fields), mostOutput: 0, stream: false }),
+  counter: (reply) => counter(reply, { outputless: true }),
+  speech: chatSpeech,
+}
+
+function shapeOf(name: string, amend: boolean): Shape {
+  return {
+    name,
+    wants,
+    read: readChat,
+    counter: (reply) => counter(reply, { outputless: false }),
+    ...(amend && { amend: askForUsage }),
+    speech: chatSpeech,
+  }
+}
+
+function readChat(fields: Fields): Asked {
+  const limit = count(fields['max_completion_tokens']) ?? count(fields['max_tokens'])
+  const answers = Math.max(count(fields['n']) ?? 1, count(fields['best_of']) ?? 1, 1)
+  return {
+    model: text(fields['model']),
+    mostOutput: limit === undefined ? undefined : limit * answers,
+    stream: fields['stream'] === true,
+    hasOptions: fields['stream_options'] !== undefined,
+    usageAsked: member(fields['stream_options'], 'include_usage') === true,
+    hiddenInput: false,
+    continues: undefined,
+    refused: undefined,
+  }
+}
+
+function counter({ contentType }: ReplyKind, options: { readonly outputless: boolean }) {
+  return countDocuments(contentType === 'text/event-stream' ? 'sse' : 'json', new ChatTally(options))
+}
+
+/** The last usage counts: some servers report a running one with every chunk. */
+class ChatTally implements Tally {
+  readonly wants: readonly FieldPath[] = [['id'], ['model'], ['service_tier'], ['usage'], ['error']]
+  readonly visible: readonly FieldPath[] = [
+    ['choices', '*', 'text'],
+    ['choices', '*', 'delta', 'content'],
+    ['choices', '*', 'delta', 'refusal'],
+    ['choices', '*', 'delta', 'reasoning'],
+    ['choices', '*', 'delta', 'reasoning_content'],
+    ['choices', '*', 'delta', 'tool_calls'],
+  ]
+  readonly #outputless: boolean
+  #usage: Usage | undefined
+  /** Nothing came after the usage that it could not hold. */
+  #last = false
+  #failed = false
+
+  constructor({ outputless }: { readonly outputless: boolean }) {
+    this.#outputless = outputless
+  }
+
+  take(fields: Fields, visible: number): void {
+    if (fields['error'] !== undefined && fields['error'] !== null) this.#failed = true
+    const beside = { model: fields['model'], id: fields['id'], tier: fields['service_tier'] }
+    const usage = readUsage(fields['usage'], beside, { outputless: this.#outputless })
+    if (usage) this.#last = visible === 0
+    else if (visible > 0) this.#last = false
+    this.#usage = usage ?? this.#usage
+  }
+
+  sum(complete: boolean): Pick<Counted, 'usage' | 'final' | 'failed'> {
+    return { usage: this.#usage, final: this.#usage !== undefined && (complete || this.#last), failed: this.#failed }
+  }
+}

@@ -1,0 +1,115 @@
+/** Told as an event stream comes by. */
+export interface SseHandler {
+  /** Bytes of the data of the event that is open; its lines are joined by a line feed. */
+  data(bytes: Uint8Array): void
+  /** The event is whole. `name`: what its `event:` line says, or empty. */
+  event(name: string): void
+}
+
+const lineFeed = 0x0a
+const carriageReturn = 0x0d
+const colon = 0x3a
+const space = 0x20
+const newline = Buffer.from('\n')
+const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf])
+/** Bytes of a field name or of an event's name that are kept. */
+const mostName = 64
+
+/**
+ * Splits an event stream (HTML Living Standard, section 9.2.6) without collecting anything: a line of many megabytes passes
+ * through as it comes. Lines end with LF, CR or both. Any split of the bytes gives the same. A last event without its empty
+ * line counts when the stream ends.
+ */
+export class SseScanner {
+  readonly #handler: SseHandler
+  #field = ''
+  #part: 'name' | 'space' | 'value' = 'name'
+  #name = ''
+  /** The event has data. */
+  #hasData = false
+  #afterCarriageReturn = false
+  #seen = 0
+
+  constructor(handler: SseHandler) {
+    this.#handler = handler
+  }
+
+  push(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    let at = 0
+    // Only the first bytes of all may be a byte order mark.
+    while (at < bytes.length && this.#seen < 3 && bytes[at] === byteOrderMark[this.#seen]) {
+      this.#seen += 1
+      at += 1
+    }
+    if (at < bytes.length) this.#seen = 3
+    while (at < bytes.length) {
+      if (this.#afterCarriageReturn) {
+        this.#afterCarriageReturn = false
+        if (bytes[at] === lineFeed) {
+          at += 1
+          continue
+        }
+      }
+      const end = lineEnd(bytes, at)
+      this.#read(bytes, at, end < 0 ? bytes.length : end)
+      if (end < 0) return
+      this.#afterCarriageReturn = bytes[end] === carriageReturn
+      this.#endLine()
+      at = end + 1
+    }
+  }
+
+  /** The stream is over. */
+  end(): void {
+    if (this.#field !== '' || this.#part !== 'name') this.#endLine()
+    this.#dispatch()
+  }
+
+  #read(bytes: Buffer, start: number, end: number): void {
+    let at = start
+    while (this.#part === 'name' && at < end) {
+      const byte = bytes[at] ?? 0
+      at += 1
+      if (byte === colon) {
+        this.#part = 'space'
+        if (this.#field === 'event') this.#name = ''
+        if (this.#field === 'data') this.#openData()
+      } else if (this.#field.length < mostName) this.#field += String.fromCharCode(byte)
+    }
+    if (this.#part === 'space' && at < end) {
+      this.#part = 'value'
+      if (bytes[at] === space) at += 1
+    }
+    if (this.#part !== 'value' || at >= end) return
+    if (this.#field === 'data') this.#handler.data(bytes.subarray(at, end))
+    else if (this.#field === 'event') this.#name = (this.#name + bytes.toString('latin1', at, end)).slice(0, mostName)
+  }
+
+  #endLine(): void {
+    // A line that is a field name and nothing else has an empty value.
+    if (this.#part === 'name' && this.#field === 'data') this.#openData()
+    const empty = this.#field === '' && this.#part === 'name'
+    this.#field = ''
+    this.#part = 'name'
+    if (empty) this.#dispatch()
+  }
+
+  #openData(): void {
+    if (this.#hasData) this.#handler.data(newline)
+    this.#hasData = true
+  }
+
+  #dispatch(): void {
+    if (this.#hasData) this.#handler.event(this.#name)
+    this.#hasData = false
+    this.#name = ''
+  }
+}
+
+function lineEnd(bytes: Buffer, from: number): number {
+  const feed = bytes.indexOf(lineFeed, from)
+  const to = feed < 0 ? bytes.length : feed
+  const back = bytes.subarray(from, to).indexOf(carriageReturn)
+  return back < 0 ? feed : from + back
+}
