@@ -1,0 +1,37 @@
+import { tokenClasses } from '#base/usage.ts'
+import type { TokenClass } from '#base/usage.ts'
+import type { Budget } from './types.ts'
+
+/** A budget as the policy writes it; money in US dollars. */
+export interface BudgetText {
+  readonly per: Budget['per']
+  readonly window: Budget['window']
+  readonly timezone: string
+  readonly tokens?: number | undefined
+  readonly usd?: number | undefined
+  readonly warnAt: readonly number[]
+  readonly atLimit: Budget['atLimit']
+  readonly weights: Readonly<Partial<Record<TokenClass, number | undefined>>>
+}
+
+/** Makes the frozen Budget of what was validated: dollars become nano-dollars, weights that are left out are 1. */
+export function compileBudget(id: string, { per, window, timezone, tokens, usd, warnAt, atLimit, weights }: BudgetText): Budget {
+  return Object.freeze({
+    id,
+    per,
+    window,
+    timezone,
+    tokens,
+    nano: usd === undefined ? undefined : nanoDollars(usd),
+    warnAt: warnAt.toSorted((one, other) => one - other),
+    atLimit,
+    weights: Object.freeze(
+      Object.fromEntries(tokenClasses.map((each) => [each, weights[each] ?? 1])) as Record<TokenClass, number>,
+    ),
+  })
+}
+
+/** Whole nano-dollars (1e-9 USD). */
+export function nanoDollars(usd: number): number {
+  return Math.round(usd * 1e9)
+}

@@ -1,0 +1,88 @@
+/** What an agent and an operator are told about a budget. */
+import type { Account, Amount, Balance, Budget } from './types.ts'
+import { localTime, windowAt } from './window.ts'
+
+export type Measure = 'tokens' | 'usd'
+
+/** A budget as it stands, for a person to read. */
+export interface Standing {
+  readonly budget: Budget
+  readonly account: Account
+  readonly measure: Measure
+  /** Tokens, or nano-dollars. */
+  readonly used: number
+  readonly limit: number
+  /** Milliseconds since the epoch. */
+  readonly resetsAt: number
+}
+
+/** Something that is told once a window. */
+export interface BudgetEvent extends Standing {
+  readonly kind: 'warning' | 'exhausted'
+  /** Share of the limit that was passed: 1 when exhausted. */
+  readonly share: number
+}
+
+/** Why a request is not paid for. */
+export interface BudgetRefusal {
+  readonly kind: 'refused'
+  readonly code: 'budget_exhausted' | 'budget_busy' | 'model_unpriced'
+  /** The budget that refuses. */
+  readonly budget: string
+  /** For the agent to read. */
+  readonly reason: string
+  /** Milliseconds since the epoch when the budget that is used up starts anew. */
+  readonly resetsAt: number | undefined
+}
+
+/** Each limit of a budget as its account stands. */
+export function standings(budget: Budget, { account, spent }: Pick<Balance, 'account' | 'spent'>): readonly Standing[] {
+  const resetsAt = windowAt(budget.window, budget.timezone, account.window).end
+  return measures.flatMap((measure) => {
+    const limit = limitOf(budget, measure)
+    return limit === undefined ? [] : [{ budget, account, measure, used: amountIn(spent, measure), limit, resetsAt }]
+  })
+}
+
+const measures: readonly Measure[] = ['tokens', 'usd']
+
+/** The limit in tokens, or in nano-dollars; `undefined`: none. */
+function limitOf({ tokens, nano }: Pick<Budget, 'tokens' | 'nano'>, measure: Measure): number | undefined {
+  return measure === 'tokens' ? tokens : nano
+}
+
+function amountIn({ tokens, nano }: Amount, measure: Measure): number {
+  return measure === 'tokens' ? tokens : nano
+}
+
+/** `Daily token budget "crew" is used up: agent devbot, 5000000 of 5000000 tokens; resets 2026-11-22T00:00:00Z.` */
+function exhaustedText(standing: Standing, agent: string): string {
+  const { budget, measure, limit, resetsAt } = standing
+  const name = `${adverbs[budget.window]} ${measure === 'tokens' ? 'token' : 'money'} budget "${budget.id}"`
+  if (limit === 0) return `${name} of agent ${agent} is 0, which blocks everything. Retrying will not help.`
+  const holder = budget.per === 'crew' ? `shared by its crew (you are ${agent})` : `agent ${agent}`
+  return `${name} is used up: ${holder}, ${usedText(standing)}; resets ${localTime(budget.timezone, resetsAt)}. Retrying before that will not help.`
+}
+
+const adverbs: Readonly<Record<Budget['window'], string>> = { hour: 'Hourly', day: 'Daily', week: 'Weekly', month: 'Monthly' }
+
+/** `5000000 of 5000000 tokens`, `40.00 of 40.00 dollars`. */
+export function usedText({ measure, used, limit }: Pick<Standing, 'measure' | 'used' | 'limit'>): string {
+  if (measure === 'tokens') return `${used} of ${limit} tokens`
+  return `${dollars(used)} of ${dollars(limit)} dollars`
+}
+
+function dollars(nano: number): string {
+  return (nano / 1e9).toFixed(2)
+}
+
+/** The refusal of an agent whose budget is used up. */
+export function exhaustedRefusal(standing: Standing, agent: string): BudgetRefusal {
+  return {
+    kind: 'refused',
+    code: 'budget_exhausted',
+    budget: standing.budget.id,
+    reason: exhaustedText(standing, agent),
+    resetsAt: standing.resetsAt,
+  }
+}

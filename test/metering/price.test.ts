@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest'
+import { noTokens, usageWith } from '#base/usage.ts'
+import { contextWindow, costOf, pricedName, priceOf } from '#metering/price.ts'
+import type { Priced } from '#metering/price.ts'
+
+const now = Date.parse('2026-11-21T00:00:00Z')
+const of = (parts: Partial<Priced>): Priced => ({
+  model: 'claude-opus-4-5',
+  tokens: noTokens,
+  cacheWriteHour: undefined,
+  searches: 0,
+  tier: undefined,
+  ...parts,
+})
+const million = 1_000_000
+
+describe('the price of tokens', () => {
+  it.each([
+    // Anthropic's list: 5 and 25 dollars, a tenth for cache reads, 1.25 for five minutes of cache, 2 for an hour.
+    ['input', { input: million }, 5e9],
+    ['output', { output: million }, 25e9],
+    ['cache_read', { cache_read: million }, 0.5e9],
+    ['cache_write whose life is not said', { cache_write: million }, 10e9],
+  ])('of %s is the list price', (_class, tokens, nano) => {
+    expect(priceOf(of({ tokens: { ...noTokens, ...tokens } }), 'anthropic', new Map(), now)).toBe(nano)
+  })
+
+  it('tells five minutes of cache from an hour of it', () => {
+    const tokens = { ...noTokens, cache_write: million }
+    expect(priceOf(of({ tokens, cacheWriteHour: 0 }), 'anthropic', new Map(), now)).toBe(6.25e9)
+    expect(priceOf(of({ tokens, cacheWriteHour: million / 2 }), 'anthropic', new Map(), now)).toBe(8.125e9)
+  })
+
+  it('follows the tier of a long prompt', () => {
+    const long = { ...noTokens, input: 300_000 }
+    expect(priceOf(of({ model: 'claude-sonnet-4-5', tokens: long }), 'anthropic', new Map(), now)).toBe(1.8e9)
+  })
+
+  it('follows the way it was served, and takes a word nobody knows for the dearest', () => {
+    const tokens = { ...noTokens, input: million }
+    const price = (tier: string) => priceOf(of({ tokens, tier }), 'anthropic', new Map(), now)
+    expect(price('standard')).toBe(5e9)
+    expect(price('batch')).toBe(2.5e9)
+    expect(price('fast')).toBe(30e9)
+    expect(price('quantum')).toBe(30e9)
+  })
+
+  it('counts web searches one by one', () => {
+    expect(priceOf(of({ searches: 3 }), 'anthropic', new Map(), now)).toBe(30_000_000)
+  })
+
+  it('is rounded up to a whole nano-dollar, never down', () => {
+    const price = priceOf(
+      of({ model: 'm', tokens: { ...noTokens, input: 1 } }),
+      'openai',
+      new Map([['m', { input: 0.0001, output: 0 }]]),
+      now,
+    )
+    expect(price).toBe(1)
+  })
+
+  it.each([
+    ['gpt-5', 'openai'],
+    ['gpt-5', 'codex'],
+    ['gemini-2.5-pro', 'gemini'],
+    ['anthropic.claude-sonnet-4-5-20250929-v1:0', 'bedrock'],
+    ['openai/gpt-5', 'openrouter'],
+    ['claude-opus-4-5', 'vertex'],
+    ['gpt-5', 'azure-openai'],
+    ['gpt-5', 'openai-compatible'],
+  ])('is known for %s of %s', (model, provider) => {
+    expect(priceOf(of({ model, tokens: { ...noTokens, input: 1000 } }), provider, new Map(), now)).toBeGreaterThan(0)
+    expect(pricedName(model, provider, new Map(), now)).toBeDefined()
+  })
+
+  it.each(['nothing-anybody-sells', '', '__proto__', 'constructor'])('is not known for %j', (model) => {
+    expect(priceOf(of({ model, tokens: { ...noTokens, input: 1000 } }), 'openai', new Map(), now)).toBeUndefined()
+    expect(pricedName(model, 'openai', new Map(), now)).toBeUndefined()
+    expect(contextWindow(model, 'openai', now)).toBeUndefined()
+  })
+})
+
+describe('a price of the policy', () => {
+  const list = new Map([
+    ['house-*', { input: 1, output: 2 }],
+    ['house-large-*', { input: 10, output: 20, cache_read: 3, cache_write: 4 }],
+    ['house-large-2', { input: 7, output: 7 }],
+    ['claude-opus-4-5', { input: 1, output: 1 }],
+  ])
+  const tokens = { input: million, cache_read: million, cache_write: million, output: million }
+
+  it.each([
+    ['house-small', 1 + 1 + 1 + 2, 'house-*'],
+    ['house-large-1', 10 + 3 + 4 + 20, 'house-large-*'],
+    ['house-large-2', 7 * 4, 'house-large-2'],
+    ['claude-opus-4-5', 4, 'claude-opus-4-5'],
+  ])('of %s comes before the table: the longest name that fits', (model, dollars, name) => {
+    expect(priceOf(of({ model, tokens }), 'openai', list, now)).toBe(dollars * 1e9)
+    expect(pricedName(model, 'openai', list, now)).toBe(name)
+  })
+})
+
+describe('the cost of a reply', () => {
+  const usage = usageWith({ model: 'claude-opus-4-5', tokens: { ...noTokens, input: million } })
+
+  it('adds the work of other models at their own prices', () => {
+    const others = [{ model: 'claude-sonnet-4-5', tokens: { ...noTokens, output: million } }]
+    expect(costOf({ ...usage, others }, 'claude-opus-4-5', 'anthropic', new Map(), now)).toBe(5e9 + 15e9)
+  })
+
+  it('is the larger of our reckoning and what the provider says', () => {
+    const cost = (reportedCost: number) => costOf({ ...usage, reportedCost }, 'claude-opus-4-5', 'anthropic', new Map(), now)
+    expect(cost(1)).toBe(5e9)
+    expect(cost(6e9)).toBe(6e9)
+  })
+
+  it('is the provider’s word where nobody else knows, and unknown without one', () => {
+    expect(costOf({ ...usage, reportedCost: 42 }, 'unheard-of', 'openrouter', new Map(), now)).toBe(42)
+    expect(costOf(usage, 'unheard-of', 'openrouter', new Map(), now)).toBeUndefined()
+  })
+})
