@@ -1,0 +1,114 @@
+/**
+ * The thread that owns the ledger's file. Writing to disk takes milliseconds, which the data plane has not: what comes in while
+ * one transaction is being written is the next one, all of it (group commit).
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { DatabaseSync } from 'node:sqlite'
+import { accountsIn, openAccounts } from './accounts.ts'
+import type { Accounts } from './accounts.ts'
+import { transact } from './database.ts'
+import type { Answer, Asked, Order } from './ledger.ts'
+import { toStoreError } from './store-error.ts'
+
+const { path } = workerData as { readonly path: string }
+/** Milliseconds between two attempts to open what could not be opened, and between two rounds of forgetting. */
+const pause = { open: 1_000, forget: 3_600_000 } as const
+
+let open: { readonly database: DatabaseSync; readonly accounts: Accounts } | undefined
+let firstOpen = true
+let failedAt = Number.NEGATIVE_INFINITY
+let failure: unknown
+let forgotAt = 0
+let waiting: Asked[] = []
+
+parentPort?.on('message', (asked: Asked) => {
+  waiting.push(asked)
+  // What else has arrived by the next turn goes with it.
+  if (waiting.length === 1) setImmediate(work)
+})
+
+function work(): void {
+  const batch = waiting
+  waiting = []
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  parentPort?.postMessage(answers(batch))
+  if (batch.some(({ order }) => order.kind === 'close')) parentPort?.close()
+}
+
+function answers(batch: readonly Asked[]): readonly Answer[] {
+  try {
+    const { database, accounts } = ready()
+    const wall = Math.max(...batch.map((asked) => asked.wall))
+    if (batch.every(({ order }) => order.kind === 'balances' || order.kind === 'open')) {
+      const now = Math.max(wall, accounts.lastTick())
+      return batch.map(({ seq, order }) => ({ seq, now, result: apply(order, accounts, now) }))
+    }
+    return transact(database, () => {
+      const now = accounts.tick(wall)
+      accounts.expire(now)
+      if (now - forgotAt > pause.forget) {
+        accounts.forget(now)
+        forgotAt = now
+      }
+      return batch.map(({ seq, order }) => ({ seq, now, result: apply(order, accounts, now) }))
+    })
+  } catch (error) {
+    const { code, message } = toStoreError(path, error)
+    close()
+    // What was only told again is no new failure: the next attempt comes when it is due.
+    if (error !== failure) {
+      failure = error
+      failedAt = performance.now()
+    }
+    return batch.map(({ seq, order }) =>
+      order.kind === 'close' ? { seq, result: undefined } : { seq, fault: { code, message } },
+    )
+  } finally {
+    if (batch.some(({ order }) => order.kind === 'close')) close()
+  }
+}
+
+function ready(): { readonly database: DatabaseSync; readonly accounts: Accounts } {
+  if (open) return open
+  if (performance.now() - failedAt < pause.open) throw failure
+  const database = openAccounts(path)
+  const accounts = accountsIn(database)
+  // Who held these is no more: what they may have spent counts as spent.
+  if (firstOpen) transact(database, () => accounts.expire(Number.MAX_SAFE_INTEGER))
+  firstOpen = false
+  open = { database, accounts }
+  return open
+}
+
+function close(): void {
+  try {
+    open?.database.close()
+  } catch {
+    // It is given up either way.
+  }
+  open = undefined
+}
+
+function apply(order: Order, accounts: Accounts, now: number): unknown {
+  switch (order.kind) {
+    case 'reserve':
+      return accounts.reserve(order.id, order.claims, order.deadline, now)
+    case 'extend':
+      return accounts.extend(order.ids, order.deadline)
+    case 'settle':
+      return accounts.settle(order.id, order.accounts, order.amounts, now)
+    case 'release':
+      return accounts.release(order.id)
+    case 'balances':
+      return accounts.balances(order.accounts, now)
+    case 'set':
+      return accounts.set(order.account, order.spent)
+    case 'mark':
+      return accounts.mark(order.account, order.mark)
+    case 'open':
+    case 'close':
+      return undefined
+    default:
+      return order satisfies never
+  }
+}
