@@ -11,6 +11,7 @@ import { indexAnswers } from '#credentials/answers.ts'
 import { indexStubs } from '#credentials/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Snapshot } from '#journey/types.ts'
+import { compileBudget } from '#metering/compile.ts'
 import { compilePolicy } from '#policy/compile.ts'
 import { reviewPolicy } from '#policy/review.ts'
 import type { Finding } from '#policy/review.ts'
@@ -21,6 +22,7 @@ import { mergeParts } from './merge.ts'
 import type { Merged } from './merge.ts'
 import { readPart } from './part.ts'
 import { reviewCredentials, reviewInactive } from './review.ts'
+import { reviewBudgets } from './review-budgets.ts'
 import { secretsIn } from './secret-refs.ts'
 import type { PlacedSecret } from './secret-refs.ts'
 
@@ -94,6 +96,7 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
   const findings = [
     ...reviewPolicy(policy, merged.names),
     ...reviewCredentials(policy, credentials, merged),
+    ...reviewBudgets(merged),
     ...reviewInactive(merged),
     ...(await reviewSecrets(secrets, options)),
     ...reviewEmptiness(merged),
@@ -113,6 +116,8 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
           credentials,
           answers: indexAnswers(credentials.values()),
           stubs: indexStubs(credentials.values()),
+          budgets: new Map([...merged.budgets].map(([id, budget]) => [id, compileBudget(id, budget)])),
+          prices: merged.prices,
         })
       : undefined,
     issues,

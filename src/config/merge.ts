@@ -7,20 +7,19 @@ import type { CredentialConfig } from '#credentials/index.ts'
 import type { PolicyInput } from '#policy/compile.ts'
 import type { Finding } from '#policy/review.ts'
 import { agentSchema } from '#policy/schema.ts'
-import type { AgentInput, BudgetInput, DnsInput } from '#policy/schema.ts'
+import type { AgentInput, BudgetInput, DnsInput, ModelPriceInput } from '#policy/schema.ts'
 import { pathText, valueAt } from './issue.ts'
 import type { Issue } from './issue.ts'
-import { issueAt, namesIn } from './part.ts'
-import type { PolicyPart } from './part.ts'
+import { issueAt, namesIn, sections } from './part.ts'
+import type { PolicyPart, Section } from './part.ts'
 import { mapSecrets } from './secret-refs.ts'
-
-type Section = 'agents' | 'credentials' | 'budgets'
 
 export interface Merged {
   readonly agents: ReadonlyMap<string, AgentInput>
   readonly credentials: ReadonlyMap<string, CredentialConfig>
   readonly rules: PolicyInput['rules']
   readonly budgets: ReadonlyMap<string, BudgetInput>
+  readonly prices: ReadonlyMap<string, ModelPriceInput>
   readonly dns: DnsInput
   /** Names that are written somewhere, sound or not. */
   readonly names: Readonly<Record<Section, ReadonlySet<string>>>
@@ -36,6 +35,7 @@ export function mergeParts(directory: string, parts: readonly PolicyPart[]): Mer
     agents: ownersOf(parts, 'agents'),
     credentials: ownersOf(parts, 'credentials'),
     budgets: ownersOf(parts, 'budgets'),
+    prices: ownersOf(parts, 'prices'),
   }
 
   const issue = ({ severity, path, message }: Finding): Issue => {
@@ -53,11 +53,13 @@ export function mergeParts(directory: string, parts: readonly PolicyPart[]): Mer
     credentials: new Map(parts.flatMap(({ credentials, yaml }) => withAbsoluteSecrets(credentials, credentialSchema, yaml.file))),
     rules: rules.map(({ rule, index, part }) => ({ rule, position: part.yaml.locate(['rules', index]) })),
     budgets: new Map(parts.flatMap(({ budgets }) => [...budgets])),
+    prices: new Map(parts.flatMap(({ prices }) => [...prices])),
     dns: mergeDns(parts),
     names: {
       agents: new Set(owners.agents.keys()),
       credentials: new Set(owners.credentials.keys()),
       budgets: new Set(owners.budgets.keys()),
+      prices: new Set(owners.prices.keys()),
     },
     issues: [...parts.flatMap((part) => part.issues), ...repeated(parts), ...contradictoryDns(parts)],
     issue,
@@ -71,7 +73,7 @@ function withAbsoluteSecrets<Entry>(entries: ReadonlyMap<string, Entry>, schema:
 }
 
 function isSection(name: unknown): name is Section {
-  return name === 'agents' || name === 'credentials' || name === 'budgets'
+  return (sections as readonly unknown[]).includes(name)
 }
 
 function ownersOf(parts: readonly PolicyPart[], section: Section): Map<string, PolicyPart> {
@@ -81,7 +83,7 @@ function ownersOf(parts: readonly PolicyPart[], section: Section): Map<string, P
 }
 
 function repeated(parts: readonly PolicyPart[]): Issue[] {
-  return (['agents', 'credentials', 'budgets'] as const).flatMap((section) => {
+  return sections.flatMap((section) => {
     const owners = ownersOf(parts, section)
     return parts.flatMap((part) =>
       namesIn(part, section).flatMap((id) => {

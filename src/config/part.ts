@@ -2,8 +2,8 @@
 import type { z } from 'zod'
 import { credentialSchema } from '#credentials/index.ts'
 import type { CredentialConfig } from '#credentials/index.ts'
-import { agentSchema, budgetSchema, dnsSchema, ruleSchema } from '#policy/schema.ts'
-import type { AgentInput, BudgetInput, DnsInput, RuleInput } from '#policy/schema.ts'
+import { agentSchema, budgetSchema, dnsSchema, modelPriceSchema, ruleSchema } from '#policy/schema.ts'
+import type { AgentInput, BudgetInput, DnsInput, ModelPriceInput, RuleInput } from '#policy/schema.ts'
 import { readYaml } from './document.ts'
 import type { YamlFile } from './document.ts'
 import { mistakes, pathText, valueAt } from './issue.ts'
@@ -12,6 +12,10 @@ import { findLiveKeys } from './live-key.ts'
 import { keysAt } from './keys.ts'
 import { policySchema } from './schema.ts'
 
+/** The parts of a policy whose entries have names. */
+export const sections = ['agents', 'credentials', 'budgets', 'prices'] as const
+export type Section = (typeof sections)[number]
+
 export interface PolicyPart {
   readonly yaml: YamlFile
   readonly agents: ReadonlyMap<string, AgentInput>
@@ -19,6 +23,7 @@ export interface PolicyPart {
   /** `index` counts within the file. */
   readonly rules: readonly { readonly index: number; readonly rule: RuleInput }[]
   readonly budgets: ReadonlyMap<string, BudgetInput>
+  readonly prices: ReadonlyMap<string, ModelPriceInput>
   readonly dns: DnsInput | undefined
   readonly issues: readonly Issue[]
 }
@@ -34,13 +39,14 @@ export function readPart(file: string, bytes: Buffer): PolicyPart {
     credentials: entries(data, 'credentials', credentialSchema),
     rules: ruleEntries(data),
     budgets: entries(data, 'budgets', budgetSchema),
+    prices: entries(data, 'prices', modelPriceSchema),
     dns: dnsSchema.optional().safeParse(valueAt(data, ['dns'])).data,
     issues,
   }
 }
 
 /** Names written in a file, whether or not what they name is sound. */
-export function namesIn({ yaml }: PolicyPart, section: 'agents' | 'credentials' | 'budgets'): string[] {
+export function namesIn({ yaml }: PolicyPart, section: Section): string[] {
   return keysOf(valueAt(yaml.data, [section]))
 }
 

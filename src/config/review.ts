@@ -20,20 +20,11 @@ export function reviewCredentials(policy: Policy, credentials: ReadonlyMap<strin
 
 /** What the schema takes and this version does not act on. */
 export function reviewInactive(merged: Merged): Finding[] {
-  return [
-    ...[...merged.agents].flatMap(([id, { from, budget }]) => [
-      ...from.flatMap(({ pod }, index) =>
-        pod ? [warning(['agents', id, 'from', index, 'pod'], 'pods are not active yet: no request is recognised by this')] : [],
-      ),
-      ...(budget !== undefined && !merged.names.budgets.has(budget)
-        ? [error(['agents', id, 'budget'], `no budget is called ${JSON.stringify(budget)}`)]
-        : []),
-    ]),
-    ...merged.rules.flatMap(({ rule }, index) =>
-      rule.meter === undefined ? [] : [warning(['rules', index, 'meter'], 'meters are not active yet: nothing is counted')],
+  return [...merged.agents].flatMap(([id, { from }]) =>
+    from.flatMap(({ pod }, index) =>
+      pod ? [warning(['agents', id, 'from', index, 'pod'], 'pods are not active yet: no request is recognised by this')] : [],
     ),
-    ...[...merged.budgets.keys()].map((id) => warning(['budgets', id], 'budgets are not active yet: this limits nothing')),
-  ]
+  )
 }
 
 // Public services that answer with what they were sent: a credential scoped to them comes back to whoever asks.

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { idField } from '#base/fields.ts'
 import { credentialSchema } from '#credentials/index.ts'
-import { agentSchema, budgetSchema, dnsSchema, ruleSchema } from '#policy/schema.ts'
+import { agentSchema, budgetSchema, dnsSchema, modelNameField, modelPriceSchema, ruleSchema } from '#policy/schema.ts'
 
 export const policySchema = z
   .strictObject({
@@ -17,6 +17,9 @@ export const policySchema = z
       description: 'What may be reached. The first rule that matches decides; no match is a refusal',
     }),
     budgets: z.record(idField, budgetSchema).default({}).meta({ description: 'What it may cost' }),
+    prices: z.record(modelNameField, modelPriceSchema).default({}).meta({
+      description: 'Models that the built-in price table does not know or has otherwise, in US dollars for a million tokens',
+    }),
     dns: dnsSchema.optional(),
   })
   .meta({ title: 'iron-proxy policy', description: 'All *.yaml files of the policy directory are one policy' })

@@ -134,6 +134,10 @@ export const settingsSchema = z.strictObject({
       deadline: z.int().min(0).max(3600).default(300).meta({ description: 'Seconds running streams may go on after that' }),
     })
     .prefault({}),
+  budgetWebhook: z
+    .url({ protocol: /^https?$/, error: 'write an http or https URL' })
+    .optional()
+    .meta({ description: 'Where budget alerts are posted, in the form of Alertmanager’s webhook' }),
   log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),
 })
 

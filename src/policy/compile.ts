@@ -19,10 +19,11 @@ export function compilePolicy(input: PolicyInput): Policy {
   return Object.freeze({ agents, rules, dns: compileDns(input.dns), rulesFor: indexRules(rules) })
 }
 
-function compileAgent(id: AgentId, { mode, from }: AgentInput): Agent {
+function compileAgent(id: AgentId, { mode, from, budget }: AgentInput): Agent {
   return Object.freeze({
     id,
     mode,
+    budgets: budget === undefined ? [] : [budget].flat(),
     cidrs: from.flatMap(({ cidr }) => cidr ?? []),
     proxyAuth: from.flatMap(({ proxyAuth }) => proxyAuth ?? []),
     pods: from.flatMap(({ pod }) => pod ?? []),
@@ -49,6 +50,8 @@ function compileRule(rule: RuleInput, index: number, position: Position, foreign
       rule.foreign ?? (credentials.length > 0 && credentials.every((each) => foreign.get(each) === 'allow') ? 'allow' : 'refuse'),
     mints: rule.mints ?? 'refuse',
     credentials,
+    meter: rule.meter,
+    price: rule.price,
     position,
   })
 }

@@ -61,7 +61,10 @@ export const agentSchema = z
     from: nonEmpty(sourceSchema, 'an agent without a place to speak from is never recognised').meta({
       description: 'Where this agent speaks from; any of these makes a request its own',
     }),
-    budget: idField.optional().meta({ description: 'Name of its budget' }),
+    budget: z
+      .union([idField, nonEmpty(idField, 'an empty list is no budget; leave it out')])
+      .optional()
+      .meta({ description: 'Name of its budget, or several: a request must fit all of them' }),
     mode: z.enum(['enforce', 'report']).default('enforce').meta({
       description: 'report: what would be refused passes without any credential and is audited as would_deny',
     }),
@@ -81,6 +84,13 @@ const gitSchema = z
     push: z.array(gitScopeField).default([]).meta({ description: 'Repositories that may be pushed to' }),
   })
   .refine((git) => git.fetch.length + git.push.length > 0, { error: 'name a repository under fetch or push' })
+
+const priceField = z
+  .strictObject({
+    usd: z.number().min(0).max(1e6).default(0).meta({ description: 'US dollars for each request' }),
+    tokens: z.int().min(0).max(1e12).default(0).meta({ description: 'Weighted tokens for each request' }),
+  })
+  .refine(({ usd, tokens }) => usd > 0 || tokens > 0, { error: 'name a price in usd, in tokens, or in both' })
 
 export const ruleSchema = z
   .strictObject({
@@ -111,7 +121,12 @@ export const ruleSchema = z
     plain: z.boolean().default(false).meta({ description: 'Plain HTTP too; a credential is never swapped there' }),
     inspect: z.boolean().default(true).meta({ description: 'false: spliced by SNI, not decrypted; no credential possible' }),
     credentials: z.array(idField).default([]).meta({ description: 'Credentials that may be swapped in here' }),
-    meter: idField.optional().meta({ description: 'Provider whose usage is counted from the replies' }),
+    meter: idField.optional().meta({
+      description: 'Provider whose usage is counted from the replies and charged to the budget of the agent; auto: by the host',
+    }),
+    price: priceField.optional().meta({
+      description: 'With a meter: what each request costs at an endpoint that does not report its usage; refused otherwise',
+    }),
     mints: z.enum(['refuse', 'allow']).optional().meta({
       description: 'allow: endpoints that answer with a new secret too, which nobody takes out of the reply; refused otherwise',
     }),
@@ -141,6 +156,7 @@ export const ruleSchema = z
       if (rule.mints) clash('mints', unseen)
       if (rule.plain) clash('plain', 'only TLS can be spliced; give plain HTTP a rule of its own')
     }
+    if (rule.price && !rule.meter) clash('price', 'a price is charged by a meter; name one, or remove this')
     if (rule.git && rule.paths) clash('paths', 'git says already which paths; remove one of the two')
     if (rule.git && rule.methods) clash('methods', 'git says already which methods; remove one of the two')
   })
@@ -174,6 +190,22 @@ export const budgetSchema = z
       .meta({ description: 'How a token counts against `tokens`; default 1 each' }),
   })
   .meta({ description: 'A budget: a ceiling for tokens or money' })
+
+const perMillionField = z.number().min(0).max(1e6)
+
+/** US dollars for a million tokens of a model. */
+export const modelPriceSchema = z.strictObject({
+  input: perMillionField,
+  output: perMillionField,
+  cache_read: perMillionField.optional().meta({ description: 'Left out: as input' }),
+  cache_write: perMillionField.optional().meta({ description: 'Left out: as input' }),
+})
+
+/** A model as providers write it; `*` at its end stands for any rest. */
+export const modelNameField = z.string().regex(/^[\x21-\x29\x2b-\x7e]{1,200}\*?$/, {
+  error: (issue) =>
+    `${JSON.stringify(issue.input)} is not a model; write its name as the provider does, with "*" only at its end`,
+})
 
 const resolverField = z.string().refine((text) => parseEndpoint(text) !== undefined, {
   error: (issue) => `${JSON.stringify(issue.input)} is not a resolver; write an address, or address:port`,
@@ -212,6 +244,7 @@ export const dnsSchema = z
 export type AgentInput = z.output<typeof agentSchema>
 export type RuleInput = z.output<typeof ruleSchema>
 export type BudgetInput = z.output<typeof budgetSchema>
+export type ModelPriceInput = z.output<typeof modelPriceSchema>
 export type DnsInput = z.output<typeof dnsSchema>
 
 function isTimezone(name: string): boolean {

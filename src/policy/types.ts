@@ -10,6 +10,7 @@ import type { SecretRef } from '#base/secret.ts'
 export type AgentId = string
 export type RuleId = string
 export type CredentialId = string
+export type BudgetId = string
 
 /** Where something stands in a policy file; line and column count from 1. */
 export interface Position {
@@ -22,6 +23,8 @@ export interface Agent {
   readonly id: AgentId
   /** `report`: what the policy would refuse passes without any credential and is audited as `would_deny`. */
   readonly mode: 'enforce' | 'report'
+  /** Budgets that its metered requests must fit, all of them. */
+  readonly budgets: readonly BudgetId[]
   readonly cidrs: readonly Cidr[]
   readonly proxyAuth: readonly { readonly username: string; readonly password: SecretRef }[]
   /** Kubernetes selectors; not looked at yet. */
@@ -59,6 +62,10 @@ export interface Rule {
   /** Whether its credentials may be used to have new secrets made. */
   readonly mints: 'refuse' | 'allow'
   readonly credentials: readonly CredentialId[]
+  /** Provider whose usage is counted, or `auto`. */
+  readonly meter: string | undefined
+  /** What each request costs where no usage is reported: weighted tokens and US dollars. */
+  readonly price: { readonly tokens: number; readonly usd: number } | undefined
   readonly position: Position
 }
 
@@ -83,6 +90,8 @@ export interface Denial {
   /** For people: what was refused and, where a rule says so, why. */
   readonly reason: string
   readonly rule?: Rule | undefined
+  /** Milliseconds since the epoch when a budget that is used up starts anew. */
+  readonly resetsAt?: number | undefined
 }
 
 export interface Allowance {
