@@ -125,11 +125,46 @@ export const errorTable = {
   ),
   policy_changed: row(403, 'http_request_denied', 'policy', 'the policy no longer allows this stream', policyHint),
   budget_exhausted: row(
-    403,
+    402,
     'http_request_denied',
     'policy',
     'the budget of this agent is used up',
     'wait for the budget to reset, or ask the operator',
+  ),
+  budget_busy: row(
+    503,
+    'connection_limit_reached',
+    'policy',
+    'what is left of the budget is held for requests that still run',
+    'try again when they are done',
+  ),
+  model_unpriced: row(
+    403,
+    'http_request_denied',
+    'policy',
+    'a budget limits money, and the price of the model is not known',
+    'ask the operator to add the model under `prices`',
+  ),
+  unmetered: row(
+    403,
+    'http_request_denied',
+    'policy',
+    'what this request costs would not be told by its reply',
+    'use a metered endpoint, or ask the operator for a rule with a `price`',
+  ),
+  upgrade_refused: row(
+    426,
+    'http_request_denied',
+    'policy',
+    'this WebSocket cannot be metered',
+    'send the same as HTTPS requests',
+  ),
+  ledger_unavailable: row(
+    503,
+    'proxy_internal_error',
+    'proxy',
+    'the ledger of the budgets cannot be written',
+    'tell the operator; hosts without a meter are not affected',
   ),
   mints_secret: row(
     403,
@@ -284,6 +319,18 @@ export const errorTable = {
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable
+
+/** Codes that leave no doubt: the connection a request would have gone over never came to be. */
+export const unsent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'destination_denied',
+  'proxy_loop',
+  'upstream_unresolved',
+  'upstream_dns_timeout',
+  'upstream_unreachable',
+  'upstream_connect_timeout',
+  'upstream_tls',
+  'overloaded',
+])
 
 function row(status: number, proxyStatus: string, fault: ErrorRow['fault'], message: string, hint: string): ErrorRow {
   return { status, proxyStatus, fault, message, hint }

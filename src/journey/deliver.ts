@@ -4,6 +4,7 @@ import { fill, place } from '#credentials/swap.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Whole } from './fill.ts'
 import { requestHeaders, resized } from './headers.ts'
+import type { Metered } from './metered.ts'
 import type { Client, Outbound, Ports, RequestBody } from './ports.ts'
 import { Relay } from './relay.ts'
 import { RefusalCatcher, Replayable } from './replay.ts'
@@ -24,6 +25,8 @@ interface Delivery {
   readonly client: Client
   readonly signal: AbortSignal
   readonly seen: Trace
+  /** Whoever counts what the reply costs. */
+  readonly metered: Metered | undefined
   readonly ports: Ports
 }
 
@@ -67,24 +70,28 @@ async function attempt(
   body: RequestBody | undefined,
   catching: boolean,
 ): Promise<boolean> {
-  const { arrival, client, found, guarded, ports, seen, signal, whole } = delivery
+  const { arrival, client, found, guarded, metered, ports, seen, signal, whole } = delivery
   const placed = place(arrival.head, found.placements, grants)
   const filled = whole && fill(whole.bytes, whole.placements, grants)
   seen.swaps = filled ? [...placed.swaps, ...filled.swaps] : placed.swaps
   const scrub = ports.vault.scrub(guarded)
+  // What is searched or counted must be read.
+  const decode = scrub !== undefined || metered !== undefined
   // What signs is never sent, so this host cannot hand it out byte by byte; and S3 clients download in parts.
   const parts = guarded.every(({ placer }) => placer.sign !== undefined)
-  const kept = requestHeaders(placed.headers, { decode: scrub !== undefined, parts })
+  const kept = requestHeaders(placed.headers, { decode, parts })
+  const length = filled?.bytes.length ?? metered?.body?.length
   const outbound: Outbound = {
     head: { ...arrival.head, query: placed.query },
-    headers: ['host', hostHeader(arrival), ...(filled ? resized(kept, filled.bytes.length) : kept)],
+    headers: ['host', hostHeader(arrival), ...(length === undefined ? kept : resized(kept, length))],
     credentials: grants.map(({ credential }) => credential.id),
-    decode: scrub !== undefined,
+    decode,
     upgrade: arrival.kind === 'upgrade',
   }
-  const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub })
+  const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub, metered })
   const catcher = catching ? new RefusalCatcher(relay) : undefined
   client.proceed()
+  if (metered) metered.sent = true
   try {
     const leaving = await sign({ outbound, body: body && filled ? wholeBody(body, filled.bytes) : body }, grants, {
       now: ports.clock.now(),

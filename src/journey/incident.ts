@@ -1,3 +1,4 @@
+import type { BudgetEvent } from '#metering/notice.ts'
 import type { AuditRecord } from './types.ts'
 
 /** What happened to a credential by itself, and not in an exchange. */
@@ -14,21 +15,43 @@ export interface Incident {
 export function incidentRecord({ id, at, event, credential, reason }: Incident): AuditRecord {
   const ended = event === 'needs_login'
   return {
-    id,
-    time: new Date(at).toISOString(),
+    ...selfRecord(id, at),
     type: 'credential',
     event,
+    verdict: ended ? 'error' : 'allow',
+    code: ended ? 'needs_login' : undefined,
+    reason,
+    credential,
+  }
+}
+
+/** The record of a budget that passed a threshold or is used up: one for each in a window. */
+export function budgetRecord(id: string, at: number, { kind, budget, account }: BudgetEvent, reason: string): AuditRecord {
+  return {
+    ...selfRecord(id, at),
+    type: 'budget',
+    event: kind,
+    agent: account.holder === '*' ? null : account.holder,
+    // Nothing was refused by this: that is in the record of each request.
+    verdict: 'allow',
+    code: kind === 'exhausted' ? 'budget_exhausted' : undefined,
+    reason,
+    budget: budget.id,
+  }
+}
+
+/** What is no exchange has nobody on the other side. */
+function selfRecord(id: string, at: number) {
+  return {
+    id,
+    time: new Date(at).toISOString(),
     agent: null,
     peer: 'self',
     door: 'self',
     protocol: 'none',
-    verdict: ended ? 'error' : 'allow',
-    code: ended ? 'needs_login' : undefined,
-    reason,
     swaps: [],
-    credential,
     bytesUp: 0,
     bytesDown: 0,
     duration: 0,
-  }
+  } as const
 }

@@ -5,6 +5,7 @@ import type { SecretRef } from '#base/secret.ts'
 import type { Pair, TokenCall, TokenEndpoint, TokenReply } from '#credentials/lease.ts'
 import type { RealValues } from '#credentials/real-values.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
+import type { Desk } from '#metering/desk.ts'
 import type { Credential, Grant, Hashes } from '#credentials/types.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import type { Denial } from '#policy/types.ts'
@@ -20,6 +21,8 @@ export interface Ports {
   readonly upstream: Upstream
   readonly live: Live
   readonly audit: Audit
+  /** Where metered requests are held to budgets. */
+  readonly desk: Desk
   readonly hashes: Hashes
 }
 

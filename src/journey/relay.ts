@@ -1,7 +1,9 @@
 import type { Clock } from '#base/clock.ts'
 import { Scrubber } from '#credentials/restub.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
-import { replyHeaders } from './headers.ts'
+import type { ReplyKind } from '#providers/types.ts'
+import { headerValue, replyHeaders } from './headers.ts'
+import type { Metered } from './metered.ts'
 import type { Client, ReplySink, Upgraded } from './ports.ts'
 import type { Trace } from './settle.ts'
 import type { RawHeaders } from './types.ts'
@@ -20,18 +22,27 @@ export class Relay implements ReplySink {
   readonly #clock: Clock
   readonly #bodyless: boolean
   readonly #scrubber: Scrubber | undefined
+  readonly #metered: Metered | undefined
+  /** The agent has been told the end, although the upstream may go on. */
+  #over = false
   #unflush: (() => void) | undefined
 
   constructor(
     client: Client,
     seen: Trace,
-    options: { readonly clock: Clock; readonly bodyless: boolean; readonly scrub: ScrubPatterns | undefined },
+    options: {
+      readonly clock: Clock
+      readonly bodyless: boolean
+      readonly scrub: ScrubPatterns | undefined
+      readonly metered: Metered | undefined
+    },
   ) {
     this.#client = client
     this.#seen = seen
     this.#clock = options.clock
     this.#bodyless = options.bodyless
     this.#scrubber = options.scrub && new Scrubber(options.scrub)
+    this.#metered = options.metered
     client.onDrain = () => this.onDrain()
   }
 
@@ -43,11 +54,14 @@ export class Relay implements ReplySink {
     this.#seen.status = status
     this.#seen.repliedAt = this.#clock.elapsed()
     const bodyless = this.#bodyless || status === 204 || status === 304
-    const reframed = this.#scrubber !== undefined && !bodyless
+    const kind = replyKind(status, headers)
+    const reframed = (this.#scrubber !== undefined || (this.#metered?.mayEnd(kind) ?? false)) && !bodyless
     this.#client.head(status, this.#clean(replyHeaders(headers, { reframed })), last)
+    this.#metered?.begin(kind, (ending) => this.#finish(ending))
   }
 
   data(chunk: Uint8Array): boolean {
+    if (this.#over) return true
     if (!this.#scrubber) return this.#pass(chunk)
     const more = this.#pass(this.#scrubber.push(chunk))
     if (this.#scrubber.held > 0) this.#flushLater(this.#scrubber)
@@ -56,9 +70,24 @@ export class Relay implements ReplySink {
 
   end(trailers: RawHeaders): void {
     this.#unflush?.()
+    if (this.#over) return
     if (this.#scrubber) this.#pass(this.#scrubber.end())
+    if (this.#over) return
+    if (this.#metered) this.#send(this.#metered.ended())
+    this.#over = true
     this.#client.end(this.#clean(replyHeaders(trailers, { reframed: false })))
     this.report()
+  }
+
+  /** Ends the reply towards the agent before the upstream does: with these last bytes, or by breaking it off. */
+  #finish(ending: Uint8Array | undefined): void {
+    if (this.#over) return
+    if (this.#scrubber) this.#pass(this.#scrubber.end())
+    this.#unflush?.()
+    this.#over = true
+    if (!ending) return this.#client.abort()
+    this.#send(ending)
+    this.#client.end([])
   }
 
   /** The head of a switch of protocols; what is said after it is not looked into. */
@@ -75,6 +104,15 @@ export class Relay implements ReplySink {
   }
 
   #pass(bytes: Uint8Array): boolean {
+    if (bytes.length === 0 || this.#over) return true
+    if (!this.#metered) return this.#send(bytes)
+    const more = this.#send(this.#metered.filter(bytes))
+    // Passed on first: watching costs the agent no time.
+    this.#metered.watch(bytes)
+    return more
+  }
+
+  #send(bytes: Uint8Array): boolean {
     if (bytes.length === 0) return true
     this.#seen.bytesDown += bytes.length
     return this.#client.data(bytes)
@@ -98,4 +136,9 @@ export class Relay implements ReplySink {
     }
     return kept
   }
+}
+
+function replyKind(status: number, headers: RawHeaders): ReplyKind {
+  const [contentType = ''] = (headerValue(headers, 'content-type') ?? '').split(';', 1)
+  return { status, contentType: contentType.trim().toLowerCase(), header: (name) => headerValue(headers, name) }
 }

@@ -1,5 +1,6 @@
 import { errorTable } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
+import type { Call, Notice, Speech } from '#providers/types.ts'
 import type { Client } from './ports.ts'
 import type { RawHeaders } from './types.ts'
 
@@ -13,6 +14,16 @@ export interface Refusal {
   readonly host?: string | undefined
   readonly method?: string | undefined
   readonly path?: string | undefined
+  /** Milliseconds since the epoch when a budget that is used up starts anew. */
+  readonly resetsAt?: number | undefined
+}
+
+/** How the clients of a provider are told something. */
+export interface Voice {
+  readonly speech: Speech
+  readonly call: Call
+  /** Of the request, by its lower-case name. */
+  readonly header: (name: string) => string | undefined
 }
 
 export interface RefusalReply {
@@ -26,7 +37,7 @@ export interface RefusalReply {
  * that for their own login having expired, and log out.
  */
 export function refusalReply(refusal: Refusal): RefusalReply {
-  const { status, proxyStatus, hint } = errorTable[refusal.code]
+  const { status, hint } = errorTable[refusal.code]
   const body = Buffer.from(
     `${JSON.stringify({
       error: {
@@ -49,20 +60,43 @@ export function refusalReply(refusal: Refusal): RefusalReply {
     String(body.length),
     'cache-control',
     'no-store',
-    'proxy-status',
-    `iron-proxy; error=${proxyStatus}; details="${refusal.code}"`,
+    ...proxyStatus(refusal.code),
   ]
   if (status === 407) headers.push('proxy-authenticate', 'Basic realm="iron-proxy", charset="UTF-8"')
   return { status: status || 400, headers, body }
 }
 
+/** The same as the provider would say it, so that its clients show the message and stop. */
+function spokenReply(refusal: Refusal, { speech, call, header }: Voice): RefusalReply {
+  const { code, reason, requestId, resetsAt } = refusal
+  const notice = {
+    kind: noticeKind(code),
+    code,
+    message: `iron-proxy: ${reason}`,
+    requestId,
+    resetsAt: resetsAt === undefined ? undefined : Math.ceil(resetsAt / 1000),
+  }
+  const { status, headers, body } = speech.refusal(notice, call, header)
+  const bytes = Buffer.from(body)
+  return { status, headers: [...headers, 'content-length', String(bytes.length), ...proxyStatus(code)], body: bytes }
+}
+
+function noticeKind(code: ErrorCode): Notice['kind'] {
+  if (code === 'budget_exhausted') return 'budget'
+  return errorTable[code].status >= 500 ? 'unavailable' : 'denied'
+}
+
+function proxyStatus(code: ErrorCode): readonly string[] {
+  return ['proxy-status', `iron-proxy; error=${errorTable[code].proxyStatus}; details="${code}"`]
+}
+
 /** Says it to the agent, if nothing was said yet; else breaks the reply off. */
-export function refuse(client: Client, refusal: Refusal): number {
+export function refuse(client: Client, refusal: Refusal, voice?: Voice): number {
   if (client.begun) {
     client.abort()
     return 0
   }
-  const { status, headers, body } = refusalReply(refusal)
+  const { status, headers, body } = voice ? spokenReply(refusal, voice) : refusalReply(refusal)
   client.head(status, headers)
   client.data(body)
   client.end([])

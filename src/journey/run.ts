@@ -1,5 +1,6 @@
 import type { Cancellation } from '#base/async.ts'
 import { codeOf, errorTable, ProxyError } from '#base/errors.ts'
+import type { ErrorCode } from '#base/errors.ts'
 import { findStubs } from '#credentials/swap.ts'
 import type { Found } from '#credentials/swap.ts'
 import { decide } from '#policy/decide.ts'
@@ -10,12 +11,13 @@ import { answerTokenCall, askOf, tokenEndpointOf } from './answer.ts'
 import { deliver } from './deliver.ts'
 import { findInBody } from './fill.ts'
 import { identify } from './identify.ts'
+import { meter, voiceOf } from './meter.ts'
 import type { Client, Ports, RequestBody } from './ports.ts'
 import { refuse } from './respond.ts'
 import { settle, trace } from './settle.ts'
 import { upload } from './upload.ts'
 import type { Trace } from './settle.ts'
-import type { Exchange, Outcome, RequestArrival, Snapshot } from './types.ts'
+import type { CutBy, Exchange, Outcome, RequestArrival, Snapshot } from './types.ts'
 
 /**
  * The journey of one request: every door leads here, and nothing returns to an agent without passing `settle`.
@@ -25,7 +27,7 @@ export async function run(
   arrival: RequestArrival,
   body: RequestBody | undefined,
   client: Client,
-  cut: Cancellation<'agent' | 'policy' | 'shutdown'>,
+  cut: Cancellation<CutBy>,
   ports: Ports,
 ): Promise<void> {
   const seen = trace(arrival, ports)
@@ -39,9 +41,9 @@ export async function run(
   })
   let outcome: Outcome
   try {
-    outcome = await pass(arrival, body, client, cut.signal, seen, ports)
+    outcome = await pass(arrival, body, client, cut, seen, ports)
   } catch (error) {
-    outcome = cut.by ? aborted(cut.by, refusal, client) : broken(error, seen)
+    outcome = cut.by ? aborted(cut.by, refusal ?? seen.ended, client) : broken(error, seen)
     // A reply that can no longer be passed on is of no use upstream either.
     cut.stop()
   }
@@ -57,10 +59,11 @@ async function pass(
   arrival: RequestArrival,
   body: RequestBody | undefined,
   client: Client,
-  signal: AbortSignal,
+  cut: Cancellation<CutBy>,
   seen: Trace,
   ports: Ports,
 ): Promise<Outcome> {
+  const { signal } = cut
   // 2 identify: who speaks, under which snapshot
   const exchange = identify(arrival, ports.policies.current(), ports.vault)
   if (exchange.kind === 'deny') return denied(exchange)
@@ -71,6 +74,7 @@ async function pass(
   seen.rule = verdict.rule
   if (verdict.kind === 'deny') return denied(verdict)
   seen.wouldDeny = verdict.wouldDeny
+  seen.voice = voiceOf(verdict.rule, arrival)
 
   // 4 admit: with what; an agent's own token call ends here
   const admission = admit(verdict, exchange, arrival.head)
@@ -89,22 +93,41 @@ async function pass(
     return refusal ? denied(refusal) : { kind: 'replied' }
   }
 
-  // 5 to 7 grant, swap, send: the real values go out, and the reply streams back as it comes
-  signal.throwIfAborted()
+  // and held to its budgets, where the rule has a meter
   const watched = body && upload(body, seen, ports.vault.realValues())
-  const whole = await findInBody(
-    arrival.head,
-    watched,
-    { ...admission, credentials: seen.wouldDeny ? [] : admission.credentials, rule: verdict.rule },
-    client,
-  )
-  if (whole?.refused) {
-    seen.credential = whole.refused.credential
-    if (exchange.agent.mode === 'enforce') return denied(whole.refused.denial)
-    seen.wouldDeny ??= whole.refused.denial
+  const metered =
+    verdict.rule && (await meter({ arrival, exchange, rule: verdict.rule, body: watched, client, cut, seen, ports }))
+  if (metered?.kind === 'deny') return denied(metered)
+
+  // 5 to 7 grant, swap, send: the real values go out, and the reply streams back as it comes
+  let fault: ErrorCode | undefined
+  try {
+    signal.throwIfAborted()
+    const whole = await findInBody(
+      arrival.head,
+      metered?.body ?? watched,
+      { ...admission, credentials: seen.wouldDeny ? [] : admission.credentials, rule: verdict.rule },
+      client,
+    )
+    if (whole?.refused) {
+      seen.credential = whole.refused.credential
+      if (exchange.agent.mode === 'enforce') return denied(whole.refused.denial)
+      seen.wouldDeny ??= whole.refused.denial
+    }
+    const { guarded } = admission
+    await deliver(
+      { arrival, found, whole, guarded, client, signal, seen, metered, ports },
+      whole?.body ?? metered?.body ?? watched,
+    )
+    return { kind: 'replied' }
+  } catch (error) {
+    fault = cut.by ? 'client_closed' : codeOf(error)
+    throw error
+  } finally {
+    seen.bill = await metered?.settle(fault)
+    seen.ended = metered?.denial
+    seen.limits = metered?.limits
   }
-  await deliver({ arrival, found, whole, guarded: admission.guarded, client, signal, seen, ports }, whole?.body ?? watched)
-  return { kind: 'replied' }
 }
 
 /** What the head carries: stubs in their places, and nothing that an agent must not hold. */
@@ -156,19 +179,25 @@ function redecide(arrival: RequestArrival, snapshot: Snapshot, ports: Ports): De
 
 function tell(outcome: Outcome, client: Client, seen: Trace): void {
   if (outcome.kind === 'replied') return
-  if (outcome.kind === 'aborted') return client.abort()
+  // A reply that its budget ended was ended in its provider's own words.
+  if (outcome.kind === 'aborted') return outcome.by === 'budget' ? undefined : client.abort()
   const { code, reason } = outcome.kind === 'denied' ? outcome.denial : { code: outcome.code, reason: outcome.detail ?? '' }
   const { head } = seen.arrival as RequestArrival
-  const status = refuse(client, {
-    code,
-    reason,
-    requestId: seen.id,
-    agent: seen.exchange?.agent.id,
-    rule: seen.rule?.id,
-    host: head.host,
-    method: head.method,
-    path: seen.shownPath ?? head.path,
-  })
+  const status = refuse(
+    client,
+    {
+      code,
+      reason,
+      requestId: seen.id,
+      agent: seen.exchange?.agent.id,
+      rule: seen.rule?.id,
+      host: head.host,
+      method: head.method,
+      path: seen.shownPath ?? head.path,
+      resetsAt: outcome.kind === 'denied' ? outcome.denial.resetsAt : undefined,
+    },
+    seen.voice,
+  )
   seen.status ??= status
 }
 
@@ -177,9 +206,10 @@ function denied(denial: Denial): Outcome {
 }
 
 /** What the policy no longer allows is told like any denial, as long as nothing was said yet. */
-function aborted(by: 'agent' | 'policy' | 'shutdown', refusal: Denial | undefined, client: Client): Outcome {
-  if (by !== 'policy' || !refusal || client.begun) return { kind: 'aborted', by }
-  return denied({ ...refusal, code: 'policy_changed' })
+function aborted(by: CutBy, refusal: Denial | undefined, client: Client): Outcome {
+  if (!refusal || client.begun) return { kind: 'aborted', by }
+  if (by === 'budget') return denied(refusal)
+  return by === 'policy' ? denied({ ...refusal, code: 'policy_changed' }) : { kind: 'aborted', by }
 }
 
 /** What the agent broke or carried in its body is refused; the rest failed. A library's message may quote what it was given. */

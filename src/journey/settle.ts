@@ -1,9 +1,16 @@
 import type { Clock } from '#base/clock.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Swap } from '#credentials/types.ts'
+import type { Bill } from '#metering/held.ts'
 import type { Denial, Rule } from '#policy/types.ts'
+import type { Voice } from './respond.ts'
 import type { Ports } from './ports.ts'
-import type { Arrival, AuditRecord, Exchange, Outcome } from './types.ts'
+import type { Arrival, AuditRecord, Exchange, MeteredUsage, Outcome } from './types.ts'
+
+/** What the meter of that name found. */
+export interface MeteredBill extends Bill {
+  readonly meter: string
+}
 
 /** What is learned about an exchange on its way; becomes its AuditRecord in step 8. */
 export interface Trace {
@@ -19,6 +26,16 @@ export interface Trace {
   credential: string | undefined
   answered: true | undefined
   captured: true | undefined
+  /** How the provider's clients are told what goes wrong. */
+  voice: Voice | undefined
+  /** How far the limits of a subscription are used. */
+  limits: Readonly<Record<string, number>> | undefined
+  /** Why its budget ended it. */
+  ended: Denial | undefined
+  /** The budget that refused or ended it. */
+  budget: string | undefined
+  /** What a metered request cost. */
+  bill: MeteredBill | undefined
   status: number | undefined
   /** In place of a path that carries a real value. */
   shownPath: string | undefined
@@ -43,6 +60,11 @@ export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Tr
     credential: undefined,
     answered: undefined,
     captured: undefined,
+    voice: undefined,
+    limits: undefined,
+    ended: undefined,
+    budget: undefined,
+    bill: undefined,
     status: undefined,
     shownPath: undefined,
     upstream: undefined,
@@ -75,6 +97,9 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     credential: seen.credential,
     answered: seen.answered,
     captured: seen.captured,
+    budget: seen.budget,
+    limits: seen.limits && Object.keys(seen.limits).length > 0 ? seen.limits : undefined,
+    usage: seen.bill && usageOf(seen.bill),
     status: seen.status,
     bytesUp: seen.bytesUp,
     bytesDown: seen.bytesDown,
@@ -136,7 +161,23 @@ function explained(outcome: Outcome, seen: Trace): { code: ErrorCode | undefined
   }
 }
 
-const aborted = { agent: 'client_closed', policy: 'policy_changed', shutdown: 'shutting_down' } as const
+const aborted = {
+  agent: 'client_closed',
+  policy: 'policy_changed',
+  budget: 'budget_exhausted',
+  shutdown: 'shutting_down',
+} as const
+
+function usageOf({ meter, usage, exact, cost, model }: MeteredBill): MeteredUsage {
+  return {
+    meter,
+    model: model ?? 'other',
+    ...usage?.tokens,
+    reasoning: usage?.reasoning,
+    usd: cost === undefined ? undefined : cost / 1e9,
+    estimated: exact ? undefined : true,
+  }
+}
 
 /** Microsecond precision is enough, and shorter to read. */
 function round(milliseconds: number): number {

@@ -7,9 +7,9 @@ import { refusalReply } from './respond.ts'
 import type { RefusalReply } from './respond.ts'
 import { settle, trace } from './settle.ts'
 import type { Trace } from './settle.ts'
-import type { BrokenArrival, Outcome, Snapshot, TunnelArrival } from './types.ts'
+import type { BrokenArrival, CutBy, Outcome, Snapshot, TunnelArrival } from './types.ts'
 
-export type Cut = Cancellation<'agent' | 'policy' | 'shutdown'>
+export type Cut = Cancellation<CutBy>
 
 /** Steps 2 and 3 for what is known by its host only: a CONNECT, or an SNI. */
 export type HostPass =

@@ -6,8 +6,11 @@ import type { Address } from '#base/address.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Host } from '#base/host.ts'
 import type { Secret } from '#base/secret.ts'
+import type { TokenClass } from '#base/usage.ts'
 import type { StubIndex } from '#credentials/stubs.ts'
 import type { Credential, Swap } from '#credentials/types.ts'
+import type { PriceList } from '#metering/price.ts'
+import type { Budget } from '#metering/types.ts'
 import type { Agent, Denial, Policy, Verdict } from '#policy/types.ts'
 
 /** `self`: the proxy's own calls. */
@@ -32,6 +35,9 @@ export interface Snapshot {
   readonly answers: ReadonlyMap<string, readonly Credential[]>
   /** The stubs of those credentials, arranged for looking up. */
   readonly stubs: StubIndex
+  readonly budgets: ReadonlyMap<string, Budget>
+  /** What models cost, where the policy says it. */
+  readonly prices: PriceList
 }
 
 export interface Target {
@@ -99,12 +105,15 @@ export interface Exchange {
   readonly snapshot: Snapshot
 }
 
+/** Who broke an exchange off. */
+export type CutBy = 'agent' | 'policy' | 'budget' | 'shutdown'
+
 /** How an exchange ended. */
 export type Outcome =
   | { readonly kind: 'replied' }
   | { readonly kind: 'denied'; readonly denial: Denial }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly detail?: string | undefined }
-  | { readonly kind: 'aborted'; readonly by: 'agent' | 'policy' | 'shutdown' }
+  | { readonly kind: 'aborted'; readonly by: CutBy }
 
 /**
  * One line of audit: where, never what. Everything an agent chose is bounded and escaped by the writer; no header value,
@@ -114,12 +123,12 @@ export interface AuditRecord {
   readonly id: string
   /** ISO 8601, UTC. */
   readonly time: string
-  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns' | 'credential'
+  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns' | 'credential' | 'budget'
   /**
    * Tunnels and upgrades are written when they open and when they close; a credential when only a login helps it and
    * when it is well again; all else once.
    */
-  readonly event: 'exchange' | 'open' | 'close' | 'needs_login' | 'recovered'
+  readonly event: 'exchange' | 'open' | 'close' | 'needs_login' | 'recovered' | 'warning' | 'exhausted'
   readonly agent: string | null
   readonly peer: string
   readonly door: Door
@@ -144,6 +153,12 @@ export interface AuditRecord {
   readonly answered?: true | undefined
   /** It was a login: made in the agent's place, and what it granted is kept here. */
   readonly captured?: true | undefined
+  /** The budget that refused or ended it. */
+  readonly budget?: string | undefined
+  /** How far the limits of the subscription behind it are used, each as a share; 1 is all. */
+  readonly limits?: Readonly<Record<string, number>> | undefined
+  /** What a metered exchange used. */
+  readonly usage?: MeteredUsage | undefined
   readonly status?: number | undefined
   readonly bytesUp: number
   readonly bytesDown: number
@@ -160,6 +175,18 @@ export interface AuditRecord {
     | undefined
   /** How often this was seen since it was last written (DNS). */
   readonly count?: number | undefined
+}
+
+/** What was counted and charged: tokens, and US dollars where the price is known. */
+export interface MeteredUsage extends Partial<Record<TokenClass, number>> {
+  readonly meter: string
+  /** As the price table or the policy calls it; `other` when neither knows it. */
+  readonly model: string
+  /** Part of `output` that was thought. */
+  readonly reasoning?: number | undefined
+  readonly usd?: number | undefined
+  /** The provider did not report it all: what is written is reckoned, or the whole hold was charged. */
+  readonly estimated?: true | undefined
 }
 
 export type { Verdict }

@@ -8,7 +8,7 @@ import type { ErrorCode } from '#base/errors.ts'
 import type { Client, Ports, Relayed, RequestBody, Upgraded } from '#journey/ports.ts'
 import { run } from '#journey/run.ts'
 import { recordBroken } from '#journey/tunnel.ts'
-import type { RawHeaders } from '#journey/types.ts'
+import type { CutBy, RawHeaders } from '#journey/types.ts'
 import { chunksOf } from './body.ts'
 import { connectionOf } from './connection.ts'
 import type { Connection } from './connection.ts'
@@ -97,7 +97,7 @@ export class H1 {
     res.sendDate = false
     const client = new H1Client(req, res, { close: () => this.#draining, awaited: expectation !== 'none' })
     pending.client = client
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     res.once('close', () => {
       if (!res.writableFinished) cut.cut('agent')
       this.#leave(req.socket, pending)
@@ -122,7 +122,7 @@ export class H1 {
     res.assignSocket(socket)
     res.sendDate = false
     const client = new H1Client(req, res, { close: () => true, awaited: false })
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     socket.once('close', () => cut.cut('agent'))
     const screened = screen(rawHead(req), connection)
     if (screened.kind === 'refused') {

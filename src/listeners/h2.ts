@@ -5,7 +5,7 @@ import { Cancellation } from '#base/async.ts'
 import type { Client, Ports, Relayed } from '#journey/ports.ts'
 import { run } from '#journey/run.ts'
 import { recordBroken } from '#journey/tunnel.ts'
-import type { RawHeaders } from '#journey/types.ts'
+import type { CutBy, RawHeaders } from '#journey/types.ts'
 import { nested } from '#journey/headers.ts'
 import { chunksOf } from './body.ts'
 import { connectionOf } from './connection.ts'
@@ -61,7 +61,7 @@ export class H2 {
   }
 
   async #serve(stream: ServerHttp2Stream, rawHeaders: string[], connection: Connection): Promise<void> {
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     // A reset stream is seen by 'close'; without a listener its error would end the process.
     stream.on('error', () => {})
     stream.once('close', () => cut.cut('agent'))

@@ -9,6 +9,7 @@ import type { Host } from '#base/host.ts'
 import type { Ports } from '#journey/ports.ts'
 import { judgeTunnel, recordBroken } from '#journey/tunnel.ts'
 import type { Tunnel } from '#journey/tunnel.ts'
+import type { CutBy } from '#journey/types.ts'
 import { remember } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { sniff } from './sniff.ts'
@@ -104,7 +105,7 @@ export class TlsFront {
 
   /** Passes a TLS connection through unopened (`inspect: false`). */
   async relay(socket: Socket, tunnel: Tunnel, target: { readonly host: Host; readonly port: number }): Promise<void> {
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     const leave = tunnel.live(cut)
     tunnel.open()
     try {

@@ -1,7 +1,6 @@
 /** One call to a token endpoint: made, or not even sent, and what came of it. */
 import type { Clock } from '#base/clock.ts'
-import { codeOf, ProxyError } from '#base/errors.ts'
-import type { ErrorCode } from '#base/errors.ts'
+import { codeOf, ProxyError, unsent } from '#base/errors.ts'
 import type { Secret } from '#base/secret.ts'
 import type { Lease, LeaseInput, LeaseTools, Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
 import type { TokenCaller } from '#journey/ports.ts'
@@ -70,18 +69,6 @@ export function reasonOf(error: unknown): string {
   const { code } = error as { readonly code?: unknown }
   return typeof code === 'string' ? code : 'unknown error'
 }
-
-/** Codes that leave no doubt: the connection the call would have gone over never came to be. */
-const unsent: ReadonlySet<ErrorCode> = new Set([
-  'destination_denied',
-  'proxy_loop',
-  'upstream_unresolved',
-  'upstream_dns_timeout',
-  'upstream_unreachable',
-  'upstream_connect_timeout',
-  'upstream_tls',
-  'overloaded',
-])
 
 /** A grant that cannot be read is still one: what was sent for it is spent. A page in HTML is from something on the way. */
 function saysYes({ status, contentType }: TokenReply): boolean {

@@ -3,6 +3,8 @@ import { parseAddress } from '#base/address.ts'
 import type { Address } from '#base/address.ts'
 import type { Client, Outbound, Ports, Relayed, ReplySink, RequestBody, Sent, Upgraded } from '#journey/ports.ts'
 import { LiveSet } from '#journey/live.ts'
+import { Desk } from '#metering/desk.ts'
+import { EmbeddedLedger } from '#store/ledger.ts'
 import type { AuditRecord, ProxyAuth, RawHeaders, RequestArrival, RequestHead, Snapshot } from '#journey/types.ts'
 import { hashes } from '#vault/hashes.ts'
 import { env } from '#vault/sources/env.ts'
@@ -182,6 +184,7 @@ export function worldOf(snapshot: Snapshot | undefined, variables: Readonly<Reco
       ids: { next: () => `id-${++count}` },
       policies: { current: () => world.snapshot },
       audit: { write: (record) => void records.push(record) },
+      desk: new Desk({ ledger: new EmbeddedLedger('no file is made before a budget asks for one'), clock, news: () => {} }),
       hashes,
       upstream: {
         send: async (outbound, body, sink, signal) => {

@@ -14,7 +14,12 @@ function relayOf({ scrub = true, bodyless = false } = {}) {
   const clock = new ManualClock()
   const seen = trace(arrivalOf(), { clock, ids: { next: () => 'id' } })
   const client = new Recorder()
-  return { clock, seen, client, relay: new Relay(client, seen, { clock, bodyless, scrub: scrub ? patterns : undefined }) }
+  return {
+    clock,
+    seen,
+    client,
+    relay: new Relay(client, seen, { clock, bodyless, scrub: scrub ? patterns : undefined, metered: undefined }),
+  }
 }
 
 describe('a reply with nothing to look for', () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import { run } from '#journey/run.ts'
-import type { RequestArrival } from '#journey/types.ts'
+import type { CutBy, RequestArrival } from '#journey/types.ts'
 import type { RequestBody } from '#journey/ports.ts'
 import { canary } from '../kit/credentials.ts'
 import { snapshotOf } from '../kit/policy.ts'
@@ -29,7 +29,7 @@ async function go(
   on: World,
   arrival: RequestArrival,
   body?: RequestBody,
-  cut = new Cancellation<'agent' | 'policy' | 'shutdown'>(),
+  cut = new Cancellation<CutBy>(),
   client = new Recorder(),
 ): Promise<Recorder> {
   await run(arrival, body, client, cut, on.ports)
@@ -252,7 +252,7 @@ describe('what breaks', () => {
     ['shutdown', 'shutting_down'],
   ] as const)('because of the %s is broken off and says so', async (by, code) => {
     const on = await world()
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     on.send = async (_outbound, _body, sink) => {
       sink.head(200, [])
       cut.cut(by)
@@ -266,7 +266,7 @@ describe('what breaks', () => {
 describe('what runs long', () => {
   it('is refused by a policy that no longer allows it, and only then', async () => {
     const on = await world()
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     on.send = async (_outbound, _body, sink) => {
       sink.head(200, [])
       on.live.redecide(on.live.present(), await snapshotOf(text))
@@ -307,7 +307,7 @@ describe('an upgrade', () => {
 
   it('that is cut says by whom', async () => {
     const on = await world()
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     on.send = () => ({ address: '', upgraded: { headers: [], socket: undefined as never } })
     const client = new Recorder()
     client.onRelay = async () => {

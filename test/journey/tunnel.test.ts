@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Cancellation } from '#base/async.ts'
 import { judgeTunnel, recordBroken } from '#journey/tunnel.ts'
-import type { TunnelArrival } from '#journey/types.ts'
+import type { CutBy, TunnelArrival } from '#journey/types.ts'
 import { hostOf, snapshotOf } from '../kit/policy.ts'
 import { addressOf, worldOf } from './parts.ts'
 
@@ -44,7 +44,7 @@ describe('a tunnel', () => {
   it('that opens also closes, and is asked again while it runs', async () => {
     const on = worldOf(await snapshotOf(text))
     const pass = judgeTunnel(tunnel('pinned.test'), on.ports)
-    const cut = new Cancellation<'agent' | 'policy' | 'shutdown'>()
+    const cut = new Cancellation<CutBy>()
     pass.tunnel.open()
     const leave = pass.tunnel.live(cut)
     on.live.redecide(on.live.present(), await snapshotOf(text))

@@ -1,0 +1,162 @@
+import type { Cancellation } from '#base/async.ts'
+import { ProxyError } from '#base/errors.ts'
+import { nanoDollars } from '#metering/compile.ts'
+import type { Order } from '#metering/desk.ts'
+import type { Denial, Rule } from '#policy/types.ts'
+import { providerFor, providerNamed } from '#providers/index.ts'
+import { JsonFields } from '#providers/scan/json-fields.ts'
+import type { Amended, Asked, Call, Classified, Shape } from '#providers/types.ts'
+import { decodeWhole } from './coding.ts'
+import { headerValue } from './headers.ts'
+import { denialOf, Metered } from './metered.ts'
+import type { Client, Ports, RequestBody } from './ports.ts'
+import type { Voice } from './respond.ts'
+import type { Trace } from './settle.ts'
+import type { CutBy, Exchange, RequestArrival } from './types.ts'
+import { readWhole, wholeBody } from './whole-body.ts'
+
+/** Bytes of a metered request, which is read whole before it is let in. No provider takes more than 32 MB. */
+const mostBody = 32 << 20
+
+/** A request that has passed the decision, on its way to the desk. */
+export interface MeterAsk {
+  readonly arrival: RequestArrival
+  readonly exchange: Exchange
+  readonly rule: Rule
+  readonly body: RequestBody | undefined
+  readonly client: Client
+  readonly cut: Cancellation<CutBy>
+  readonly seen: Trace
+  readonly ports: Ports
+}
+
+/** How the provider of this rule takes a request; `undefined`: the rule has no meter. */
+export function classify(rule: Rule, call: Call): (Classified & { readonly provider: string }) | undefined {
+  if (rule.meter === undefined) return undefined
+  const provider = rule.meter === 'auto' ? providerFor(call.host) : providerNamed(rule.meter)
+  if (provider) return { ...provider.classify(call), provider: provider.id }
+  const reason = `meter: auto knows no provider for ${call.host}; name one`
+  return { kind: 'unmetered', reason, provider: rule.meter }
+}
+
+/** How clients of this provider are told something; `undefined`: in our own words. */
+export function voiceOf(rule: Rule | undefined, arrival: RequestArrival): Voice | undefined {
+  if (rule?.meter === undefined) return undefined
+  const call = callOf(arrival)
+  const classified = classify(rule, call)
+  if (classified?.kind !== 'metered') return undefined
+  return { speech: classified.shape.speech, call, header: (name) => headerValue(arrival.head.headers, name) }
+}
+
+/** What a provider needs to know of a request's head. */
+export function callOf({ head, kind }: RequestArrival): Call {
+  const { host, method, path, query } = head
+  return { host, method, path, query, upgrade: kind === 'upgrade' }
+}
+
+/**
+ * Step 4, where the rule has a meter: what the request may cost is held with the budgets of its agent before a byte of it is
+ * sent. `undefined`: it costs nothing. Throws `body_too_large`, `ledger_unavailable` and the signal's reason.
+ */
+export async function meter(ask: MeterAsk): Promise<Metered | Denial | undefined> {
+  const { arrival, rule, body, client } = ask
+  const call = callOf(arrival)
+  const classified = classify(rule, call)
+  if (!classified || classified.kind === 'free') return undefined
+  const { provider } = classified
+  if (classified.kind === 'fallback')
+    return refuse(rule, 'upgrade_refused', 'this WebSocket cannot be metered; send the same as HTTPS requests')
+  if (classified.kind === 'unmetered') {
+    if (!rule.price) return refuse(rule, 'unmetered', classified.reason)
+    return hold(ask, { provider, shape: undefined, asked: nothingAsked, bodyBytes: 0, body, amended: undefined })
+  }
+  const { shape } = classified
+  client.proceed()
+  const bytes = body ? await readWhole(body, mostBody) : new Uint8Array(0)
+  const coding = headerValue(arrival.head.headers, 'content-encoding') ?? ''
+  const plain = decodeWhole(bytes, coding, 2 * mostBody)
+  if (!plain)
+    return refuse(rule, 'unmetered', 'the content coding of the request cannot be undone, so nobody knows what it asks for')
+  const asked = readAsked(shape, plain, call)
+  if (!asked) return refuse(rule, 'unmetered', 'the request is too deep or too long to be read')
+  if (asked.refused !== undefined && !rule.price) return refuse(rule, 'unmetered', asked.refused)
+  const amended = coding === '' ? shape.amend?.(bytes, asked, call) : undefined
+  return hold(ask, {
+    provider,
+    shape: asked.refused === undefined ? shape : undefined,
+    asked,
+    bodyBytes: plain.length,
+    body: body && wholeBody(body, amended?.body ?? bytes),
+    amended,
+  })
+}
+
+interface Holding {
+  readonly provider: string
+  readonly shape: Shape | undefined
+  readonly asked: Asked
+  readonly bodyBytes: number
+  readonly body: RequestBody | undefined
+  readonly amended: Amended | undefined
+}
+
+async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Denial> {
+  const { exchange, rule, cut, seen, ports } = ask
+  const { agent, snapshot } = exchange
+  const { provider, shape, asked, bodyBytes, body, amended } = holding
+  const metered = new Metered({
+    clock: ports.clock,
+    meter: provider,
+    shape,
+    stream: asked.stream,
+    body,
+    filter: amended?.filter?.(),
+    requestId: seen.id,
+    stop: () => cut.cut('budget'),
+  })
+  const order: Order = {
+    id: seen.id,
+    agent: agent.id,
+    budgets: agent.budgets.flatMap((id) => snapshot.budgets.get(id) ?? []),
+    provider,
+    model: asked.model,
+    bodyBytes,
+    mostOutput: asked.mostOutput,
+    hiddenInput: asked.hiddenInput,
+    stream: asked.stream,
+    prices: snapshot.prices,
+    fixed: shape ? undefined : rule.price && { tokens: rule.price.tokens, nano: nanoDollars(rule.price.usd) },
+    cut: (refusal) => metered.cut(refusal),
+  }
+  const held = await ports.desk.admit(order, cut.signal).catch((cause: unknown) => {
+    cut.signal.throwIfAborted()
+    throw new ProxyError('ledger_unavailable', 'what this request may cost cannot be written down', { cause })
+  })
+  if (held.kind === 'refused') {
+    seen.budget = held.budget
+    return denialOf(held, rule)
+  }
+  metered.enter(held)
+  return metered
+}
+
+const nothingAsked: Asked = {
+  model: undefined,
+  mostOutput: undefined,
+  stream: false,
+  hiddenInput: false,
+  continues: undefined,
+  refused: undefined,
+}
+
+/** `undefined`: a cap of ours was met. */
+function readAsked(shape: Shape, body: Uint8Array, call: Call): Asked | undefined {
+  const fields = new JsonFields(shape.wants)
+  fields.push(body)
+  const found = fields.end()
+  return fields.lost ? undefined : shape.read(found, call)
+}
+
+function refuse(rule: Rule, code: Denial['code'], reason: string): Denial {
+  return { kind: 'deny', code, reason, rule }
+}

@@ -1,0 +1,172 @@
+import type { Clock } from '#base/clock.ts'
+import type { Counted } from '#base/usage.ts'
+import { unsent } from '#base/errors.ts'
+import type { ErrorCode } from '#base/errors.ts'
+import type { Held } from '#metering/held.ts'
+import type { BudgetRefusal } from '#metering/notice.ts'
+import type { Counter, Notice, ReplyFilter, ReplyKind, Shape } from '#providers/types.ts'
+import type { Denial, Rule } from '#policy/types.ts'
+import type { RequestBody } from './ports.ts'
+import type { MeteredBill } from './settle.ts'
+
+/** Milliseconds a reply that is to end may take to come to the end of an event. */
+const patience = 50
+
+/** Faults of a provider that gave no reply at all: it has nothing to charge for. */
+const unanswered: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['upstream_reset', 'upstream_protocol'])
+
+/** Bytes that come before the provider's error when the reply cannot be brought to the end of an event. */
+const eventEnd = Buffer.from('\n\n')
+
+/** What a metered request does to its reply. */
+export interface MeteredOptions {
+  readonly clock: Clock
+  /** The word for it in the policy. */
+  readonly meter: string
+  /** `undefined`: the rule's fixed price is charged, and nothing is counted. */
+  readonly shape: Shape | undefined
+  readonly stream: boolean
+  readonly body: RequestBody | undefined
+  readonly filter: ReplyFilter | undefined
+  readonly requestId: string
+  /** Ends the exchange: nothing more is wanted from the upstream. */
+  readonly stop: () => void
+}
+
+/**
+ * One metered exchange: watches its reply go by, ends it where its budget is used up, and settles what it cost. The bytes are
+ * passed on before they are looked at.
+ */
+export class Metered {
+  readonly kind = 'metered'
+  /** What is sent: read whole, and amended where the provider reports usage only when asked. */
+  readonly body: RequestBody | undefined
+  /** Why the reply was ended. */
+  refusal: BudgetRefusal | undefined
+  /** Something was, or may have been, sent. */
+  sent = false
+  readonly #options: MeteredOptions
+  #held: Held | undefined
+  #reply: ReplyKind | undefined
+  #counter: Counter | undefined
+  #complete = false
+  /** Last bytes that passed, to know whether an event has just ended. */
+  #tail = '\n\n'
+  #finish: ((ending: Uint8Array | undefined) => void) | undefined
+  #undo: (() => void) | undefined
+
+  constructor(options: MeteredOptions) {
+    this.#options = options
+    this.body = options.body
+  }
+
+  /** What is held for it; there is none until the desk has let it in. */
+  enter(held: Held): void {
+    this.#held = held
+  }
+
+  /** Whether the length the upstream announces may not hold. */
+  mayEnd({ contentType }: ReplyKind): boolean {
+    return this.#options.filter !== undefined || contentType !== 'application/json'
+  }
+
+  /** The same for those who know no budgets. */
+  get denial(): Denial | undefined {
+    return this.refusal && denialOf(this.refusal)
+  }
+
+  /** How far the limits of a subscription are used, as the reply says. */
+  get limits(): Readonly<Record<string, number>> | undefined {
+    return this.#reply && this.#options.shape?.limits?.(this.#reply)
+  }
+
+  /** The reply begins. `finish` ends it towards the agent, with these last bytes or by breaking it off. */
+  begin(reply: ReplyKind, finish: (ending: Uint8Array | undefined) => void): void {
+    this.#reply = reply
+    this.#finish = finish
+    if (reply.status >= 200 && reply.status < 300) this.#counter = this.#options.shape?.counter(reply)
+    if (this.refusal) this.cut(this.refusal)
+  }
+
+  /** What of these bytes the agent is meant to see. */
+  filter(bytes: Uint8Array): Uint8Array {
+    return this.#options.filter && this.#counter ? this.#options.filter.push(bytes) : bytes
+  }
+
+  /** Looks at bytes that have been passed on. */
+  watch(bytes: Uint8Array): void {
+    if (!this.#counter || bytes.length === 0) return
+    this.#counter.feed(bytes)
+    this.#tail = (this.#tail + Buffer.from(bytes.subarray(-4)).toString('latin1')).slice(-4)
+    if (this.refusal && this.#between) this.#end()
+    else if (!this.refusal) this.#held?.watch(this.#counter.seen())
+  }
+
+  /** The upstream has ended the reply; gives what the filter kept back. */
+  ended(): Uint8Array {
+    this.#complete = true
+    return this.#options.filter && this.#counter ? this.#options.filter.end() : new Uint8Array(0)
+  }
+
+  /** Ends the running reply at the end of an event, or soon where none ends. */
+  cut(refusal: BudgetRefusal): void {
+    this.refusal = refusal
+    if (!this.#finish) return this.#options.stop()
+    if (this.#between) return this.#end()
+    this.#undo ??= this.#options.clock.later(patience, () => this.#end())
+  }
+
+  /** Charges or releases what was held; `fault`: why there was no whole reply. Never rejects. */
+  async settle(fault: ErrorCode | undefined): Promise<MeteredBill | undefined> {
+    this.#undo?.()
+    this.#undo = undefined
+    if (!this.#held) return undefined
+    const status = this.#reply?.status
+    const nothingSpent =
+      status === undefined
+        ? !this.sent || (fault !== undefined && (unsent.has(fault) || unanswered.has(fault)))
+        : status < 200 || status >= 300
+    if (nothingSpent) {
+      await this.#held.release()
+      return undefined
+    }
+    const complete = this.#complete && this.refusal === undefined
+    const counted = this.#counter?.end(complete) ?? nothing
+    const bill = await this.#held.settle({ counted, complete, stream: this.#options.stream })
+    return { ...bill, meter: this.#options.meter }
+  }
+
+  get #between(): boolean {
+    if (this.#counter?.between !== undefined) return this.#counter.between
+    return this.#reply?.contentType === 'text/event-stream' && /(?:\n\n|\r\r|\r\n\r\n)$/.test(this.#tail)
+  }
+
+  #end(): void {
+    const { refusal } = this
+    const finish = this.#finish
+    if (!refusal || !finish || !this.#reply) return
+    this.#finish = undefined
+    const ending = this.#options.shape?.speech.cut(noticeOf(refusal, this.#options.requestId), this.#reply)
+    const broken = ending && !this.#between
+    if (broken && this.#reply.contentType === 'text/event-stream') finish(Buffer.concat([eventEnd, ending]))
+    else finish(broken ? undefined : ending)
+    this.#options.stop()
+  }
+}
+
+const nothing: Counted = { usage: undefined, final: false, visibleOutput: 0, failed: false, lost: false }
+
+/** A refusal of the desk in the policy's words. */
+export function denialOf({ code, reason, resetsAt }: BudgetRefusal, rule?: Rule): Denial {
+  return { kind: 'deny', code, reason, rule, resetsAt }
+}
+
+function noticeOf({ code, reason, resetsAt }: BudgetRefusal, requestId: string): Notice {
+  return {
+    kind: code === 'budget_busy' ? 'unavailable' : 'budget',
+    code,
+    message: reason,
+    requestId,
+    resetsAt: resetsAt === undefined ? undefined : Math.ceil(resetsAt / 1000),
+  }
+}

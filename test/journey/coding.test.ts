@@ -1,0 +1,32 @@
+import { randomBytes } from 'node:crypto'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { describe, expect, it } from 'vitest'
+import { decodeWhole } from '#journey/coding.ts'
+
+const body = Buffer.from(`{"model":"m","text":"${randomBytes(200).toString('hex')}"}`)
+
+describe('a body in memory', () => {
+  it.each([
+    ['', body],
+    ['identity', body],
+    ['gzip', gzipSync(body)],
+    ['X-GZIP', gzipSync(body)],
+    ['deflate', deflateSync(body)],
+    ['deflate', deflateRawSync(body)],
+    ['br', brotliCompressSync(body)],
+    ['zstd', zstdCompressSync(body)],
+    ['gzip, zstd', zstdCompressSync(gzipSync(body))],
+  ])('coded as %j is read', (codings, sent) => {
+    expect(Buffer.from(decodeWhole(sent, codings, 10_000) ?? '').equals(body)).toBe(true)
+  })
+
+  it.each([
+    ['in a coding nobody knows', 'compress', body],
+    ['that is not what it says', 'gzip', body],
+    ['that is cut off', 'gzip', gzipSync(body).subarray(0, 40)],
+    ['in more codings than anybody wants', 'gzip, gzip, gzip, gzip', body],
+    ['that grows past the limit', 'zstd', zstdCompressSync(Buffer.alloc(1 << 20))],
+  ])('%s is not', (_what, codings, sent) => {
+    expect(decodeWhole(sent, codings, 10_000)).toBeUndefined()
+  })
+})

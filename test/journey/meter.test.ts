@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { gzipSync } from 'node:zlib'
+import { Cancellation } from '#base/async.ts'
+import { run } from '#journey/run.ts'
+import type { CutBy, Snapshot } from '#journey/types.ts'
+import { Desk } from '#metering/desk.ts'
+import { makeLedger } from '../kit/ledger.ts'
+import type { TestLedger } from '../kit/ledger.ts'
+import { snapshotOf } from '../kit/policy.ts'
+import { arrivalOf, bodyOf, readAll, Recorder, worldOf } from './parts.ts'
+import type { World } from './parts.ts'
+
+const policy = (budget: string): string => `
+agents: {a: {from: [{cidr: 127.0.0.1}], budget: day}, watched: {from: [{cidr: 127.0.0.3}], mode: report}}
+budgets: {day: {window: day, ${budget}}}
+rules:
+  - {id: priced, hosts: [api.openai.com], paths: [/v1/images/generations], meter: openai, price: {tokens: 70}}
+  - {id: llm, hosts: [api.openai.com, api.anthropic.com, unknown.test], meter: auto}
+`
+
+let store: TestLedger
+let on: World
+beforeEach(async () => {
+  store = await makeLedger()
+})
+afterEach(() => store[Symbol.asyncDispose]())
+
+async function world(budget = 'tokens: 100000'): Promise<Snapshot> {
+  const snapshot = await snapshotOf(policy(budget))
+  const made = worldOf(snapshot)
+  const desk = new Desk({ ledger: store.ledger, clock: made.clock, news: () => {}, patience: 100 })
+  on = Object.assign(made, { ports: { ...made.ports, desk } })
+  return snapshot
+}
+
+async function post(
+  path: string,
+  text: string | Uint8Array,
+  { host = 'api.openai.com', headers = [] as readonly string[] } = {},
+) {
+  const client = new Recorder()
+  const type = ['content-type', 'application/json', ...headers]
+  const arrival = arrivalOf({ host, method: 'POST', path, headers: type })
+  await run(arrival, bodyOf([text]), client, new Cancellation<CutBy>(), on.ports)
+  return client
+}
+
+const reply = (text: string, type = 'application/json'): void => {
+  on.send = async (_outbound, body, sink) => {
+    sent.push(await readAll(body))
+    sink.head(200, ['content-type', type])
+    sink.data(Buffer.from(text))
+    sink.end([])
+    return { address: '192.0.2.1:443' }
+  }
+}
+const sent: string[] = []
+const chat = JSON.stringify({ model: 'gpt-5', max_tokens: 10, messages: [] })
+
+describe('a metered request', () => {
+  it('is sent as it came, and its usage is in the record', async () => {
+    await world()
+    reply('{"model":"gpt-5","usage":{"prompt_tokens":7,"completion_tokens":3}}')
+    const client = await post('/v1/chat/completions', chat)
+    expect([client.status, sent.pop()]).toEqual([200, chat])
+    expect(on.records.at(-1)).toMatchObject({ verdict: 'allow', usage: { meter: 'openai', model: 'gpt-5', input: 7, output: 3 } })
+    expect(on.sent.at(-1)?.headers).toContain(String(chat.length))
+  })
+
+  it('that streams without asking for its usage is made to ask, and its agent does not notice', async () => {
+    await world()
+    const events = [
+      '{"choices":[{"delta":{"content":"x"}}],"usage":null}',
+      '{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}',
+      '[DONE]',
+    ]
+    reply(events.map((event) => `data: ${event}\n\n`).join(''), 'text/event-stream')
+    const client = await post('/v1/chat/completions', '{"model":"gpt-5","stream":true}')
+    expect(sent.pop()).toBe('{"model":"gpt-5","stream":true,"stream_options":{"include_usage":true}}')
+    expect(client.text).toBe('data: {"choices":[{"delta":{"content":"x"}}],"usage":null}\n\ndata: [DONE]\n\n')
+    expect(on.records.at(-1)).toMatchObject({ usage: { input: 7, output: 3 } })
+  })
+
+  it('that is compressed is read all the same, and never changed', async () => {
+    await world()
+    reply('{"usage":{"prompt_tokens":7,"completion_tokens":3}}')
+    const body = gzipSync('{"model":"gpt-5","stream":true}')
+    await post('/v1/chat/completions', body, { headers: ['content-encoding', 'gzip'] })
+    expect(sent.pop()).toBe(body.toString('latin1'))
+    expect(on.records.at(-1)).toMatchObject({ usage: { model: 'gpt-5' } })
+  })
+
+  it.each([
+    ['to an endpoint that does not report its cost', '/v1/batches', '{}', {}, 'unmetered'],
+    ['in the background', '/v1/responses', '{"background":true}', {}, 'unmetered'],
+    ['in a coding nobody can undo', '/v1/responses', '{}', { headers: ['content-encoding', 'compress'] }, 'unmetered'],
+    ['to a host whose provider is not known', '/v1/responses', '{}', { host: 'unknown.test' }, 'unmetered'],
+  ] as const)('%s is refused before anything is sent', async (_what, path, text, some, code) => {
+    await world()
+    const client = await post(path, text, some)
+    expect(client.status).toBe(403)
+    expect(on.records.at(-1)).toMatchObject({ verdict: 'deny', code })
+    expect(on.sent).toEqual([])
+  })
+
+  it('costs what the rule says where it reports nothing', async () => {
+    await world('tokens: 100')
+    reply('{"data":[]}')
+    expect((await post('/v1/images/generations', '{}')).status).toBe(200)
+    expect((await post('/v1/images/generations', '{}')).status).toBe(402)
+    expect(on.records.at(-1)).toMatchObject({ code: 'budget_exhausted', budget: 'day' })
+  })
+
+  it('that the upstream refuses costs nothing', async () => {
+    await world('tokens: 100')
+    on.send = async (_outbound, _body, sink) => {
+      sink.head(529, ['content-type', 'application/json'])
+      sink.end([])
+      return { address: '192.0.2.1:443' }
+    }
+    for (let i = 0; i < 3; i += 1) expect((await post('/v1/images/generations', '{}')).status).toBe(529)
+    expect(on.records.at(-1)?.usage).toBeUndefined()
+  })
+})
