@@ -23,12 +23,14 @@ import { LiveSet } from '#journey/live.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { Doors } from '#listeners/doors.ts'
+import { Budgets } from '#observe/budgets.ts'
 import { Trail } from '#observe/trail.ts'
 import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
 import { LazyStore } from '#store/lazy.ts'
+import { EmbeddedLedger } from '#store/ledger.ts'
 import { openStore } from '#store/open.ts'
 import { OwnCalls } from '#upstream/call.ts'
 import { ownSockets } from '#upstream/own.ts'
@@ -86,6 +88,7 @@ export class App {
   readonly #trail: Trail
   readonly #store: LazyStore
   readonly #custody: Custody
+  readonly #budgets: Budgets
   readonly #live = new LiveSet()
   readonly #sender: Sender
   readonly #doors: Doors
@@ -130,6 +133,15 @@ export class App {
       say: (level, fields, message) => around.log[level](fields, message),
       count: (credential, result) => this.#metrics.refreshed(credential, result),
     })
+    this.#budgets = new Budgets({
+      ledger: new EmbeddedLedger(`${settings.state}-ledger`),
+      clock,
+      ids,
+      audit: this.#trail,
+      log: around.log,
+      snapshot: () => this.#snapshot,
+      webhook: settings.budgetWebhook,
+    })
     const { vault } = this.#custody
     const policies = { current: () => this.#snapshot }
     const ports: Ports = {
@@ -141,6 +153,7 @@ export class App {
       upstream: this.#sender,
       live: this.#live,
       audit: this.#trail,
+      desk: this.#budgets.desk,
       hashes,
     }
     const leaves = new LeafCache(authority, { clock, onMint: (result) => this.#metrics.leafMinted(result) })
@@ -159,6 +172,7 @@ export class App {
       connections: () => this.#doors.connections,
       leafCacheEntries: () => leaves.entries,
       auditQueue: () => this.#trail.depth,
+      budgets: () => this.#budgets.gauges(),
       caExpiry: () => ({ root: authority.notAfter }),
       credentialExpiry: () =>
         Object.fromEntries(vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
@@ -279,6 +293,8 @@ export class App {
           status: () => this.#status(),
           reload: () => this.reload('admin'),
           credentials: () => this.#custody.inventory(),
+          budgets: () => this.#budgets.rows(),
+          setBudget: (change) => this.#budgets.set(change),
           identify: (credential) => this.#custody.identify(credential),
           beginLogin: (credential) => this.#custody.beginLogin(credential),
           finishLogin: (credential, code) => this.#custody.finishLogin(credential, code),
@@ -342,6 +358,7 @@ export class App {
     await this.#custody.close()
     await this.#store.close()
     await this.#sender.close()
+    await this.#budgets.close()
     await Promise.all(this.#listening.map((each) => each.close()))
     await this.#trail.close()
   }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { budget } from './budget.ts'
 import { ca } from './ca.ts'
 import { check } from './check.ts'
 import { exit, line, UsageError } from './command.ts'
@@ -14,7 +15,20 @@ import { schema } from './schema.ts'
 import { version } from './version.ts'
 
 /** Every command there is, in the order of `--help`. */
-export const commands: readonly Command[] = [run, check, explain, ca, env, credentials, login, demo, schema, healthcheck, version]
+export const commands: readonly Command[] = [
+  run,
+  check,
+  explain,
+  ca,
+  env,
+  credentials,
+  login,
+  budget,
+  demo,
+  schema,
+  healthcheck,
+  version,
+]
 
 /** Runs one command line. Never rejects on what a user can type. */
 export async function dispatch(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {

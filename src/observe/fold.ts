@@ -1,4 +1,5 @@
-import type { AuditRecord } from '#journey/types.ts'
+import { tokenClasses } from '#base/usage.ts'
+import type { AuditRecord, MeteredUsage } from '#journey/types.ts'
 import type { Instruments } from './instruments.ts'
 
 /** Question types that have a label of their own; agents choose the number, so the rest is `other`. */
@@ -33,6 +34,8 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
   const agents = fence(1000)
   const rules = fence(5000)
   const credentials = fence(1000)
+  const budgets = fence(1000)
+  const models = fence(500)
   const words = fence(50)
 
   return (record) => {
@@ -82,8 +85,27 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
     }
     if (bytesUp > 0) metrics.transfer.inc({ agent, direction: 'up' }, bytesUp)
     if (bytesDown > 0) metrics.transfer.inc({ agent, direction: 'down' }, bytesDown)
+    for (const limit in record.limits) {
+      const credential = named(record.swaps[0]?.credential)
+      metrics.limits.set({ credential, limit: words(limit) }, record.limits[limit] ?? 0)
+    }
+    if (record.usage) counted(record.usage, agent, ttfb)
+    if (record.budget !== undefined && type !== 'budget') metrics.budgetDenials.inc({ agent, budget: budgets(record.budget) })
     for (const credential in record.scrubbed)
       metrics.scrubbed.inc({ credential: credentials(credential) }, record.scrubbed[credential] ?? 0)
+  }
+
+  function counted({ usd, estimated, ...usage }: MeteredUsage, agent: string, ttfb: number | undefined): void {
+    const provider = words(usage.meter)
+    const labels = { agent, provider, model: models(usage.model) }
+    metrics.metered.inc({ ...labels, result: estimated ? 'estimated' : 'reported' })
+    for (const type of [...tokenClasses, 'reasoning'] as const) {
+      const count = usage[type] ?? 0
+      if (count > 0) metrics.tokens.inc({ ...labels, type }, count)
+    }
+    if (estimated) metrics.usageMissing.inc({ provider, reason: usage.output === undefined ? 'no_usage' : 'aborted' })
+    if (usd !== undefined && usd > 0) metrics.cost.inc(labels, usd)
+    if (ttfb !== undefined) metrics.firstToken.observe({ provider, model: labels.model }, ttfb / 1000)
   }
 
   function named(credential: string | undefined): string {
@@ -111,6 +133,7 @@ function layer({ type, door }: AuditRecord): string {
     case 'dns':
     case 'tls':
     case 'credential':
+    case 'budget':
       return type
     case 'tunnel':
       return door === 'proxy' ? 'connect' : 'tls'

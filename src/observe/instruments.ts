@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { BudgetGauge } from './budgets.ts'
 
 /** Values that are asked for when someone scrapes. Each answers from memory and at once. */
 export interface Gauges {
@@ -11,6 +12,8 @@ export interface Gauges {
   readonly credentialExpiry?: () => Readonly<Record<string, number>>
   /** 1 for a credential that only a new login helps, else 0. */
   readonly reauthRequired?: () => Readonly<Record<string, number>>
+  /** Every budget as it stands. */
+  readonly budgets?: () => Promise<readonly BudgetGauge[]>
   /** When each certificate expires, by role, in milliseconds since the epoch. */
   readonly caExpiry?: () => Readonly<Record<string, number>>
 }
@@ -50,7 +53,37 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       },
     })
 
+  /** A gauge by budget; what has no value there leaves no series. */
+  const ofBudgets = (name: string, help: string, read: (budget: BudgetGauge) => number | undefined) =>
+    new Gauge({
+      name: `ironproxy_budget_${name}`,
+      help,
+      labelNames: ['agent', 'budget', 'window'],
+      registers,
+      async collect() {
+        const budgets = (await gauges().budgets?.()) ?? []
+        this.reset()
+        for (const each of budgets) {
+          const value = read(each)
+          if (value !== undefined) this.set({ agent: each.agent, budget: each.budget, window: each.window }, value)
+        }
+      },
+    })
+  const measures = [
+    { measure: 'tokens', unit: 'tokens', words: 'weighted tokens' },
+    { measure: 'usd', unit: 'dollars', words: 'US dollars' },
+  ] as const
+
   return {
+    budgets: [
+      ...measures.flatMap(({ measure, unit, words }) => [
+        ofBudgets(`limit_${unit}`, `Limit of the window, in ${words}.`, ({ limit }) => limit[measure]),
+        ofBudgets(`used_${unit}`, `Spent in the window, in ${words}.`, ({ used }) => used[measure]),
+        ofBudgets(`reserved_${unit}`, `Held for running requests, in ${words}.`, ({ reserved }) => reserved[measure]),
+        ofBudgets(`remaining_${unit}`, `Neither spent nor held, in ${words}.`, (budget) => remaining(budget, measure)),
+      ]),
+      ofBudgets('reset_timestamp_seconds', 'When the window ends and the budget starts anew.', ({ resetsAt }) => resetsAt / 1000),
+    ],
     connections: asked('connections_active', 'Open connections.', 'kind', () => gauges().connections?.()),
     auditQueue: asked('audit_queue_depth', 'Audit records not yet written.', 'sink', () => gauges().auditQueue?.()),
     caExpiry: asked('ca_expiry_timestamp_seconds', 'When a CA certificate expires.', 'role', () =>
@@ -84,6 +117,37 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     misuse: counter('stub_misuse_total', 'Stubs sent where they do not belong.', ['agent', 'credential', 'code']),
     realSeen: counter('real_credential_seen_total', 'Real values that arrived from an agent.', ['agent', 'credential']),
     scrubbed: counter('scrubbed_total', 'Real values taken out of replies.', ['credential']),
+    metered: counter('llm_requests_total', 'Metered requests that were charged, by whether their usage was reported.', [
+      'agent',
+      'provider',
+      'model',
+      'result',
+    ]),
+    tokens: counter('llm_tokens_total', 'Tokens of metered replies; reasoning is part of output.', [
+      'agent',
+      'provider',
+      'model',
+      'type',
+    ]),
+    cost: counter('llm_cost_dollars_total', 'US dollars of metered replies, where the price is known.', [
+      'agent',
+      'provider',
+      'model',
+    ]),
+    usageMissing: counter('llm_usage_missing_total', 'Metered replies that did not report their usage in full.', [
+      'provider',
+      'reason',
+    ]),
+    firstToken: histogram(
+      'llm_time_to_first_token_seconds',
+      'From the first byte of a metered request to the head of its reply.',
+      ['provider', 'model'],
+    ),
+    limits: gauge('llm_subscription_utilization_ratio', 'Used share of the limits of a subscription, as its replies said last.', [
+      'credential',
+      'limit',
+    ]),
+    budgetDenials: counter('budget_denials_total', 'Requests that a budget refused or ended.', ['agent', 'budget']),
     dns: counter('dns_requests_total', 'DNS questions.', ['proto', 'qtype', 'outcome', 'rcode']),
     handshakes: counter('tls_handshake_failures_total', 'TLS handshakes that failed.', ['side', 'reason']),
     leafsMinted: counter('tls_leafs_minted_total', 'Leaf certificates made, and refused to floods of denied names.', ['result']),
@@ -110,4 +174,9 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
 
 function inSeconds(times: Readonly<Record<string, number>> | undefined): Readonly<Record<string, number>> {
   return Object.fromEntries(Object.entries(times ?? {}).map(([word, milliseconds]) => [word, milliseconds / 1000]))
+}
+
+function remaining({ limit, used, reserved }: BudgetGauge, measure: 'tokens' | 'usd'): number | undefined {
+  const most = limit[measure]
+  return most === undefined ? undefined : Math.max(0, most - (used[measure] ?? 0) - (reserved[measure] ?? 0))
 }

@@ -16,6 +16,8 @@ async function stage(some: Partial<AdminSources> = {}) {
     status: () => ({}),
     reload: () => Promise.resolve({ ok: true, hash: undefined, issues: [] }),
     credentials: () => [],
+    budgets: () => Promise.resolve([]),
+    setBudget: () => Promise.resolve(false),
     identify: (credential) => Promise.resolve([{ id: credential ?? 'all' }]),
     beginLogin: (credential) => `https://login.test/${credential}?begun=${(begun += 1)}`,
     finishLogin(credential, code) {

@@ -203,6 +203,8 @@ function adminSources(some: Partial<AdminSources> = {}): AdminSources {
     status: () => ({ agents: 2 }),
     reload: notExpected,
     credentials: () => [],
+    budgets: notExpected,
+    setBudget: notExpected,
     beginLogin: (credential) => `https://login.test/?for=${credential}`,
     identify: notExpected,
     finishLogin: notExpected,

@@ -1,0 +1,70 @@
+/** Budgets as the admin listener shows and takes them. */
+import { fault, json, type Answer } from './http.ts'
+
+/** One account: tokens are weighted, money is in US dollars, times are ISO 8601. `limit` null: none. */
+export interface BudgetRow {
+  readonly budget: string
+  /** The agent; `*` when the crew shares it. */
+  readonly holder: string
+  readonly window: string
+  readonly started: string
+  readonly resets: string
+  readonly requests: number
+  readonly tokens: BudgetMeasure
+  readonly usd: BudgetMeasure
+}
+
+export interface BudgetMeasure {
+  readonly limit: number | null
+  readonly used: number
+  /** Held for requests that still run. */
+  readonly reserved: number
+}
+
+/** What an operator wants to count as used from now on; what is left out stays. */
+export interface BudgetChange {
+  readonly budget: string
+  /** `undefined`: the budget is shared by its crew. */
+  readonly agent: string | undefined
+  readonly tokens: number | undefined
+  readonly usd: number | undefined
+}
+
+export interface BudgetSources {
+  readonly budgets: () => Promise<readonly BudgetRow[]>
+  /** `false`: nobody has this budget. */
+  readonly setBudget: (change: BudgetChange) => Promise<boolean>
+}
+
+/** `GET /v1/budgets`. */
+export async function showBudgets({ budgets }: BudgetSources): Promise<Answer> {
+  try {
+    return json(200, await budgets())
+  } catch {
+    return fault(503, 'ledger_unavailable', 'the ledger of the budgets cannot be read')
+  }
+}
+
+/** `POST /v1/budgets/set`: answers with the budgets as they are then. */
+export async function changeBudget(body: Readonly<Record<string, unknown>>, sources: BudgetSources): Promise<Answer> {
+  const { budget, agent, tokens, usd } = body
+  const sound =
+    typeof budget === 'string' &&
+    (agent === undefined || typeof agent === 'string') &&
+    [tokens, usd].every((each) => each === undefined || isAmount(each)) &&
+    (tokens === undefined || Number.isInteger(tokens)) &&
+    (tokens !== undefined || usd !== undefined)
+  if (!sound) return fault(400, 'bad_body', 'name the budget, its agent, and what counts as used: tokens, usd or both')
+  try {
+    const known = await sources.setBudget({ budget, agent, tokens: tokens as number | undefined, usd: usd as number | undefined })
+    if (known) return await showBudgets(sources)
+  } catch {
+    return fault(503, 'ledger_unavailable', 'the ledger of the budgets cannot be written')
+  }
+  const holder = agent === undefined ? 'shared by a crew' : `of agent ${JSON.stringify(agent)}`
+  return fault(404, 'unknown_budget', `there is no budget ${JSON.stringify(budget)} ${holder}`)
+}
+
+function isAmount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0 && value <= 1e12
+}

@@ -1,0 +1,99 @@
+import { askAdmin, problemOf } from './admin.ts'
+import { exit, line, UsageError } from './command.ts'
+import type { Command, Input } from './command.ts'
+import { readSettings, settingHelp, settingOptions } from './settings.ts'
+
+/** A limit of an account as `GET /v1/budgets` gives it: tokens are weighted, money is in US dollars. */
+interface Row {
+  readonly budget: string
+  readonly holder: string
+  readonly window: string
+  readonly resets: string
+  readonly requests: number
+  readonly tokens: Measure
+  readonly usd: Measure
+}
+
+interface Measure {
+  readonly limit: number | null
+  readonly used: number
+  readonly reserved: number
+}
+
+export const budget: Command = {
+  name: 'budget',
+  summary: 'show what agents have used of their budgets, and set or reset it',
+  usage: 'show [NAME] | set NAME [options] | reset NAME [options]',
+  options: {
+    ...settingOptions,
+    agent: { type: 'string' },
+    tokens: { type: 'string' },
+    usd: { type: 'string' },
+    json: { type: 'boolean' },
+  },
+  help: {
+    ...settingHelp,
+    agent: 'set, reset: this agent; left out where the budget is shared by a crew',
+    tokens: 'set: what counts as used in this window, in weighted tokens',
+    usd: 'set: what counts as used in this window, in US dollars',
+    json: 'for scripts',
+  },
+  examples: [
+    'iron-proxy budget show',
+    'iron-proxy budget set crew --agent devbot --tokens 1000000',
+    'iron-proxy budget reset crew --agent devbot',
+  ],
+  async run(input, terminal) {
+    const { agent, tokens, usd, json, ...values } = input.values
+    const [verb, name, ...rest] = input.positionals
+    if (!['show', 'set', 'reset'].includes(verb ?? '') || rest.length > 0) throw new UsageError('say show, set or reset')
+    if (verb !== 'show' && name === undefined) throw new UsageError(`name the budget to ${verb}`)
+    const change = verb === 'set' ? changeOf({ tokens, usd }) : { tokens: 0, usd: 0 }
+    const { settings } = await readSettings({ positionals: [], values }, terminal)
+    if (!settings) return exit.config
+    const answer =
+      verb === 'show'
+        ? await askAdmin(settings, 'GET', '/v1/budgets')
+        : await askAdmin(settings, 'POST', '/v1/budgets/set', { budget: name, agent, ...change })
+    if (answer.status !== 200) {
+      line(terminal.stderr, `iron-proxy: ${problemOf(answer)}`)
+      return exit.unavailable
+    }
+    const rows = (answer.body as readonly Row[]).filter((row) => name === undefined || row.budget === name)
+    if (rows.length === 0) {
+      line(terminal.stderr, name === undefined ? 'no agent has a budget' : `no agent has a budget called ${JSON.stringify(name)}`)
+      return exit.findings
+    }
+    line(terminal.stdout, json ? JSON.stringify(rows, null, 2) : rows.map(described).join('\n'))
+    return exit.ok
+  },
+}
+
+function changeOf({ tokens, usd }: Input['values']): { readonly tokens?: number; readonly usd?: number } {
+  const change = {
+    ...(tokens !== undefined && { tokens: numberOf('tokens', tokens) }),
+    ...(usd !== undefined && { usd: numberOf('usd', usd) }),
+  }
+  if (Object.keys(change).length === 0) throw new UsageError('say what counts as used: --tokens, --usd or both')
+  return change
+}
+
+function numberOf(name: string, text: string | boolean): number {
+  const value = Number(text)
+  if (typeof text !== 'string' || text.trim() === '' || !Number.isFinite(value) || value < 0)
+    throw new UsageError(`--${name} takes a number that is not negative`)
+  if (name === 'tokens' && !Number.isInteger(value)) throw new UsageError('--tokens takes a whole number')
+  return value
+}
+
+function described({ budget: name, holder, window, resets, requests, tokens, usd }: Row): string {
+  const measures = [measure(tokens, 'tokens', String), measure(usd, 'usd', (value) => value.toFixed(2))].filter(
+    (text) => text !== '',
+  )
+  return `${name.padEnd(16)} ${holder.padEnd(16)} ${window.padEnd(6)} ${measures.join('; ') || 'no limit'}; ${requests} requests; resets ${resets}`
+}
+
+function measure({ limit, used, reserved }: Measure, unit: string, format: (value: number) => string): string {
+  if (limit === null) return ''
+  return `${format(used)} of ${format(limit)} ${unit}${reserved > 0 ? ` (${format(reserved)} more held)` : ''}`
+}
