@@ -57,13 +57,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   }
 }
 
-async function startOnce({
-  files,
-  hosts,
-  settings = {},
-  env = {},
-  node = process.execPath,
-}: ChildOptions): Promise<Child> {
+async function startOnce({ files, hosts, settings = {}, env = {}, node = process.execPath }: ChildOptions): Promise<Child> {
   const free = await freePorts(doors.length)
   const ports = Object.fromEntries(doors.map((door, i) => [door, free[i] ?? 0])) as Record<(typeof doors)[number], number>
   const written = {
