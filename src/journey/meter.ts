@@ -30,6 +30,13 @@ export interface MeterAsk {
   readonly ports: Ports
 }
 
+/** A request that must not pass, with its body, which may have been read. */
+export interface Unpaid {
+  readonly kind: 'unpaid'
+  readonly denial: Denial
+  readonly body: RequestBody | undefined
+}
+
 /** How the provider of this rule takes a request; `undefined`: the rule has no meter. */
 export function classify(rule: Rule, call: Call): (Classified & { readonly provider: string }) | undefined {
   if (rule.meter === undefined) return undefined
@@ -58,28 +65,29 @@ export function callOf({ head, kind }: RequestArrival): Call {
  * Step 4, where the rule has a meter: what the request may cost is held with the budgets of its agent before a byte of it is
  * sent. `undefined`: it costs nothing. Throws `body_too_large`, `ledger_unavailable` and the signal's reason.
  */
-export async function meter(ask: MeterAsk): Promise<Metered | Denial | undefined> {
+export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined> {
   const { arrival, rule, body, client } = ask
   const call = callOf(arrival)
   const classified = classify(rule, call)
   if (!classified || classified.kind === 'free') return undefined
   const { provider } = classified
   if (classified.kind === 'fallback')
-    return refuse(rule, 'upgrade_refused', 'this WebSocket cannot be metered; send the same as HTTPS requests')
+    return unpaid(rule, body, 'upgrade_refused', 'this WebSocket cannot be metered; send the same as HTTPS requests')
   if (classified.kind === 'unmetered') {
-    if (!rule.price) return refuse(rule, 'unmetered', classified.reason)
+    if (!rule.price) return unpaid(rule, body, 'unmetered', classified.reason)
     return hold(ask, { provider, shape: undefined, asked: nothingAsked, bodyBytes: 0, body, amended: undefined })
   }
   const { shape } = classified
   client.proceed()
   const bytes = body ? await readWhole(body, mostBody) : new Uint8Array(0)
+  const read = body && wholeBody(body, bytes)
   const coding = headerValue(arrival.head.headers, 'content-encoding') ?? ''
   const plain = decodeWhole(bytes, coding, 2 * mostBody)
   if (!plain)
-    return refuse(rule, 'unmetered', 'the content coding of the request cannot be undone, so nobody knows what it asks for')
+    return unpaid(rule, read, 'unmetered', 'the content coding of the request cannot be undone, so nobody knows what it asks for')
   const asked = readAsked(shape, plain, call)
-  if (!asked) return refuse(rule, 'unmetered', 'the request is too deep or too long to be read')
-  if (asked.refused !== undefined && !rule.price) return refuse(rule, 'unmetered', asked.refused)
+  if (!asked) return unpaid(rule, read, 'unmetered', 'the request is too deep or too long to be read')
+  if (asked.refused !== undefined && !rule.price) return unpaid(rule, read, 'unmetered', asked.refused)
   const amended = coding === '' ? shape.amend?.(bytes, asked, call) : undefined
   return hold(ask, {
     provider,
@@ -100,7 +108,7 @@ interface Holding {
   readonly amended: Amended | undefined
 }
 
-async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Denial> {
+async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> {
   const { exchange, rule, cut, seen, ports } = ask
   const { agent, snapshot } = exchange
   const { provider, shape, asked, bodyBytes, body, amended } = holding
@@ -134,7 +142,7 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Denial> 
   })
   if (held.kind === 'refused') {
     seen.budget = held.budget
-    return denialOf(held, rule)
+    return { kind: 'unpaid', denial: denialOf(held, rule), body }
   }
   metered.enter(held)
   return metered
@@ -157,6 +165,6 @@ function readAsked(shape: Shape, body: Uint8Array, call: Call): Asked | undefine
   return fields.lost ? undefined : shape.read(found, call)
 }
 
-function refuse(rule: Rule, code: Denial['code'], reason: string): Denial {
-  return { kind: 'deny', code, reason, rule }
+function unpaid(rule: Rule, body: RequestBody | undefined, code: Denial['code'], reason: string): Unpaid {
+  return { kind: 'unpaid', denial: { kind: 'deny', code, reason, rule }, body }
 }

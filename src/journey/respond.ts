@@ -37,22 +37,8 @@ export interface RefusalReply {
  * that for their own login having expired, and log out.
  */
 export function refusalReply(refusal: Refusal): RefusalReply {
-  const { status, hint } = errorTable[refusal.code]
-  const body = Buffer.from(
-    `${JSON.stringify({
-      error: {
-        code: refusal.code,
-        message: refusal.reason,
-        agent: refusal.agent ?? null,
-        rule: refusal.rule ?? null,
-        host: refusal.host ?? null,
-        method: refusal.method ?? null,
-        path: refusal.path ?? null,
-        request_id: refusal.requestId,
-        hint,
-      },
-    })}\n`,
-  )
+  const { status } = errorTable[refusal.code]
+  const body = Buffer.from(`${JSON.stringify({ error: explained(refusal) })}\n`)
   const headers = [
     'content-type',
     'application/json',
@@ -66,19 +52,50 @@ export function refusalReply(refusal: Refusal): RefusalReply {
   return { status: status || 400, headers, body }
 }
 
-/** The same as the provider would say it, so that its clients show the message and stop. */
+function explained(refusal: Refusal): object {
+  return {
+    code: refusal.code,
+    message: refusal.reason,
+    agent: refusal.agent ?? null,
+    rule: refusal.rule ?? null,
+    host: refusal.host ?? null,
+    method: refusal.method ?? null,
+    path: refusal.path ?? null,
+    request_id: refusal.requestId,
+    hint: errorTable[refusal.code].hint,
+  }
+}
+
+/** The same as the provider would say it, so that its clients show the message and stop; what we say besides stands beside it. */
 function spokenReply(refusal: Refusal, { speech, call, header }: Voice): RefusalReply {
   const { code, reason, requestId, resetsAt } = refusal
+  const kind = noticeKind(code)
   const notice = {
-    kind: noticeKind(code),
+    kind,
     code,
     message: `iron-proxy: ${reason}`,
     requestId,
     resetsAt: resetsAt === undefined ? undefined : Math.ceil(resetsAt / 1000),
   }
   const { status, headers, body } = speech.refusal(notice, call, header)
-  const bytes = Buffer.from(body)
-  return { status, headers: [...headers, 'content-length', String(bytes.length), ...proxyStatus(code)], body: bytes }
+  const error = { ...explained(refusal), ...body.error }
+  const bytes = Buffer.from(`${JSON.stringify({ ...body, error })}\n`)
+  // What is neither forbidden nor used up keeps its own status: a body that is too long is no matter of permission.
+  const own = errorTable[code].status
+  return {
+    status: kind === 'budget' || own === 403 ? status : own,
+    headers: [
+      'content-type',
+      'application/json',
+      'cache-control',
+      'no-store',
+      ...headers,
+      'content-length',
+      String(bytes.length),
+      ...proxyStatus(code),
+    ],
+    body: bytes,
+  }
 }
 
 function noticeKind(code: ErrorCode): Notice['kind'] {

@@ -95,9 +95,12 @@ async function pass(
 
   // and held to its budgets, where the rule has a meter
   const watched = body && upload(body, seen, ports.vault.realValues())
-  const metered =
-    verdict.rule && (await meter({ arrival, exchange, rule: verdict.rule, body: watched, client, cut, seen, ports }))
-  if (metered?.kind === 'deny') return denied(metered)
+  const paid = verdict.rule && (await meter({ arrival, exchange, rule: verdict.rule, body: watched, client, cut, seen, ports }))
+  if (paid?.kind === 'unpaid') {
+    if (exchange.agent.mode === 'enforce') return denied(paid.denial)
+    seen.wouldDeny ??= paid.denial
+  }
+  const metered = paid?.kind === 'metered' ? paid : undefined
 
   // 5 to 7 grant, swap, send: the real values go out, and the reply streams back as it comes
   let fault: ErrorCode | undefined
@@ -105,7 +108,7 @@ async function pass(
     signal.throwIfAborted()
     const whole = await findInBody(
       arrival.head,
-      metered?.body ?? watched,
+      paid?.body ?? watched,
       { ...admission, credentials: seen.wouldDeny ? [] : admission.credentials, rule: verdict.rule },
       client,
     )
@@ -115,9 +118,11 @@ async function pass(
       seen.wouldDeny ??= whole.refused.denial
     }
     const { guarded } = admission
+    // What the policy would refuse passes without any credential.
+    const placed = paid?.kind === 'unpaid' ? nothingFound : found
     await deliver(
-      { arrival, found, whole, guarded, client, signal, seen, metered, ports },
-      whole?.body ?? metered?.body ?? watched,
+      { arrival, found: placed, whole, guarded, client, signal, seen, metered, ports },
+      whole?.body ?? paid?.body ?? watched,
     )
     return { kind: 'replied' }
   } catch (error) {
@@ -129,6 +134,8 @@ async function pass(
     seen.limits = metered?.limits
   }
 }
+
+const nothingFound: Found = { kind: 'found', placements: [] }
 
 /** What the head carries: stubs in their places, and nothing that an agent must not hold. */
 function search(

@@ -6,8 +6,21 @@ import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, text } from './count.ts'
 import type { Tally } from './count.ts'
-import { boundedRetry, jsonReply, noRetry } from './speech.ts'
-import type { Asked, Call, Classified, Counter, FieldPath, Fields, Notice, Provider, ReplyKind, Shape, Speech } from './types.ts'
+import { boundedRetry, noRetry, spoken } from './speech.ts'
+import type {
+  Asked,
+  Call,
+  Classified,
+  Counter,
+  FieldPath,
+  Fields,
+  Notice,
+  Provider,
+  ReplyKind,
+  Shape,
+  Speech,
+  SpokenReply,
+} from './types.ts'
 
 export const anthropic: Provider = {
   id: 'anthropic',
@@ -48,11 +61,11 @@ const speech: Speech = {
     switch (kind) {
       case 'budget':
         // Claude Code shows a 402 after one request and stops; 429 it retries, 403 it takes for its login.
-        return jsonReply(402, noRetry, errorBody('billing_error', message, requestId))
+        return spoken(402, noRetry, errorBody('billing_error', message, requestId))
       case 'denied':
-        return jsonReply(403, noRetry, errorBody('permission_error', message, requestId))
+        return spoken(403, noRetry, errorBody('permission_error', message, requestId))
       case 'unavailable':
-        return jsonReply(503, boundedRetry, errorBody('api_error', message, requestId))
+        return spoken(503, boundedRetry, errorBody('api_error', message, requestId))
       default:
         return kind satisfies never
     }
@@ -88,7 +101,7 @@ const messages: Shape = {
   speech,
 }
 
-function errorBody(type: string, message: string, requestId: string): object {
+function errorBody(type: string, message: string, requestId: string): SpokenReply['body'] {
   return { type: 'error', error: { type, message }, request_id: requestId }
 }
 

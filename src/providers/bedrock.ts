@@ -6,7 +6,7 @@ import { count, countDocuments, member, visibleTokens } from './count.ts'
 import type { Tally } from './count.ts'
 import { JsonFields } from './scan/json-fields.ts'
 import { FrameScanner, writeFrame } from './scan/event-stream.ts'
-import { boundedRetry, jsonReply } from './speech.ts'
+import { boundedRetry, spoken } from './speech.ts'
 import type { Call, Classified, Counted, Counter, FieldPath, Provider, ReplyKind, Shape, Speech, SpokenReply } from './types.ts'
 
 export const bedrock: Provider = {
@@ -61,7 +61,7 @@ const speech: Speech = {
 }
 
 function awsError(status: number, type: string, message: string, headers: readonly string[] = []): SpokenReply {
-  return jsonReply(status, ['x-amzn-errortype', type, ...headers], { message })
+  return spoken(status, ['x-amzn-errortype', type, ...headers], { message })
 }
 
 const converse: Shape = {

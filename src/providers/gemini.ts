@@ -4,8 +4,21 @@ import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, text } from './count.ts'
 import type { Tally } from './count.ts'
 import { classifyOpenai } from './openai.ts'
-import { boundedRetry, jsonReply } from './speech.ts'
-import type { Asked, Call, Classified, Counter, FieldPath, Fields, Notice, Provider, ReplyKind, Shape, Speech } from './types.ts'
+import { boundedRetry, spoken } from './speech.ts'
+import type {
+  Asked,
+  Call,
+  Classified,
+  Counter,
+  FieldPath,
+  Fields,
+  Notice,
+  Provider,
+  ReplyKind,
+  Shape,
+  Speech,
+  SpokenReply,
+} from './types.ts'
 
 const codeAssist = 'cloudcode-pa.googleapis.com'
 
@@ -61,11 +74,11 @@ const speech: Speech = {
     switch (notice.kind) {
       case 'budget':
         // Without a delay past five minutes, Gemini CLI asks ten times.
-        return jsonReply(429, [], errorBody(429, 'RESOURCE_EXHAUSTED', notice, '30000s'))
+        return spoken(429, [], errorBody(429, 'RESOURCE_EXHAUSTED', notice, '30000s'))
       case 'denied':
-        return jsonReply(403, [], errorBody(403, 'PERMISSION_DENIED', notice))
+        return spoken(403, [], errorBody(403, 'PERMISSION_DENIED', notice))
       case 'unavailable':
-        return jsonReply(503, boundedRetry, errorBody(503, 'UNAVAILABLE', notice))
+        return spoken(503, boundedRetry, errorBody(503, 'UNAVAILABLE', notice))
       default:
         return notice.kind satisfies never
     }
@@ -76,7 +89,7 @@ const speech: Speech = {
   },
 }
 
-function errorBody(code: number, status: string, { message, requestId }: Notice, retryDelay?: string): object {
+function errorBody(code: number, status: string, { message, requestId }: Notice, retryDelay?: string): SpokenReply['body'] {
   const request = { '@type': 'type.googleapis.com/google.rpc.RequestInfo', requestId }
   const retry = retryDelay === undefined ? [] : [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay }]
   return { error: { code, status, message, details: [...retry, request] } }

@@ -7,10 +7,6 @@ export const noRetry: readonly string[] = ['x-should-retry', 'false']
 /** It may, soon. More than a few seconds, and SDKs sleep through it. */
 export const boundedRetry: readonly string[] = ['retry-after', '5']
 
-export function jsonReply(status: number, headers: readonly string[], body: object): SpokenReply {
-  return {
-    status,
-    headers: ['content-type', 'application/json', 'cache-control', 'no-store', ...headers],
-    body: `${JSON.stringify(body)}\n`,
-  }
+export function spoken(status: number, headers: readonly string[], body: SpokenReply['body']): SpokenReply {
+  return { status, headers, body }
 }

@@ -121,7 +121,7 @@ export interface Notice {
 }
 
 export interface Speech {
-  /** A whole reply instead of the upstream's. Headers flat; content-length is added. */
+  /** A whole reply instead of the upstream's. Headers are flat. */
   refusal(notice: Notice, call: Call, header: (name: string) => string | undefined): SpokenReply
   /**
    * The bytes that end a running stream with the provider's own error event; `undefined`: break it off.
@@ -131,6 +131,8 @@ export interface Speech {
 
 export interface SpokenReply {
   readonly status: number
+  /** Besides those that every refusal has. */
   readonly headers: readonly string[]
-  readonly body: string
+  /** A JSON object. */
+  readonly body: { readonly error?: object; readonly [member: string]: unknown }
 }

@@ -36,11 +36,11 @@ async function world(budget = 'tokens: 100000'): Promise<Snapshot> {
 async function post(
   path: string,
   text: string | Uint8Array,
-  { host = 'api.openai.com', headers = [] as readonly string[] } = {},
+  { host = 'api.openai.com', from = '127.0.0.1', headers = [] as readonly string[] } = {},
 ) {
   const client = new Recorder()
   const type = ['content-type', 'application/json', ...headers]
-  const arrival = arrivalOf({ host, method: 'POST', path, headers: type })
+  const arrival = arrivalOf({ host, method: 'POST', path, headers: type }, { from })
   await run(arrival, bodyOf([text]), client, new Cancellation<CutBy>(), on.ports)
   return client
 }
@@ -109,6 +109,14 @@ describe('a metered request', () => {
     expect((await post('/v1/images/generations', '{}')).status).toBe(200)
     expect((await post('/v1/images/generations', '{}')).status).toBe(402)
     expect(on.records.at(-1)).toMatchObject({ code: 'budget_exhausted', budget: 'day' })
+  })
+
+  it('of an agent in report mode passes without a credential, and says what it would have met', async () => {
+    await world()
+    reply('{}')
+    expect((await post('/v1/responses', '{"background":true}', { from: '127.0.0.3' })).status).toBe(200)
+    expect(sent.pop()).toBe('{"background":true}')
+    expect(on.records.at(-1)).toMatchObject({ verdict: 'would_deny', code: 'unmetered', agent: 'watched', swaps: [] })
   })
 
   it('that the upstream refuses costs nothing', async () => {

@@ -206,7 +206,7 @@ describe('what Anthropic’s clients are told', () => {
   ] as const)('of %s is a %d %s', (kind, status, type) => {
     const reply = messages.speech.refusal({ ...notice, kind }, call, none)
     expect(reply.status).toBe(status)
-    expect(JSON.parse(reply.body)).toEqual({ type: 'error', error: { type, message: 'used up' }, request_id: 'req-1' })
+    expect(reply.body).toEqual({ type: 'error', error: { type, message: 'used up' }, request_id: 'req-1' })
     expect(reply.headers.includes('x-should-retry')).toBe(kind !== 'unavailable')
     expect(reply.headers.includes('retry-after')).toBe(kind === 'unavailable')
   })

@@ -138,7 +138,7 @@ describe('frames', () => {
 describe('what Bedrock’s clients are told', () => {
   it('is an error of AWS that its SDKs do not try again', () => {
     const reply = converse.speech.refusal(notice, callOf(`POST ${host}/x`), () => undefined)
-    expect(reply).toMatchObject({ status: 400, body: '{"message":"used up"}\n' })
+    expect(reply).toMatchObject({ status: 400, body: { message: 'used up' } })
     expect(reply.headers).toContain('ServiceQuotaExceededException')
   })
 

@@ -39,7 +39,7 @@ describe('a reply to Codex', () => {
   it('is refused with what makes Codex stop', () => {
     const reply = shape.speech.refusal(notice, callOf(address), () => undefined)
     expect(reply.status).toBe(429)
-    expect(JSON.parse(reply.body)).toMatchObject({ error: { type: 'usage_limit_reached', resets_at: 1_795_000_000 } })
+    expect(reply.body).toMatchObject({ error: { type: 'usage_limit_reached', resets_at: 1_795_000_000 } })
     expect(reply.headers).toContain('x-codex-promo-message')
     expect(shape.speech.refusal({ ...notice, kind: 'denied' }, callOf(address), () => undefined).status).toBe(400)
   })

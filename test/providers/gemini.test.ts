@@ -110,7 +110,7 @@ describe('what Google’s clients are told', () => {
   it('is what makes them stop: a delay past their patience', () => {
     const reply = content.speech.refusal(notice, callOf(`POST ${host}/x`), () => undefined)
     expect(reply.status).toBe(429)
-    const { error } = JSON.parse(reply.body) as { error: { status: string; message: string; details: readonly object[] } }
+    const { error } = reply.body as { error: { status: string; message: string; details: readonly object[] } }
     expect(error).toMatchObject({ status: 'RESOURCE_EXHAUSTED', message: 'used up' })
     expect(error.details).toContainEqual({ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '30000s' })
   })

@@ -148,7 +148,7 @@ describe('what OpenAI’s clients are told', () => {
   it('is a 402 in OpenAI’s shape', () => {
     const reply = chat.speech.refusal(notice, call, () => undefined)
     expect(reply.status).toBe(402)
-    expect(JSON.parse(reply.body)).toMatchObject({
+    expect(reply.body).toMatchObject({
       error: { message: 'used up', type: 'budget_exceeded', code: 'budget_exceeded' },
     })
     expect(responses.speech.refusal(notice, call, () => undefined).status).toBe(402)
@@ -157,7 +157,7 @@ describe('what OpenAI’s clients are told', () => {
   it('is what makes Codex stop, when it says that it is Codex', () => {
     const reply = responses.speech.refusal(notice, call, (name) => (name === 'originator' ? 'codex_cli_rs' : undefined))
     expect(reply.status).toBe(429)
-    expect(JSON.parse(reply.body)).toMatchObject({ error: { type: 'usage_limit_reached' } })
+    expect(reply.body).toMatchObject({ error: { type: 'usage_limit_reached' } })
   })
 
   it('in a running stream is an error of that stream', () => {

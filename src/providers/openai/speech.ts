@@ -1,5 +1,5 @@
 /** How clients of OpenAI's APIs are told something, so that they stop and show it. */
-import { boundedRetry, jsonReply, noRetry } from '../speech.ts'
+import { boundedRetry, noRetry, spoken } from '../speech.ts'
 import type { Notice, ReplyKind, Speech, SpokenReply } from '../types.ts'
 
 /** Chat completions, completions and embeddings: the SDKs stop at a 402 and show its message. */
@@ -17,9 +17,9 @@ export const responsesSpeech: Speech = {
     if (!codex || notice.kind === 'unavailable') return refusal(notice)
     const { message, resetsAt, requestId } = notice
     // A 403 it would send six times; a plain 400 it shows as it stands.
-    if (notice.kind === 'denied') return jsonReply(400, noRetry, errorBody(notice))
+    if (notice.kind === 'denied') return spoken(400, noRetry, errorBody(notice))
     const error = { type: 'usage_limit_reached', message, ...(resetsAt !== undefined && { resets_at: resetsAt }) }
-    return jsonReply(429, [...noRetry, 'x-codex-promo-message', headerText(message)], { error, request_id: requestId })
+    return spoken(429, [...noRetry, 'x-codex-promo-message', headerText(message)], { error, request_id: requestId })
   },
   cut(notice: Notice, { contentType }: ReplyKind) {
     if (contentType !== 'text/event-stream') return undefined
@@ -32,17 +32,17 @@ export const responsesSpeech: Speech = {
 function refusal(notice: Notice): SpokenReply {
   switch (notice.kind) {
     case 'budget':
-      return jsonReply(402, noRetry, errorBody(notice))
+      return spoken(402, noRetry, errorBody(notice))
     case 'denied':
-      return jsonReply(403, noRetry, errorBody(notice))
+      return spoken(403, noRetry, errorBody(notice))
     case 'unavailable':
-      return jsonReply(503, boundedRetry, errorBody(notice))
+      return spoken(503, boundedRetry, errorBody(notice))
     default:
       return notice.kind satisfies never
   }
 }
 
-function errorBody({ kind, code, message, requestId }: Notice): object {
+function errorBody({ kind, code, message, requestId }: Notice): SpokenReply['body'] {
   const type = kind === 'budget' ? 'budget_exceeded' : code
   return { error: { message, type, param: null, code: type }, request_id: requestId }
 }
