@@ -1,12 +1,9 @@
 import type { Cancellation } from '#base/async.ts'
 import { codeOf, errorTable, ProxyError } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
-import { findStubs } from '#credentials/swap.ts'
-import type { Found } from '#credentials/swap.ts'
 import { decide } from '#policy/decide.ts'
-import type { Allowance, Denial } from '#policy/types.ts'
+import type { Denial } from '#policy/types.ts'
 import { admit } from './admit.ts'
-import type { Admission } from './admit.ts'
 import { answerTokenCall, askOf, tokenEndpointOf } from './answer.ts'
 import { deliver } from './deliver.ts'
 import { findInBody } from './fill.ts'
@@ -14,10 +11,11 @@ import { identify } from './identify.ts'
 import { meter, voiceOf } from './meter.ts'
 import type { Client, Ports, RequestBody } from './ports.ts'
 import { refuse } from './respond.ts'
+import { nothingFound, search } from './search.ts'
 import { settle, trace } from './settle.ts'
 import { upload } from './upload.ts'
 import type { Trace } from './settle.ts'
-import type { CutBy, Exchange, Outcome, RequestArrival, Snapshot } from './types.ts'
+import type { CutBy, Outcome, RequestArrival, Snapshot } from './types.ts'
 
 /**
  * The journey of one request: every door leads here, and nothing returns to an agent without passing `settle`.
@@ -133,38 +131,6 @@ async function pass(
     seen.ended = metered?.denial
     seen.limits = metered?.limits
   }
-}
-
-const nothingFound: Found = { kind: 'found', placements: [] }
-
-/** What the head carries: stubs in their places, and nothing that an agent must not hold. */
-function search(
-  arrival: RequestArrival,
-  { agent, snapshot }: Exchange,
-  verdict: Allowance,
-  { credentials, foreign }: Admission,
-  seen: Trace,
-  ports: Ports,
-): Found | Denial {
-  const real = ports.vault.realValues().findInHead(arrival.head)
-  if (real !== undefined) {
-    seen.credential = real
-    return { kind: 'deny', code: 'real_value_seen', reason: `the request carries the real value of ${real}` }
-  }
-  const found = findStubs({
-    head: arrival.head,
-    agent: agent.id,
-    credentials,
-    index: snapshot.stubs,
-    foreign,
-    grants: !verdict.wouldDeny,
-  })
-  if (found.kind === 'found') return found
-  seen.credential = found.credential
-  const denial: Denial = { kind: 'deny', code: found.code, reason: found.detail, ...(verdict.rule ? { rule: verdict.rule } : {}) }
-  if (agent.mode === 'enforce') return denial
-  seen.wouldDeny ??= denial
-  return { kind: 'found', placements: [] }
 }
 
 /** Whether the path must not be shown; also when the vault cannot tell. */
