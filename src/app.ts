@@ -20,6 +20,7 @@ import type { Listen, Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
 import { LiveSet } from '#journey/live.ts'
+import { BodyMemory } from '#journey/whole-body.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { Doors } from '#listeners/doors.ts'
@@ -148,6 +149,7 @@ export class App {
       clock,
       ids,
       policies,
+      memory: new BodyMemory(),
       vault,
       logins: this.#custody.logins,
       upstream: this.#sender,

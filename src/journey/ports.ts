@@ -9,6 +9,7 @@ import type { Desk } from '#metering/desk.ts'
 import type { Credential, Grant, Hashes } from '#credentials/types.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import type { Denial } from '#policy/types.ts'
+import type { BodyMemory } from './whole-body.ts'
 import type { AuditRecord, RawHeaders, RequestHead, Snapshot } from './types.ts'
 
 /** Everything the journey needs from outside, and nothing more. */
@@ -16,6 +17,8 @@ export interface Ports {
   readonly clock: Clock
   readonly ids: Ids
   readonly policies: Policies
+  /** Room for bodies that must be read whole. */
+  readonly memory: BodyMemory
   readonly vault: Vault
   readonly logins: LoginTaker
   readonly upstream: Upstream
@@ -86,6 +89,8 @@ export interface RequestBody {
   readonly length: number | undefined
   /** Trailer fields; complete only once the stream has ended. */
   trailers(): RawHeaders
+  /** Told of bytes that are kept until the exchange has ended. Throws `overloaded` when there is no room for them. */
+  keep?(bytes: number): void
 }
 
 /** What comes back, in the order it comes. */

@@ -92,7 +92,8 @@ async function pass(
   }
 
   // and held to its budgets, where the rule has a meter
-  const watched = body && upload(body, seen, ports.vault.realValues())
+  using memory = ports.memory.open()
+  const watched = body && { ...upload(body, seen, ports.vault.realValues()), keep: memory.keep }
   const paid = verdict.rule && (await meter({ arrival, exchange, rule: verdict.rule, body: watched, client, cut, seen, ports }))
   if (paid?.kind === 'unpaid') {
     if (exchange.agent.mode === 'enforce') return denied(paid.denial)

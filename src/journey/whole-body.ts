@@ -1,7 +1,42 @@
 import { ProxyError } from '#base/errors.ts'
 import type { RequestBody } from './ports.ts'
 
-/** Reads a body to its end. Throws `body_too_large` as soon as it is known to have more than `cap` bytes. */
+/** Bytes of all bodies together that are kept at once: agents choose how many requests they send, and how long. */
+const mostKept = 512 << 20
+
+/** The memory that all exchanges share for bodies that must be read whole. */
+export class BodyMemory {
+  readonly #most: number
+  #kept = 0
+
+  constructor(most = mostKept) {
+    this.#most = most
+  }
+
+  /** Bytes that are kept now. */
+  get kept(): number {
+    return this.#kept
+  }
+
+  /** The part of one exchange, which gives everything back when it is disposed. */
+  open(): Disposable & Required<Pick<RequestBody, 'keep'>> {
+    let own = 0
+    return {
+      keep: (bytes) => {
+        if (this.#kept + bytes > this.#most)
+          throw new ProxyError('overloaded', 'too many bodies that must be read whole are under way')
+        own += bytes
+        this.#kept += bytes
+      },
+      [Symbol.dispose]: () => {
+        this.#kept -= own
+        own = 0
+      },
+    }
+  }
+}
+
+/** Reads a body to its end. Throws `body_too_large` as soon as it is known to have more than `cap` bytes, and what `keep` throws. */
 export async function readWhole(body: RequestBody, cap: number): Promise<Uint8Array> {
   if ((body.length ?? 0) > cap) throw tooLarge(cap)
   const chunks: Uint8Array[] = []
@@ -9,6 +44,7 @@ export async function readWhole(body: RequestBody, cap: number): Promise<Uint8Ar
   for await (const chunk of body.chunks) {
     size += chunk.length
     if (size > cap) throw tooLarge(cap)
+    body.keep?.(chunk.length)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

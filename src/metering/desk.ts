@@ -1,3 +1,4 @@
+import { LruMap } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
 import type { TokenCounts } from '#base/usage.ts'
 import { weighMost } from './charge.ts'
@@ -60,6 +61,8 @@ export class Desk {
   readonly #waiting = new Set<() => void>()
   /** Charges the ledger could not take yet. */
   readonly #owed = new Map<string, () => Promise<void>>()
+  /** Thresholds that are known to have been told. */
+  readonly #told = new LruMap<string, true>(10_000)
   #beat: (() => void) | undefined
 
   constructor({ ledger, clock, news, patience = 30_000 }: DeskOptions) {
@@ -142,8 +145,12 @@ export class Desk {
     const { budget, account, used, limit } = standing
     const shares = [...budget.warnAt, 1].filter((share) => used >= limit * share)
     for (const share of shares) {
-      if (await this.ledger.mark(account, `${standing.measure} ${share}`))
-        this.#news({ ...standing, kind: share === 1 ? 'exhausted' : 'warning', share })
+      const mark = `${standing.measure} ${share}`
+      const key = `${account.budget} ${account.holder} ${account.window} ${mark}`
+      if (this.#told.get(key)) continue
+      const first = await this.ledger.mark(account, mark)
+      this.#told.set(key, true)
+      if (first) this.#news({ ...standing, kind: share === 1 ? 'exhausted' : 'warning', share })
     }
     if (used < limit || budget.atLimit !== 'cut') return
     for (const held of this.#held) {

@@ -27,6 +27,9 @@ rules:
   - {id: llm, hosts: [${host}], meter: anthropic}
   - {id: other, hosts: [other.test]}
 `
+/** Kills; IRON_PROXY_TRIALS=100 is the whole drill. */
+const trials = Number(process.env['IRON_PROXY_TRIALS'] ?? 4)
+
 const message = { model: 'claude-opus-4-5', max_tokens: 100, messages: [{ role: 'user', content: 'hello' }] }
 const json = (body: object): readonly string[] => ['-N', '-H', 'Content-Type: application/json', '-d', JSON.stringify(body)]
 
@@ -163,46 +166,50 @@ describe('a budget', () => {
 })
 
 describe('a proxy that is killed in the middle of a stream', () => {
-  it('has at least charged what was delivered, for every agent, when it is back', async () => {
-    await using stack = new AsyncDisposableStack()
-    const files = stack.use(await makeWorkspace(policyOf('tokens: 1000000'), []))
-    const llm = new Llm()
-    const api = stack.use(await startUpstream({ certificate: testAuthority().leaf(host), protocol: 'h1', handler: llm.handle }))
-    const start = async (): Promise<Child> => stack.use(await startChild({ files, hosts: { [host]: api.port } }))
-    const used = async (child: Child) => {
-      const rows = (await (await fetch(`http://127.0.0.1:${child.ports.admin}/v1/budgets`)).json()) as {
-        holder: string
-        tokens: { used: number; reserved: number }
-      }[]
-      return rows.find(({ holder }) => holder === 'devbot')?.tokens ?? { used: 0, reserved: 0 }
-    }
-    let delivered = 0
-    for (let trial = 0; trial < 4; trial += 1) {
-      const child = await start()
-      const before = (await used(child)).used
-      expect(before).toBeGreaterThanOrEqual(delivered)
-      llm.with({ input: 500, pieces: 1000, pace: () => new Promise((go) => setTimeout(go, 3)) })
+  it(
+    'has at least charged what was delivered, for every agent, when it is back',
+    { timeout: 60_000 + trials * 5_000 },
+    async () => {
+      await using stack = new AsyncDisposableStack()
+      const files = stack.use(await makeWorkspace(policyOf('tokens: 1000000'), []))
+      const llm = new Llm()
+      const api = stack.use(await startUpstream({ certificate: testAuthority().leaf(host), protocol: 'h1', handler: llm.handle }))
+      const start = async (): Promise<Child> => stack.use(await startChild({ files, hosts: { [host]: api.port } }))
+      const used = async (child: Child) => {
+        const rows = (await (await fetch(`http://127.0.0.1:${child.ports.admin}/v1/budgets`)).json()) as {
+          holder: string
+          tokens: { used: number; reserved: number }
+        }[]
+        return rows.find(({ holder }) => holder === 'devbot')?.tokens ?? { used: 0, reserved: 0 }
+      }
+      let delivered = 0
+      for (let trial = 0; trial < trials; trial += 1) {
+        const child = await start()
+        const before = (await used(child)).used
+        expect(before).toBeGreaterThanOrEqual(delivered)
+        llm.with({ input: 500, pieces: 1000, pace: () => new Promise((go) => setTimeout(go, 3)) })
+        const url = `https://${host}/v1/messages`
+        const { curl: settings, env } = throughDoor('connect', child.ports, files.caFile)
+        using stream = streamCurl([...settings(url), ...json({ ...message, stream: true, max_tokens: 4000 }), url], env)
+        const pieces = 5 + (trial % 10) * 10
+        expect(await within(() => (llm.requests.at(-1)?.pieces ?? 0) > pieces, 15_000)).toBeDefined()
+        expect(stream.running).toBe(true)
+        child.kill('SIGKILL')
+        await child.exited
+        // A word a piece, and the prompt: what the agent has read, the provider has billed.
+        delivered += 500 + pieces
+      }
+      const last = await start()
+      const { used: spent, reserved } = await used(last)
+      expect(spent).toBeGreaterThanOrEqual(delivered)
+      expect(reserved).toBe(0)
+      const { curl: settings, env } = throughDoor('connect', last.ports, files.caFile)
+      llm.with({})
       const url = `https://${host}/v1/messages`
-      const { curl: settings, env } = throughDoor('connect', child.ports, files.caFile)
-      using stream = streamCurl([...settings(url), ...json({ ...message, stream: true, max_tokens: 4000 }), url], env)
-      const pieces = 5 + trial * 10
-      expect(await within(() => (llm.requests.at(-1)?.pieces ?? 0) > pieces, 15_000)).toBeDefined()
-      expect(stream.running).toBe(true)
-      child.kill('SIGKILL')
-      await child.exited
-      // A word a piece, and the prompt: what the agent has read, the provider has billed.
-      delivered += 500 + pieces
-    }
-    const last = await start()
-    const { used: spent, reserved } = await used(last)
-    expect(spent).toBeGreaterThanOrEqual(delivered)
-    expect(reserved).toBe(0)
-    const { curl: settings, env } = throughDoor('connect', last.ports, files.caFile)
-    llm.with({})
-    const url = `https://${host}/v1/messages`
-    expect((await curl([...settings(url), '-w', '%{http_code}', '-o', '/dev/null', ...json(message), url], { env })).stdout).toBe(
-      '200',
-    )
-    renameSync(join(files.folder, 'state.db-ledger'), join(files.folder, 'kept'))
-  })
+      expect(
+        (await curl([...settings(url), '-w', '%{http_code}', '-o', '/dev/null', ...json(message), url], { env })).stdout,
+      ).toBe('200')
+      renameSync(join(files.folder, 'state.db-ledger'), join(files.folder, 'kept'))
+    },
+  )
 })

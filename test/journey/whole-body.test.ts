@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readWhole } from '#journey/whole-body.ts'
+import { BodyMemory, readWhole } from '#journey/whole-body.ts'
 import { bodyOf } from './parts.ts'
 
 describe('a body that is read whole', () => {
@@ -26,5 +26,21 @@ describe('a body that is read whole', () => {
   it('is refused unread when it says itself that it is too long', async () => {
     const body = { ...bodyOf([new Error('it was read')]), length: 11 }
     await expect(readWhole(body, 10)).rejects.toMatchObject({ code: 'body_too_large' })
+  })
+})
+
+describe('the memory for bodies', () => {
+  it('is shared by all, and given back when an exchange has ended', async () => {
+    const memory = new BodyMemory(10)
+    {
+      using one = memory.open()
+      expect(await readWhole({ ...bodyOf(['four', 'four']), keep: one.keep }, 100)).toHaveLength(8)
+      using other = memory.open()
+      await expect(readWhole({ ...bodyOf(['four']), keep: other.keep }, 100)).rejects.toMatchObject({ code: 'overloaded' })
+      expect(memory.kept).toBe(8)
+    }
+    expect(memory.kept).toBe(0)
+    using next = memory.open()
+    expect(await readWhole({ ...bodyOf(['0123456789']), keep: next.keep }, 100)).toHaveLength(10)
   })
 })
