@@ -1,5 +1,6 @@
 /** What tokens cost: the pinned price table of `@pydantic/genai-prices`, and what the policy says instead. */
-import { calcPrice } from '@pydantic/genai-prices'
+import { createRequire } from 'node:module'
+import type * as Table from '@pydantic/genai-prices'
 import type { TokenCounts, Usage } from '#base/usage.ts'
 
 /** Prices of one model as a policy gives them, in US dollars for a million tokens. */
@@ -125,9 +126,18 @@ function tablePrice({ model, tokens, cacheWriteHour, searches }: Priced, provide
   return found && found.total_price + searches * searchPrice
 }
 
+const load = createRequire(import.meta.url)
+let table: typeof Table | undefined
+
+/** Half a megabyte of data, which a proxy without a meter never needs: read with the first question. */
+function prices(): typeof Table {
+  return (table ??= load('@pydantic/genai-prices') as typeof Table)
+}
+
 function lookUp(usage: Record<string, number>, model: string, provider: string, at: number) {
   const providerId = tableNames[provider]
   const timestamp = new Date(at)
+  const { calcPrice } = prices()
   try {
     const found = providerId === undefined ? null : calcPrice(usage, model, { providerId, timestamp })
     return found ?? calcPrice(usage, model, { timestamp }) ?? undefined
