@@ -192,7 +192,7 @@ describe('a proxy that is killed in the middle of a stream', () => {
         const { curl: settings, env } = throughDoor('connect', child.ports, files.caFile)
         using stream = streamCurl([...settings(url), ...json({ ...message, stream: true, max_tokens: 4000 }), url], env)
         const pieces = 5 + (trial % 10) * 10
-        expect(await within(() => (llm.requests.at(-1)?.pieces ?? 0) > pieces, 15_000)).toBeDefined()
+        expect(await within(() => (llm.requests[trial]?.pieces ?? 0) > pieces, 15_000)).toBeDefined()
         expect(stream.running).toBe(true)
         child.kill('SIGKILL')
         await child.exited
