@@ -15,6 +15,7 @@ export class SingleFlight<Key, Value> {
 export class LruMap<Key, Value> {
   readonly #entries = new Map<Key, Value>()
   readonly #limit: number
+  #newest: Key | undefined
 
   constructor(limit: number) {
     this.#limit = limit
@@ -26,16 +27,18 @@ export class LruMap<Key, Value> {
 
   get(key: Key): Value | undefined {
     const value = this.#entries.get(key)
-    if (value !== undefined) {
-      this.#entries.delete(key)
-      this.#entries.set(key, value)
-    }
+    // Most often the same is asked for again, and a map that is always laid out anew costs.
+    if (value === undefined || key === this.#newest) return value
+    this.#entries.delete(key)
+    this.#entries.set(key, value)
+    this.#newest = key
     return value
   }
 
   set(key: Key, value: Value): void {
     this.#entries.delete(key)
     this.#entries.set(key, value)
+    this.#newest = key
     if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value as Key)
   }
 

@@ -135,7 +135,7 @@ function tooDeep(text: string): boolean {
   for (const token of new Lexer().lex(text)) {
     if (token === '[' || token === '{') flow++
     else if (token === ']' || token === '}') flow--
-    else if (token === '-' || token === '?' || token === ':') line++
+    else if (flow === 0 && (token === '-' || token === '?' || token === ':')) line++
     else if (token.startsWith('\n') || token.startsWith('\r')) line = 0
     if (flow > deepest || (flow === 0 && line > deepest)) return true
     // Each level of a block map or list costs at least one space of indentation.

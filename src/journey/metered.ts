@@ -137,7 +137,8 @@ export class Metered {
   }
 
   get #between(): boolean {
-    if (this.#counter?.between !== undefined) return this.#counter.between
+    const between = this.#counter?.between?.()
+    if (between !== undefined) return between
     return this.#reply?.contentType === 'text/event-stream' && /(?:\n\n|\r\r|\r\n\r\n)$/.test(this.#tail)
   }
 

@@ -1,3 +1,4 @@
+import type { ProxyError } from '#base/errors.ts'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '#base/clock.ts'
 import type { Host } from '#base/host.ts'
@@ -103,6 +104,8 @@ export interface ReplySink {
   end(trailers: RawHeaders): void
   /** Set by the sender, called by the sink once it can take more. */
   onDrain: () => void
+  /** Set by the sender, called by a sink that cannot make anything of what it gets: nothing more is sent to it. */
+  onStop?: (error: ProxyError) => void
 }
 
 /** The agent's side of an exchange, as a listener offers it. */

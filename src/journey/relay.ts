@@ -43,7 +43,8 @@ export class Relay implements ReplySink {
     this.#bodyless = options.bodyless
     this.#scrubber = options.scrub && new Scrubber(options.scrub)
     this.#metered = options.metered
-    client.onDrain = () => this.onDrain()
+    const drained = () => this.onDrain()
+    client.onDrain = drained
   }
 
   informational(status: number, headers: RawHeaders): void {

@@ -84,7 +84,8 @@ export class RefusalCatcher implements ReplySink {
 
   constructor(sink: ReplySink) {
     this.#sink = sink
-    sink.onDrain = () => this.onDrain()
+    const drained = () => this.onDrain()
+    sink.onDrain = drained
   }
 
   informational(status: number, headers: RawHeaders): void {

@@ -5,16 +5,16 @@ import type { Socket } from 'node:net'
 import { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
-import type { Client, Ports, Relayed, RequestBody, Upgraded } from '#journey/ports.ts'
+import type { Ports, RequestBody } from '#journey/ports.ts'
 import { run } from '#journey/run.ts'
 import { recordBroken } from '#journey/tunnel.ts'
 import type { CutBy, RawHeaders } from '#journey/types.ts'
 import { chunksOf } from './body.ts'
 import { connectionOf } from './connection.ts'
 import type { Connection } from './connection.ts'
+import { H1Client } from './h1-client.ts'
 import { screen } from './head.ts'
 import type { RawHead } from './head.ts'
-import { splice } from './splice.ts'
 
 /** Milliseconds and bytes. Heads must come at once; bodies and replies may take as long as they move. */
 const limits = {
@@ -22,8 +22,6 @@ const limits = {
   idle: 75_000,
   silence: 20 * 60_000,
   headBytes: 16 * 1024,
-  lingerBytes: 256 * 1024,
-  linger: 1_000,
 } as const
 
 /**
@@ -110,7 +108,8 @@ export class H1 {
     const { head, proxyAuth, runId } = screened
     const body = screened.hasBody ? bodyOf(req, screened.length) : undefined
     const protocol = req.httpVersion === '1.0' ? 'http/1.0' : 'http/1.1'
-    await run({ kind: 'request', ...connection, protocol, head, proxyAuth, runId }, body, client, cut, this.#ports)
+    const { door, peer, parent } = connection
+    await run({ kind: 'request', door, peer, parent, protocol, head, proxyAuth, runId }, body, client, cut, this.#ports)
   }
 
   async #upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -129,20 +128,10 @@ export class H1 {
       this.#refuse(client, connection, screened.code, screened.detail, req)
       return socket.destroySoon()
     }
-    await run(
-      {
-        kind: 'upgrade',
-        ...connection,
-        protocol: 'http/1.1',
-        head: screened.head,
-        proxyAuth: screened.proxyAuth,
-        runId: screened.runId,
-      },
-      undefined,
-      client,
-      cut,
-      this.#ports,
-    )
+    const { door, peer, parent } = connection
+    const { head: asked, proxyAuth, runId } = screened
+    const arrival = { kind: 'upgrade', door, peer, parent, protocol: 'http/1.1', head: asked, proxyAuth, runId } as const
+    await run(arrival, undefined, client, cut, this.#ports)
     socket.destroySoon()
   }
 
@@ -168,8 +157,9 @@ export class H1 {
     if (!connection || !pending || pending.count === 0) return true
     socket.on('error', () => socket.destroy())
     if (pending.client?.closing) return false
-    pending.broken = () =>
+    const tell = () =>
       this.#last(socket, connection, 'malformed_request', 'CONNECT and upgrades wait for the replies before them')
+    pending.broken = tell
     return false
   }
 
@@ -247,127 +237,4 @@ function rawReply(status: number, headers: RawHeaders, body: Uint8Array): Buffer
   const lines = [`HTTP/1.1 ${status} Refused`]
   for (let i = 0; i < headers.length; i += 2) lines.push(`${headers[i]}: ${headers[i + 1]}`)
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), body])
-}
-
-/** The agent's half of one HTTP/1.x exchange. */
-export class H1Client implements Client {
-  onDrain: () => void = () => {}
-  readonly #req: IncomingMessage
-  readonly #res: ServerResponse
-  readonly #awaited: boolean
-  #close: () => boolean
-  #closing = false
-  #proceeded = false
-  #broken = false
-
-  /** `awaited`: the agent holds its body back until told to go on. */
-  constructor(req: IncomingMessage, res: ServerResponse, options: { readonly close: () => boolean; readonly awaited: boolean }) {
-    this.#req = req
-    this.#res = res
-    this.#close = options.close
-    this.#awaited = options.awaited
-    res.on('drain', () => this.onDrain())
-    // The agent going away is seen by 'close'; without a listener the error would end the process.
-    res.on('error', () => {})
-    req.on('error', () => (this.#broken = true))
-  }
-
-  get begun(): boolean {
-    return this.#res.headersSent || this.#res.destroyed
-  }
-
-  /** A head was written that says so. */
-  get closing(): boolean {
-    return this.#closing
-  }
-
-  /** The connection ends with this reply. */
-  close(): void {
-    this.#close = () => true
-  }
-
-  proceed(): void {
-    if (!this.#awaited || this.#proceeded) return
-    this.#proceeded = true
-    this.#res.writeContinue()
-  }
-
-  informational(status: number, headers: RawHeaders): void {
-    // Node writes 103 only, and 102 and the rest tell an agent nothing it needs.
-    if (status !== 103) return
-    const hints: Record<string, string | string[]> = {}
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = (headers[i] ?? '').toLowerCase()
-      if (name === 'link') hints['link'] = (hints['link'] ?? []).concat(headers[i + 1] ?? '')
-    }
-    try {
-      if (hints['link']) this.#res.writeEarlyHints(hints)
-    } catch {
-      // Node takes one link a field, and HTTP allows a list (RFC 8288 section 3). Without the hint nothing is lost.
-    }
-  }
-
-  head(status: number, headers: RawHeaders): void {
-    if (this.begun) return
-    // A body that was not read to its end leaves the connection where no next request can be told from it.
-    this.#closing = this.#close() || !this.#whole
-    this.#res.writeHead(status, this.#closing ? [...headers, 'connection', 'close'] : (headers as string[]))
-    // Not before the first chunk had its chance to share the packet.
-    queueMicrotask(() => this.#res.flushHeaders())
-  }
-
-  data(chunk: Uint8Array): boolean {
-    return this.#res.write(chunk)
-  }
-
-  end(trailers: RawHeaders): void {
-    if (trailers.length > 0) this.#res.addTrailers(pairs(trailers))
-    if (this.#whole || this.#broken || this.#res.destroyed) return void this.#res.end()
-    this.#linger()
-  }
-
-  abort(): void {
-    this.#res.destroy()
-    this.#req.socket.destroy()
-  }
-
-  async relay(upgraded: Upgraded, signal: AbortSignal): Promise<Relayed> {
-    const { socket } = this.#req
-    this.#res.detachSocket(socket)
-    socket.write(switching(upgraded.headers))
-    return splice(socket, upgraded.socket, signal)
-  }
-
-  get #whole(): boolean {
-    return this.#req.complete || (this.#awaited && !this.#proceeded)
-  }
-
-  /** Reads on for a moment before closing: closing on unread bytes would reset the reply out of the agent's hands. */
-  #linger(): void {
-    let left: number = limits.lingerBytes
-    const finish = () => {
-      clearTimeout(timer)
-      this.#res.end()
-    }
-    const timer = setTimeout(finish, limits.linger)
-    this.#req.once('end', finish).once('close', finish)
-    this.#req.on('data', (chunk: Buffer) => {
-      left -= chunk.length
-      // An agent that still has more to send reads the reply meanwhile; closing now would reset it out of its hands.
-      if (left < 0) this.#req.pause()
-    })
-    this.#req.resume()
-  }
-}
-
-function pairs(headers: RawHeaders): [string, string][] {
-  const list: [string, string][] = []
-  for (let i = 0; i < headers.length; i += 2) list.push([headers[i] ?? '', headers[i + 1] ?? ''])
-  return list
-}
-
-function switching(headers: RawHeaders): Buffer {
-  const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: websocket']
-  for (const [name, value] of pairs(headers)) lines.push(`${name}: ${value}`)
-  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
 }

@@ -71,12 +71,11 @@ export class H2 {
     const screened = raw
       ? screen(raw, connection)
       : ({ kind: 'refused', code: 'malformed_request', detail: 'a pseudo-header is missing or repeated' } as const)
+    const { door, peer, parent } = connection
     if (screened.kind === 'refused') {
-      const { door, peer, parent, proxyAuth } = connection
-      const reply = recordBroken(
-        { kind: 'broken', door, peer, parent, proxyAuth, code: screened.code, detail: screened.detail, protocol: 'h2' },
-        this.#ports,
-      )
+      const { code, detail } = screened
+      const { proxyAuth } = connection
+      const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'h2' }, this.#ports)
       client.head(reply.status, reply.headers)
       client.data(reply.body)
       return client.end([])
@@ -86,20 +85,8 @@ export class H2 {
       : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.requestTrailers }
     // One turn of the loop, so that what is taken back in the same breath is never begun (rapid reset, CVE-2023-44487).
     await new Promise(setImmediate)
-    await run(
-      {
-        kind: 'request',
-        ...connection,
-        protocol: 'h2',
-        head: screened.head,
-        proxyAuth: screened.proxyAuth,
-        runId: screened.runId,
-      },
-      body,
-      client,
-      cut,
-      this.#ports,
-    )
+    const { head, proxyAuth, runId } = screened
+    await run({ kind: 'request', door, peer, parent, protocol: 'h2', head, proxyAuth, runId }, body, client, cut, this.#ports)
   }
 }
 

@@ -138,9 +138,7 @@ function countFrames(tally: Tally, documentOf: (frame: { readonly payload: Uint8
     feed: (chunk) => frames.push(chunk),
     seen: () => counted(false),
     end: counted,
-    get between() {
-      return frames.between
-    },
+    between: () => frames.between,
   }
 }
 

@@ -91,8 +91,8 @@ export interface Counter {
   feed(chunk: Uint8Array): void
   /** What is known so far: the last reported usage, if any, and a floor for what was delivered but not yet reported. */
   seen(): Counted
-  /** What was fed ends between two events; left out: only the bytes can tell. */
-  readonly between?: boolean | undefined
+  /** Whether what was fed ends between two events; left out: only the bytes can tell. */
+  between?(): boolean
   /** After the last byte. `complete`: the upstream ended the reply properly; else it broke off. */
   end(complete: boolean): Counted
 }

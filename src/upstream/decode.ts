@@ -10,8 +10,11 @@ const most = 3
 export interface Decoding {
   /** What the encoded reply is written to. */
   readonly sink: ReplySink
-  /** Resolves once the decoded reply has passed on to its end; rejects with `ProxyError` when the coding is broken. */
-  readonly done: Promise<void>
+  /**
+   * Resolves once the decoded reply has passed on to its end; rejects with `ProxyError` when the coding is broken.
+   * `undefined`: the reply has no coding, and is at its end with the one it comes from.
+   */
+  readonly done: () => Promise<void> | undefined
 }
 
 /**
@@ -19,19 +22,22 @@ export interface Decoding {
  * is decoded, so a compressed event stream stays one. Memory stays flat: a reader that stops, stops the decoder too.
  */
 export function decoding(sink: ReplySink): Decoding {
-  const { promise: done, resolve, reject: fail } = Promise.withResolvers<void>()
-  done.catch(() => {})
   let stages: Transform[] = []
-  let bodyless = false
+  let running: PromiseWithResolvers<void> | undefined
+  const fail = (error: unknown) => {
+    running?.reject(error)
+    outer.onStop?.(error as ProxyError)
+  }
   const outer: ReplySink = {
     onDrain: () => {},
     informational: (status, headers) => sink.informational(status, headers),
     head(status, headers, last) {
-      bodyless = status === 204 || status === 304
       const codings = contentCodings(headers)
-      if (codings.length === 0 || bodyless || last) return sink.head(status, headers, last)
+      if (codings.length === 0 || status === 204 || status === 304 || last) return sink.head(status, headers, last)
       if (status === 206) throw new ProxyError('reply_undecodable', 'a part of an encoded reply cannot be decoded')
       stages = chain(codings.toReversed())
+      running = Promise.withResolvers()
+      running.promise.catch(() => {})
       connect(stages, sink, fail, () => outer.onDrain())
       sink.head(status, without(headers, ['content-encoding', 'content-length']))
     },
@@ -41,21 +47,21 @@ export function decoding(sink: ReplySink): Decoding {
     },
     end(trailers) {
       const [first] = stages
-      const finish = () => {
+      if (!first) return sink.end(trailers)
+      stages.at(-1)?.once('end', () => {
         try {
           sink.end(trailers)
-          resolve()
+          running?.resolve()
         } catch (error) {
           fail(error)
         }
-      }
-      if (!first) return finish()
-      stages.at(-1)?.once('end', finish)
+      })
       first.end()
     },
   }
-  sink.onDrain = () => (stages.length > 0 ? stages.at(-1)?.resume() : outer.onDrain())
-  return { sink: outer, done }
+  const drained = () => (stages.length > 0 ? stages.at(-1)?.resume() : outer.onDrain())
+  sink.onDrain = drained
+  return { sink: outer, done: () => running?.promise }
 }
 
 function connect(stages: readonly Transform[], sink: ReplySink, fail: (error: ProxyError) => void, drained: () => void): void {
@@ -72,12 +78,21 @@ function connect(stages: readonly Transform[], sink: ReplySink, fail: (error: Pr
 }
 
 /** Codings in the order they were applied (RFC 9110 section 8.4), over as many lines as there are; `identity` left out. */
-function contentCodings(headers: RawHeaders): string[] {
-  return headers
-    .flatMap((text, i) => (i % 2 === 1 && headers[i - 1]?.toLowerCase() === 'content-encoding' ? text.split(',') : []))
-    .map((coding) => coding.trim().toLowerCase())
-    .filter((coding) => coding !== '' && coding !== 'identity')
+function contentCodings(headers: RawHeaders): readonly string[] {
+  let codings: string[] | undefined
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    if (name.length !== 'content-encoding'.length || name.toLowerCase() !== 'content-encoding') continue
+    codings ??= []
+    for (const listed of (headers[i + 1] ?? '').split(',')) {
+      const coding = listed.trim().toLowerCase()
+      if (coding !== '' && coding !== 'identity') codings.push(coding)
+    }
+  }
+  return codings ?? none
 }
+
+const none: readonly string[] = []
 
 function chain(codings: readonly string[]): Transform[] {
   if (codings.length > most) throw new ProxyError('reply_undecodable', `the reply has ${codings.length} stacked codings`)

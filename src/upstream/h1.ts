@@ -32,7 +32,10 @@ export function sendH1(
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(controller) {
         control = controller
-        sink.onDrain = () => controller.resume()
+        const resume = () => controller.resume()
+        const stop = (error: ProxyError) => controller.abort(error)
+        sink.onDrain = resume
+        sink.onStop = stop
         if (signal.aborted) cancel()
       },
       onResponseStart(controller, status) {

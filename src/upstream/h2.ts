@@ -87,7 +87,9 @@ export function sendH2(
       settle(cause instanceof ProxyError ? cause : new ProxyError(code, undefined, { cause }))
       cancel()
     }
-    sink.onDrain = () => stream.resume()
+    const resume = () => stream.resume()
+    sink.onDrain = resume
+    sink.onStop = fail('upstream_protocol')
     stream.setTimeout(patience.head, () => fail('upstream_timeout')(undefined))
     stream.on(
       'headers',

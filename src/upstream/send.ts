@@ -33,15 +33,11 @@ export class Sender implements Upstream {
 
   async send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
     if (!outbound.decode || outbound.head.method === 'HEAD') return this.#choose(outbound, body, sink, signal)
-    // A coding that turns out broken ends the upstream's side too; and the decoder may still be at work when that is done.
-    const stop = new AbortController()
     const decoder = decoding(sink)
-    decoder.done.catch(() => stop.abort())
-    const both = AbortSignal.any([signal, stop.signal])
-    const sending = this.#choose(outbound, body, decoder.sink, both)
-    await Promise.race([sending, decoder.done])
-    const sent = await sending
-    if (!sent.upgraded) await unlessAborted(decoder.done, signal)
+    const sent = await this.#choose(outbound, body, decoder.sink, signal)
+    // The decoder may still be at work when the upstream is done.
+    const decoded = decoder.done()
+    if (decoded && !sent.upgraded) await unlessAborted(decoded, signal)
     return sent
   }
 

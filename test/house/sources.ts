@@ -4,11 +4,12 @@ import { join, relative } from 'node:path'
 /** The top of the repository. */
 export const top = new URL('../..', import.meta.url).pathname
 
-/** Every file below a folder with one of the endings, relative to the top. */
+/** Every file of ours below a folder with one of the endings, relative to the top. */
 export function filesBelow(folder: string, ...endings: readonly string[]): readonly string[] {
   return readdirSync(join(top, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && endings.some((ending) => entry.name.endsWith(ending)))
     .map((entry) => relative(top, join(entry.parentPath, entry.name)))
+    .filter((file) => !file.includes('node_modules/'))
     .toSorted()
 }
 

@@ -17,7 +17,7 @@ async function decoded(coding: string, body: Uint8Array, { size = 1000, status =
     outer.head(status, ['Content-Encoding', coding, 'Content-Length', String(body.length), 'x', 'y'])
     for (let at = 0; at < body.length; at += size) outer.data(body.subarray(at, at + size))
     outer.end(['x-sum', '1'])
-    await done
+    await done()
     return sink
   } catch (error) {
     return (error as { code: string }).code
@@ -127,7 +127,7 @@ describe('a reader that stops', () => {
     expect(after - before).toBeLessThan(8 << 20)
     sink.ready = true
     sink.onDrain()
-    await done
+    await done()
     expect(sink.length).toBe(plain.length)
   })
 })

@@ -1,0 +1,11 @@
+// node mockttp.js PORT CA-CERT CA-KEY UPSTREAM-CA
+import { readFileSync } from 'node:fs'
+import { generateCACertificate, getLocal } from 'mockttp'
+
+const [port, , , upstreamCa] = process.argv.slice(2)
+const proxy = getLocal({ https: await generateCACertificate(), http2: 'fallback', recordTraffic: false })
+await proxy.forAnyRequest().thenPassThrough({
+  additionalTrustedCAs: [{ cert: readFileSync(upstreamCa, 'utf8') }],
+  transformRequest: { updateHeaders: { authorization: 'Bearer real' } },
+})
+await proxy.start(Number(port))
