@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { eventSchema } from '#observe/event-schema.ts'
 import { hasNats, startNats } from '../kit/nats.ts'
 import { scenario } from '../kit/scenario.ts'
 import { startUpstream } from '../kit/upstream.ts'
@@ -43,6 +44,7 @@ describe.skipIf(!hasNats)('audit.nats', () => {
       'policy_reloaded',
       'policy_rejected',
     ])
+    expect(messages.filter(({ body }) => !eventSchema.safeParse(body).success)).toEqual([])
     const published = messages.map(({ body }) => body['data'] as { id: string; event: string; type: string })
     const written = s.audit.map(({ id, event }) => `${id} ${event}`)
     expect(published.filter(({ type }) => type !== 'policy').map(({ id, event }) => `${id} ${event}`)).toEqual(written)

@@ -12,7 +12,7 @@ import { runsOf } from '../kit/runs.ts'
 
 const policy = `
 agents:
-  devbot: {from: [{cidr: 10.0.0.1}], budget: day}
+  devbot: {from: [{cidr: 10.0.0.1}], budget: day, mode: report}
   other: {from: [{cidr: 10.0.0.2}]}
 budgets: {day: {window: day, tokens: 1000}}
 credentials:
@@ -94,7 +94,7 @@ describe('a run', () => {
   it('survives another policy, and has no more than that gives its agent', async () => {
     const { good, held, who } = await stage()
     const { username, password, run_id } = good()
-    held.snapshot = await snapshotOf(policy.replace('budget: day', 'mode: report'))
+    held.snapshot = await snapshotOf(policy.replace('budget: day', 'budget: [day]'))
     expect(who(username, password.expose())).toBe(`devbot on ${run_id}`)
     held.snapshot = await snapshotOf('agents: {other: {from: [{cidr: 10.0.0.2}]}}\nrules: [{id: r, hosts: [good.test]}]')
     expect(who(username, password.expose())).toBe('agent_unknown')
