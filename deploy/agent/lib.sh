@@ -18,6 +18,8 @@ export HOME=$AGENT_HOME AGENT_HOME AGENT_STATE AGENT_SCRIPTS WORKSPACE
 
 RUN_FILE=$CLAUDE_DIR/run.json
 AGENT_SOCKET=${AGENT_SOCKET:-agent}
+# A bare name would match whatever begins with it.
+AGENT_PANE='=main:agent.0'
 script=$(basename "$0" .sh)
 
 # Exit codes of the proxy's own commands.
@@ -50,6 +52,9 @@ need() {
   for name in "$@"; do [ -n "${!name:-}" ] || missing+=("$name"); done
   [ ${#missing[@]} -eq 0 ] || fail "$EX_CONFIG" "not set: ${missing[*]}"
 }
+
+# tmux of the agent alone: another's server and settings are not ours.
+agent_tmux() { tmux -L "$AGENT_SOCKET" -f /dev/null "$@"; }
 
 have() { command -v "$1" >/dev/null; }
 
