@@ -114,7 +114,7 @@ export class Stripper {
 function follow(pipe: string, tag: () => string): Stripper {
   const name = basename(pipe, '.pipe')
   const stripper = new Stripper((line) => process.stdout.write(`[${name}]${tag()} ${line}\n`))
-  let idle: NodeJS.Timeout | undefined
+  let idle: ReturnType<typeof setTimeout> | undefined
   new Socket({ fd: openSync(pipe, 'r+'), readable: true, writable: false }).on('data', (bytes: Buffer) => {
     stripper.write(bytes)
     clearTimeout(idle)

@@ -21,7 +21,10 @@ describe('the scripts of an agent', () => {
   })
 
   it.skipIf(!have('shellcheck'))('have nothing shellcheck would say (skipped when it is not installed)', async () => {
-    const done = await run('shellcheck', [...files.map((file) => join(top, file))])
+    const done = await run(
+      'shellcheck',
+      files.map((file) => join(top, file)),
+    )
     expect(done.stdout).toBe('')
     expect(done.code).toBe(0)
   })

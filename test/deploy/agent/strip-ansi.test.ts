@@ -37,7 +37,7 @@ describe('what a terminal shows becomes lines', () => {
     const found = lines(text).map((line) => line.replace(/x{100,}/, 'xxx'))
     expect(found).toEqual(expected)
     // The same, however it is cut.
-    expect(lines(...text).map((line) => line.replace(/x{100,}/, 'xxx'))).toEqual(expected)
+    expect(lines(...text.split('')).map((line) => line.replace(/x{100,}/, 'xxx'))).toEqual(expected)
   })
 
   it('keeps letters that a piece cuts in two', () => {
