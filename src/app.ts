@@ -2,13 +2,13 @@
  * The app: builds the rooms from settings, starts them, reloads what is live, and takes everything down in reverse.
  * Tests and the demo start here; `main.ts` only puts a process around it.
  */
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
 import { readToken } from '#admin/token.ts'
 import type { Check, Listening, ReloadResult } from '#admin/server.ts'
-import type { Clock } from '#base/clock.ts'
 import type { Authority } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
 import { firstAuthority } from '#ca/first.ts'
@@ -19,12 +19,14 @@ import { loadPolicies } from '#config/load.ts'
 import type { Listen, Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
+import { Runs } from '#identity/runs.ts'
 import { LiveSet } from '#journey/live.ts'
 import { BodyMemory } from '#journey/whole-body.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { Doors } from '#listeners/doors.ts'
 import { Budgets } from '#observe/budgets.ts'
+import { systemClock as clock, waitUntil } from '#observe/system-clock.ts'
 import { Trail } from '#observe/trail.ts'
 import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
@@ -65,15 +67,6 @@ export interface StopOptions {
 
 export type PortName = 'dns' | 'http' | 'https' | 'proxy' | 'metrics' | 'admin'
 
-const clock: Clock = {
-  now: () => Date.now(),
-  elapsed: () => performance.now(),
-  later(milliseconds, act) {
-    const timer = setTimeout(act, milliseconds)
-    return () => clearTimeout(timer)
-  },
-}
-
 /** Milliseconds after which something that runs since before a policy edit counts as long, and is re-decided. */
 const longRunning = 3_000
 
@@ -91,6 +84,7 @@ export class App {
   readonly #custody: Custody
   readonly #budgets: Budgets
   readonly #live = new LiveSet()
+  readonly #runs: Runs
   readonly #sender: Sender
   readonly #doors: Doors
   readonly #dns: DnsServer | undefined
@@ -144,13 +138,23 @@ export class App {
       webhook: settings.budgetWebhook,
     })
     const { vault } = this.#custody
-    const policies = { current: () => this.#snapshot }
+    this.#runs = new Runs({
+      clock,
+      ids,
+      random: (bytes) => randomBytes(bytes).toString('base64url'),
+      snapshot: () => this.#snapshot,
+      audit: this.#trail,
+      cut: (run, reason) => this.#live.endRun(run, { kind: 'deny', code: 'policy_changed', reason }),
+    })
+    this.#trail.follow(this.#runs)
+    const policies = { current: () => this.#runs.over(this.#snapshot) }
     const ports: Ports = {
       clock,
       ids,
       policies,
       memory: new BodyMemory(),
       vault,
+      runs: this.#runs,
       logins: this.#custody.logins,
       upstream: this.#sender,
       live: this.#live,
@@ -299,6 +303,8 @@ export class App {
           setBudget: (change) => this.#budgets.set(change),
           identify: (credential) => this.#custody.identify(credential),
           beginLogin: (credential) => this.#custody.beginLogin(credential),
+          runs: this.#runs,
+          explicitProxy: () => ({ address: this.#settings.advertise, port: this.ports.proxy }),
           finishLogin: (credential, code) => this.#custody.finishLogin(credential, code),
           clock,
           version,
@@ -354,6 +360,7 @@ export class App {
 
   async #close(): Promise<void> {
     this.#watch[Symbol.dispose]()
+    this.#runs.close()
     this.#doors.close()
     await this.#dns?.stop()
     // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
@@ -379,12 +386,6 @@ export async function startApp(settings: Settings, around: Surroundings): Promis
   const app = new App(settings, authority, extraRoots, around)
   await app.start()
   return app
-}
-
-/** Looks again every few milliseconds, for as many as given. */
-async function waitUntil(holds: () => boolean, milliseconds: number): Promise<void> {
-  const end = clock.elapsed() + milliseconds
-  while (!holds() && clock.elapsed() < end) await sleep(10)
 }
 
 function doorAddresses({ listen }: Settings): ConstructorParameters<typeof Doors>[0] {

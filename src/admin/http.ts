@@ -10,7 +10,7 @@ export interface Answer {
 }
 
 export interface Route {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'DELETE'
   /** A JSON object, or the fields of a form, of at most 16 KiB; without it no body is taken. */
   readonly takes?: 'json' | 'form'
   /** Milliseconds that the answer may take, where ten seconds are too few. */
@@ -19,8 +19,8 @@ export interface Route {
   answer(query: URLSearchParams, body: Readonly<Record<string, unknown>>, last: string): Answer | Promise<Answer>
 }
 
-/** By exact path; one that ends with a slash is for what stands right below it. */
-export type Routes = Readonly<Record<string, Route>>
+/** By exact path, one for each method; one that ends with a slash is for what stands right below it. */
+export type Routes = Readonly<Record<string, Route | readonly Route[]>>
 
 /** A refusal that comes before the routes. */
 export type Guard = (request: IncomingMessage) => Answer | undefined
@@ -83,7 +83,8 @@ async function respond(routes: Routes, guard: Guard, request: IncomingMessage, r
   const bytes = Buffer.from(answer.body)
   // A body was refused unread: what follows on this connection could be the rest of it.
   const closing = hasBody(request) ? { connection: 'close' } : {}
-  const about = { 'content-type': answer.type, 'content-length': bytes.length }
+  // RFC 9110 section 8.6: a 204 has no length.
+  const about = answer.status === 204 ? {} : { 'content-type': answer.type, 'content-length': bytes.length }
   response.writeHead(answer.status, { ...about, ...common, ...closing, ...answer.headers })
   response.end(request.method === 'HEAD' ? undefined : bytes)
 }
@@ -94,11 +95,13 @@ async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage):
   const [path = '', query = ''] = (request.url ?? '').split('?', 2)
   const above = path.slice(0, path.lastIndexOf('/') + 1)
   const key = [path, above].find((each) => Object.hasOwn(routes, each)) ?? ''
-  const route = routes[key]
-  if (!route) return fault(404, 'not_found', 'there is nothing under this path')
-  const methods = route.method === 'GET' ? ['GET', 'HEAD'] : [route.method]
-  if (!methods.includes(request.method ?? '')) {
-    return { ...fault(405, 'method_not_allowed', `use ${route.method}`), headers: { allow: methods.join(', ') } }
+  const here = [routes[key] ?? []].flat()
+  if (here.length === 0) return fault(404, 'not_found', 'there is nothing under this path')
+  const route = here.find(({ method }) => method === (request.method === 'HEAD' ? 'GET' : request.method))
+  if (!route) {
+    const methods = here.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method]))
+    const named = here.map(({ method }) => method).join(' or ')
+    return { ...fault(405, 'method_not_allowed', `use ${named}`), headers: { allow: methods.join(', ') } }
   }
   if (!route.takes && hasBody(request)) return fault(413, 'body_not_allowed', 'send no body')
   const body = route.takes ? await readObject(request, route.takes) : {}

@@ -12,6 +12,8 @@ import { readiness, startup, type Check, type Health } from './health.ts'
 import { fault, json, serve, text, type Answer, type Guard, type Listening } from './http.ts'
 import { loginRoutes, pagePath, problem } from './login-routes.ts'
 import type { LoginSources } from './login-routes.ts'
+import { runRoutes } from './runs.ts'
+import type { RunSources } from './runs.ts'
 
 export type { Check, Listening }
 
@@ -40,7 +42,7 @@ export interface ReloadResult {
   readonly issues: readonly unknown[]
 }
 
-export interface AdminSources extends LoginSources, BudgetSources {
+export interface AdminSources extends LoginSources, BudgetSources, RunSources {
   /** Anything that JSON can hold and anyone with access may see. */
   readonly status: () => object
   /** Reads everything anew: a reload already under way may have read the files before they were edited. */
@@ -87,6 +89,7 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
       '/v1/whoami': { method: 'POST', takes: 'json', patience: 60_000, answer: (_query, body) => identified(body, sources) },
       '/v1/budgets': { method: 'GET', answer: () => showBudgets(sources) },
       '/v1/budgets/set': { method: 'POST', takes: 'json', answer: (_query, body) => changeBudget(body, sources) },
+      ...runRoutes(sources),
       ...loginRoutes(sources),
       '/version': { method: 'GET', answer: () => json(200, { version: sources.version }) },
     },

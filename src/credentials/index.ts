@@ -40,5 +40,6 @@ export function compileCredential(id: string, config: CredentialConfig): Credent
     lease: row.lease?.(config),
     placer,
     whoami: whoamiOf(config, placer, stubs[0], row.whoami),
+    withStub: (stub) => compileCredential(id, (row.withStub?.(config, stub) ?? { ...config, stub }) as CredentialConfig),
   }
 }

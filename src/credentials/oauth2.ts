@@ -15,6 +15,8 @@ export const oauth2 = credentialKind({
   kind: 'oauth2',
   schema: oauth2Schema,
   stubs: ({ stubs }) => (stubs.refresh === undefined ? [stubs.access] : [stubs.access, stubs.refresh]),
+  // The refresh stub buys nothing but the access stub, so that it may stay what it is.
+  withStub: (config, access) => ({ ...config, stubs: { ...config.stubs, access } }),
   lease: leaseOf,
   placer: (config) => bearerPlacer(config.stubs.access),
 })

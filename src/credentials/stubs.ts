@@ -23,12 +23,8 @@ export function indexStubs(credentials: Iterable<Credential>): StubIndex {
   const byZone = new Map<string, Credential[]>()
   const headers = new Set(commonHeaders)
   const params = new Set(commonParams)
-  let longest = 0
   for (const credential of credentials) {
-    for (const stub of credential.stubs) {
-      append(byStub, stub, credential)
-      longest = Math.max(longest, stub.length)
-    }
+    for (const stub of credential.stubs) append(byStub, stub, credential)
     for (const pattern of credential.hosts) {
       if (pattern.kind === 'exact') append(byHost, pattern.host, credential)
       else append(byZone, pattern.zone, credential)
@@ -36,9 +32,32 @@ export function indexStubs(credentials: Iterable<Credential>): StubIndex {
     for (const name of credential.placer.headers) headers.add(foldName(name))
     for (const name of credential.placer.params) params.add(name.toLowerCase())
   }
-  const lengths = new Uint8Array(longest + 1)
-  for (const stub of byStub.keys()) lengths[stub.length] = 1
-  return { byStub, lengths, headers, params, byHost, byZone }
+  return { byStub, lengths: lengthsOf(byStub.keys()), headers, params, byHost, byZone }
+}
+
+/** The index as one sees it who holds these stubs and none of the others: those are known, and nobody's. */
+export function stubsOfOne(index: StubIndex, own: Iterable<Credential>): StubIndex {
+  const byStub = new Map([...index.byStub].map(([stub, holders]) => [stub, holders.map(forNobody)]))
+  for (const credential of own) byStub.set(credential.stubs[0] ?? '', [credential])
+  return { ...index, byStub, lengths: lengthsOf(byStub.keys()) }
+}
+
+/** The index with stubs in it that stand in no policy, and are nobody's here. */
+export function withStubsOfOthers(index: StubIndex, others: Iterable<Credential>): StubIndex {
+  const byStub = new Map(index.byStub)
+  for (const credential of others) byStub.set(credential.stubs[0] ?? '', [forNobody(credential)])
+  return { ...index, byStub, lengths: lengthsOf(byStub.keys()) }
+}
+
+function forNobody(credential: Credential): Credential {
+  return { ...credential, agents: nobody }
+}
+
+const nobody: ReadonlySet<string> = new Set()
+
+function lengthsOf(stubs: Iterable<string>): Uint8Array {
+  const all = new Set(Array.from(stubs, ({ length }) => length))
+  return Uint8Array.from({ length: Math.max(0, ...all) + 1 }, (_, length) => (all.has(length) ? 1 : 0))
 }
 
 function append(map: Map<string, Credential[]>, key: string, credential: Credential): void {

@@ -25,6 +25,8 @@ export interface Credential {
   readonly placer: Placer
   /** Who can say whose the value is; `undefined`: nobody is asked. */
   readonly whoami?: Whoami | undefined
+  /** The same credential for whoever holds this stub in place of its first one. */
+  withStub(stub: string): Credential
 }
 
 /** A live real value. */
@@ -125,6 +127,8 @@ export interface CredentialKind<Schema extends z.ZodObject = z.ZodObject> {
   /** Who says whose its values are, in place of the first that its hosts suggest. */
   readonly whoami?: string
   stubs(config: z.output<Schema>): readonly string[]
+  /** The entry with another first stub; left out: it stands under `stub`. */
+  withStub?(config: z.output<Schema>, stub: string): z.output<Schema>
   /** One of these two says where the value comes from. */
   secret?(config: z.output<Schema>): SecretRef
   lease?(config: z.output<Schema>): Lease

@@ -2,7 +2,9 @@ import type { Address } from '#base/address.ts'
 import { inCidr } from '#base/address.ts'
 import { LruMap } from '#base/async.ts'
 import type { Agent, Denial, Policy } from '#policy/types.ts'
-import type { Vault } from './ports.ts'
+import { narrow } from './ephemeral.ts'
+import type { Run } from './ephemeral.ts'
+import type { Ports, Vault } from './ports.ts'
 import type { Arrival, Exchange, Snapshot } from './types.ts'
 
 export type Identity = { readonly kind: 'agent'; readonly agent: Agent } | Denial
@@ -14,12 +16,32 @@ export type Identity = { readonly kind: 'agent'; readonly agent: Agent } | Denia
 export function identify(
   arrival: Pick<Arrival, 'door' | 'peer' | 'proxyAuth'>,
   snapshot: Snapshot | undefined,
-  vault: Pick<Vault, 'verify'>,
+  { vault, runs }: Pick<Ports, 'vault' | 'runs'>,
 ): ({ readonly kind: 'agent' } & Exchange) | Denial {
   if (!snapshot) return deny('no_policy', 'no policy is loaded')
+  const run = arrival.door === 'proxy' && arrival.proxyAuth ? runs.find(arrival.proxyAuth) : undefined
+  if (run) return identifyRun(run, arrival.peer.address, snapshot)
   const identity =
     arrival.door === 'proxy' ? identifyProxy(arrival, snapshot, vault) : identifyAddress(snapshot, arrival.peer.address)
-  return identity.kind === 'deny' ? identity : { kind: 'agent', agent: identity.agent, snapshot }
+  if (identity.kind === 'deny') return identity
+  const { agent } = identity
+  return { kind: 'agent', agent, snapshot, runId: runs.boundTo(agent.id) }
+}
+
+/** A run speaks from wherever no other agent than its own does. */
+function identifyRun(
+  run: Run | 'refused',
+  address: Address,
+  snapshot: Snapshot,
+): ({ readonly kind: 'agent' } & Exchange) | Denial {
+  // Its address alone may be that of its agent, which may more than the run did.
+  if (run === 'refused') return deny('proxy_auth_required', 'the run has ended, or the password is wrong')
+  const narrowed = narrow(snapshot, run)
+  if (!narrowed) return deny('agent_unknown', `the policy has no agent ${run.agent} any more`)
+  const neighbours = agentsAt(snapshot.policy, address)
+  if (neighbours.length > 0 && !neighbours.some(({ id }) => id === run.agent))
+    return deny('agent_ambiguous', `the address belongs to ${neighbours[0]?.id}, the run to ${run.agent}`)
+  return { kind: 'agent', ...narrowed, run, runId: run.id }
 }
 
 /** Who has this source address? */

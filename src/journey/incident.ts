@@ -40,6 +40,19 @@ export function budgetRecord(id: string, at: number, { kind, budget, account }: 
   }
 }
 
+/** What happened to a run by itself. */
+export interface RunEvent {
+  readonly event: 'minted' | 'bound' | 'ended'
+  readonly run: string
+  readonly agent: string
+  readonly reason: string | undefined
+}
+
+/** The record of a run that began or ended, or that an agent was bound to. */
+export function runRecord(id: string, at: number, { event, run, agent, reason }: RunEvent): AuditRecord {
+  return { ...selfRecord(id, at), type: 'run', event, agent, verdict: 'allow', reason, runId: run }
+}
+
 /** What is no exchange has nobody on the other side. */
 function selfRecord(id: string, at: number) {
   return {

@@ -1,9 +1,12 @@
+import type { Denial } from '#policy/types.ts'
 import type { Live, LiveEntry } from './ports.ts'
 import type { Snapshot } from './types.ts'
 
 /** What is running now. Short exchanges finish on the snapshot they began with; what runs long is re-decided. */
 export class LiveSet implements Live {
   readonly #entries = new Set<LiveEntry>()
+  /** What ends with a run and carries nothing by itself. */
+  readonly #tied = new Set<{ readonly run: string; readonly close: () => void }>()
 
   get size(): number {
     return this.#entries.size
@@ -12,6 +15,18 @@ export class LiveSet implements Live {
   enter(entry: LiveEntry): () => void {
     this.#entries.add(entry)
     return () => this.#entries.delete(entry)
+  }
+
+  tie(run: string, close: () => void): () => void {
+    const tied = { run, close }
+    this.#tied.add(tied)
+    return () => this.#tied.delete(tied)
+  }
+
+  /** Cuts everything of a run, and then closes its connections. */
+  endRun(run: string, denial: Denial): void {
+    for (const entry of this.#entries) if (entry.run() === run) entry.cut('policy', denial)
+    for (const tied of this.#tied) if (tied.run === run) tied.close()
   }
 
   /** Everything running at this moment, for asking again later which of it still is. */

@@ -10,7 +10,8 @@ import type { Credential, Grant, Hashes } from '#credentials/types.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import type { Denial } from '#policy/types.ts'
 import type { BodyMemory } from './whole-body.ts'
-import type { AuditRecord, RawHeaders, RequestHead, Snapshot } from './types.ts'
+import type { Run } from './ephemeral.ts'
+import type { AuditRecord, ProxyAuth, RawHeaders, RequestHead, Snapshot } from './types.ts'
 
 /** Everything the journey needs from outside, and nothing more. */
 export interface Ports {
@@ -20,6 +21,7 @@ export interface Ports {
   /** Room for bodies that must be read whole. */
   readonly memory: BodyMemory
   readonly vault: Vault
+  readonly runs: Runs
   readonly logins: LoginTaker
   readonly upstream: Upstream
   readonly live: Live
@@ -37,6 +39,14 @@ export interface Ids {
 export interface Policies {
   /** The snapshot in force; `undefined`: nothing was ever loaded, so deny everything. */
   current(): Snapshot | undefined
+}
+
+/** Which runs there are, and which one an agent is on. */
+export interface Runs {
+  /** The live run with this name and password. `refused`: it is the name of a run, and there is none with both. */
+  find(auth: ProxyAuth): Run | 'refused' | undefined
+  /** The run that an agent was last said to be on. */
+  boundTo(agent: string): string | undefined
 }
 
 export interface Vault {
@@ -148,9 +158,13 @@ export interface Upstream {
 export interface Live {
   /** The returned function takes the entry out again. */
   enter(entry: LiveEntry): () => void
+  /** Ties a connection to a run: it is closed when that ends. The returned function unties it. */
+  tie(run: string, close: () => void): () => void
 }
 
 export interface LiveEntry {
+  /** The run it belongs to, once that is known. */
+  run(): string | undefined
   /** The denial this exchange would meet under another snapshot. */
   redecide(snapshot: Snapshot): Denial | undefined
   cut(by: 'policy' | 'shutdown', denial?: Denial): void

@@ -31,6 +31,7 @@ export async function run(
   const seen = trace(arrival, ports)
   let refusal: Denial | undefined
   const leave = ports.live.enter({
+    run: () => seen.exchange?.run?.id,
     redecide: (snapshot) => redecide(arrival, snapshot, ports),
     cut: (by, denial) => {
       refusal = denial
@@ -63,7 +64,7 @@ async function pass(
 ): Promise<Outcome> {
   const { signal } = cut
   // 2 identify: who speaks, under which snapshot
-  const exchange = identify(arrival, ports.policies.current(), ports.vault)
+  const exchange = identify(arrival, ports.policies.current(), ports)
   if (exchange.kind === 'deny') return denied(exchange)
   seen.exchange = exchange
 
@@ -145,9 +146,9 @@ function showsRealValue({ head }: RequestArrival, { vault }: Ports): boolean {
 
 /** Would this exchange still be let through? Asked of what runs long, when the policy has changed. */
 function redecide(arrival: RequestArrival, snapshot: Snapshot, ports: Ports): Denial | undefined {
-  const exchange = identify(arrival, snapshot, ports.vault)
+  const exchange = identify(arrival, snapshot, ports)
   if (exchange.kind === 'deny') return exchange
-  const verdict = decide(snapshot.policy, exchange.agent, askOf(snapshot, arrival.head))
+  const verdict = decide(exchange.snapshot.policy, exchange.agent, askOf(exchange.snapshot, arrival.head))
   return verdict.kind === 'deny' ? verdict : undefined
 }
 

@@ -107,7 +107,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     ttfb: seen.repliedAt === undefined ? undefined : round(seen.repliedAt - seen.startedAt),
     upstream: seen.upstream,
     parent: arrival.parent,
-    runId: 'runId' in arrival ? arrival.runId : undefined,
+    runId: seen.exchange?.runId ?? ('runId' in arrival ? arrival.runId : undefined),
     policyHash: seen.exchange?.snapshot.hash,
   }
 }

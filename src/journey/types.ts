@@ -12,6 +12,7 @@ import type { Credential, Swap } from '#credentials/types.ts'
 import type { PriceList } from '#metering/price.ts'
 import type { Budget } from '#metering/types.ts'
 import type { Agent, Denial, Policy, Verdict } from '#policy/types.ts'
+import type { Run } from './ephemeral.ts'
 
 /** `self`: the proxy's own calls. */
 export type Door = 'dns' | 'http' | 'https' | 'proxy' | 'self'
@@ -103,6 +104,10 @@ export type Arrival = RequestArrival | TunnelArrival | BrokenArrival
 export interface Exchange {
   readonly agent: Agent
   readonly snapshot: Snapshot
+  /** The run of an ephemeral agent, which agent and snapshot are narrowed to. */
+  readonly run?: Run | undefined
+  /** That run, or the one its agent was bound to when this began. */
+  readonly runId?: string | undefined
 }
 
 /** Who broke an exchange off. */
@@ -123,12 +128,22 @@ export interface AuditRecord {
   readonly id: string
   /** ISO 8601, UTC. */
   readonly time: string
-  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns' | 'credential' | 'budget'
+  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns' | 'credential' | 'budget' | 'run'
   /**
    * Tunnels and upgrades are written when they open and when they close; a credential when only a login helps it and
-   * when it is well again; all else once.
+   * when it is well again; a run when it begins and ends, and when an agent is bound to one; all else once.
    */
-  readonly event: 'exchange' | 'open' | 'close' | 'needs_login' | 'recovered' | 'warning' | 'exhausted'
+  readonly event:
+    | 'exchange'
+    | 'open'
+    | 'close'
+    | 'needs_login'
+    | 'recovered'
+    | 'warning'
+    | 'exhausted'
+    | 'minted'
+    | 'bound'
+    | 'ended'
   readonly agent: string | null
   readonly peer: string
   readonly door: Door

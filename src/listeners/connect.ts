@@ -97,7 +97,11 @@ interface Place {
 /** What passes inside is counted by the exchanges it becomes. */
 function opened(socket: Socket, tunnel: Tunnel): void {
   tunnel.open()
-  socket.once('close', () => tunnel.close({ kind: 'replied' }, { bytesUp: 0, bytesDown: 0 }))
+  const untie = tunnel.tie(() => socket.destroy())
+  socket.once('close', () => {
+    untie()
+    tunnel.close({ kind: 'replied' }, { bytesUp: 0, bytesDown: 0 })
+  })
 }
 
 function broken(

@@ -1,6 +1,6 @@
 import { accountOf } from './desk.ts'
 import type { Account, Amount, Balance, Budget, Ledger } from './types.ts'
-import { windowAt } from './window.ts'
+import { windowOf } from './window.ts'
 
 /** One account as operators see it. Tokens are weighted; money is in nano-dollars (1e-9 USD), times in milliseconds since the epoch. */
 export interface BookLine {
@@ -55,7 +55,7 @@ function lineOf(budget: Budget, account: Account, balance: Balance | undefined):
     budget,
     holder: account.holder,
     startedAt: account.window,
-    resetsAt: windowAt(budget.window, budget.timezone, account.window).end,
+    resetsAt: windowOf(budget, account.window).end,
     spent,
     held,
     requests,

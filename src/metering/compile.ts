@@ -1,11 +1,11 @@
 import { tokenClasses } from '#base/usage.ts'
 import type { TokenClass } from '#base/usage.ts'
-import type { Budget } from './types.ts'
+import type { Budget, CalendarWindow } from './types.ts'
 
 /** A budget as the policy writes it; money in US dollars. */
 export interface BudgetText {
   readonly per: Budget['per']
-  readonly window: Budget['window']
+  readonly window: CalendarWindow
   readonly timezone: string
   readonly tokens?: number | undefined
   readonly usd?: number | undefined
@@ -30,6 +30,19 @@ export function compileBudget(id: string, { per, window, timezone, tokens, usd, 
     ),
   })
 }
+
+/** The budget of one run of an agent, from its beginning to its end, in milliseconds since the epoch. */
+export function runBudget(
+  run: string,
+  { tokens, usd }: Pick<BudgetText, 'tokens' | 'usd'>,
+  span: { readonly start: number; readonly end: number },
+): Budget {
+  const text = { per: 'agent', window: 'day', timezone: 'UTC', tokens, usd, warnAt: [], atLimit: 'cut', weights: {} } as const
+  return Object.freeze({ ...compileBudget(`${runPrefix}${run}`, text), window: 'run', span })
+}
+
+/** What the id of a run's budget begins with, which no id of a policy has. */
+export const runPrefix = 'run:'
 
 /** Whole nano-dollars (1e-9 USD). */
 export function nanoDollars(usd: number): number {

@@ -9,7 +9,7 @@ import { exhaustedRefusal, standings } from './notice.ts'
 import type { PriceList } from './price.ts'
 import { contextWindow, priceOf } from './price.ts'
 import type { Account, Amount, Budget, Claim, Ledger } from './types.ts'
-import { windowAt } from './window.ts'
+import { windowOf } from './window.ts'
 
 /** A metered request before it is sent. */
 export interface Order {
@@ -240,7 +240,7 @@ export function accountOf(budget: Budget, agent: string, now: number): Account {
   return {
     budget: budget.id,
     holder: budget.per === 'crew' ? '*' : agent,
-    window: windowAt(budget.window, budget.timezone, now).start,
+    window: windowOf(budget, now).start,
   }
 }
 

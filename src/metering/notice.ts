@@ -1,6 +1,6 @@
 /** What an agent and an operator are told about a budget. */
 import type { Account, Amount, Balance, Budget } from './types.ts'
-import { localTime, windowAt } from './window.ts'
+import { localTime, windowOf } from './window.ts'
 
 export type Measure = 'tokens' | 'usd'
 
@@ -37,7 +37,7 @@ export interface BudgetRefusal {
 
 /** Each limit of a budget as its account stands. */
 export function standings(budget: Budget, { account, spent }: Pick<Balance, 'account' | 'spent'>): readonly Standing[] {
-  const resetsAt = windowAt(budget.window, budget.timezone, account.window).end
+  const resetsAt = windowOf(budget, account.window).end
   return measures.flatMap((measure) => {
     const limit = limitOf(budget, measure)
     return limit === undefined ? [] : [{ budget, account, measure, used: amountIn(spent, measure), limit, resetsAt }]
@@ -61,10 +61,17 @@ function exhaustedText(standing: Standing, agent: string): string {
   const name = `${adverbs[budget.window]} ${measure === 'tokens' ? 'token' : 'money'} budget "${budget.id}"`
   if (limit === 0) return `${name} of agent ${agent} is 0, which blocks everything. Retrying will not help.`
   const holder = budget.per === 'crew' ? `shared by its crew (you are ${agent})` : `agent ${agent}`
+  if (budget.window === 'run') return `${name} is used up: ${usedText(standing)}. Retrying will not help.`
   return `${name} is used up: ${holder}, ${usedText(standing)}; resets ${localTime(budget.timezone, resetsAt)}. Retrying before that will not help.`
 }
 
-const adverbs: Readonly<Record<Budget['window'], string>> = { hour: 'Hourly', day: 'Daily', week: 'Weekly', month: 'Monthly' }
+const adverbs: Readonly<Record<Budget['window'], string>> = {
+  hour: 'Hourly',
+  day: 'Daily',
+  week: 'Weekly',
+  month: 'Monthly',
+  run: 'The run’s',
+}
 
 /** `5000000 of 5000000 tokens`, `40.00 of 40.00 dollars`. */
 export function usedText({ measure, used, limit }: Pick<Standing, 'measure' | 'used' | 'limit'>): string {

@@ -4,11 +4,18 @@
  * settles after.
  */
 
-/** A budget of the policy, compiled. */
-export interface Budget {
+/** A budget of the policy, compiled; or that of one run, which lasts as long as the run does. */
+export type Budget = Ceiling &
+  (
+    | { readonly window: CalendarWindow; readonly span?: undefined }
+    | { readonly window: 'run'; readonly span: { readonly start: number; readonly end: number } }
+  )
+
+export type CalendarWindow = 'hour' | 'day' | 'week' | 'month'
+
+interface Ceiling {
   readonly id: string
   readonly per: 'agent' | 'crew'
-  readonly window: 'hour' | 'day' | 'week' | 'month'
   /** IANA name. */
   readonly timezone: string
   /** Most weighted tokens in a window; `undefined`: no limit on tokens. */

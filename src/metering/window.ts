@@ -1,4 +1,4 @@
-import type { Budget } from './types.ts'
+import type { Budget, CalendarWindow } from './types.ts'
 
 /** Milliseconds since the epoch; the end is the start of the next one. */
 export interface Window {
@@ -16,12 +16,17 @@ interface Fields {
   readonly second: number
 }
 
+/** The window of a budget that holds `time`; a run has only one. */
+export function windowOf(budget: Budget, time: number): Window {
+  return budget.window === 'run' ? budget.span : windowAt(budget.window, budget.timezone, time)
+}
+
 /**
  * The window of a kind that holds `time`, by the calendar of an IANA time zone: a day is from local midnight to local midnight,
  * 23 or 25 hours where the clocks change; a week begins on Monday (ISO 8601); an hour by the local clock, which is half past in
  * some zones.
  */
-export function windowAt(kind: Budget['window'], timezone: string, time: number): Window {
+export function windowAt(kind: CalendarWindow, timezone: string, time: number): Window {
   const now = fieldsAt(timezone, time)
   switch (kind) {
     case 'hour': {

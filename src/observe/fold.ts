@@ -1,4 +1,5 @@
 import { tokenClasses } from '#base/usage.ts'
+import { runPrefix } from '#metering/compile.ts'
 import type { AuditRecord, MeteredUsage } from '#journey/types.ts'
 import type { Instruments } from './instruments.ts'
 
@@ -90,7 +91,7 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
       metrics.limits.set({ credential, limit: words(limit) }, record.limits[limit] ?? 0)
     }
     if (record.usage) counted(record.usage, agent, ttfb)
-    if (record.budget !== undefined && type !== 'budget') metrics.budgetDenials.inc({ agent, budget: budgets(record.budget) })
+    if (record.budget !== undefined && type !== 'budget') metrics.budgetDenials.inc({ agent, budget: budgetName(record.budget) })
     for (const credential in record.scrubbed)
       metrics.scrubbed.inc({ credential: credentials(credential) }, record.scrubbed[credential] ?? 0)
   }
@@ -106,6 +107,10 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
     if (estimated) metrics.usageMissing.inc({ provider, reason: usage.output === undefined ? 'no_usage' : 'aborted' })
     if (usd !== undefined && usd > 0) metrics.cost.inc(labels, usd)
     if (ttfb !== undefined) metrics.firstToken.observe({ provider, model: labels.model }, ttfb / 1000)
+  }
+
+  function budgetName(budget: string): string {
+    return budget.startsWith(runPrefix) ? 'run' : budgets(budget)
   }
 
   function named(credential: string | undefined): string {
@@ -134,6 +139,7 @@ function layer({ type, door }: AuditRecord): string {
     case 'tls':
     case 'credential':
     case 'budget':
+    case 'run':
       return type
     case 'tunnel':
       return door === 'proxy' ? 'connect' : 'tls'

@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream'
-import type { Audit } from '#journey/ports.ts'
+import type { Audit, Runs } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
 import { AuditLog } from './audit.ts'
 import type { Metrics } from './metrics.ts'
@@ -15,6 +15,7 @@ export interface TrailOptions {
 export class Trail implements Audit {
   readonly #metrics: Metrics
   readonly #logs = new Map<string, AuditLog>()
+  #runs: Pick<Runs, 'boundTo'> | undefined
 
   constructor({ stdout, file }: TrailOptions, stream: Writable, metrics: Metrics) {
     this.#metrics = metrics
@@ -31,7 +32,20 @@ export class Trail implements Audit {
 
   write(record: AuditRecord): void {
     this.#metrics.observe(record)
-    for (const log of this.#logs.values()) log.write(record)
+    const stamped = this.#stamp(record)
+    for (const log of this.#logs.values()) log.write(stamped)
+  }
+
+  /** Names who knows which run an agent is on. */
+  follow(runs: Pick<Runs, 'boundTo'>): void {
+    this.#runs = runs
+  }
+
+  /** An exchange knows the run it began in; what is counted or noticed beside them belongs to the one of now. */
+  #stamp(record: AuditRecord): AuditRecord {
+    if (record.agent === null || (record.type !== 'dns' && record.type !== 'budget')) return record
+    const runId = this.#runs?.boundTo(record.agent)
+    return runId === undefined ? record : { ...record, runId }
   }
 
   reopen(): void {

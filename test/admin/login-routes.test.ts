@@ -5,6 +5,7 @@ import { Secret } from '#base/secret.ts'
 import { serveAdmin } from '#admin/server.ts'
 import type { AdminSources } from '#admin/server.ts'
 import { ManualClock } from '../kit/clock.ts'
+import { noRuns } from '../kit/runs.ts'
 
 /** An admin listener with a token of its own, and logins that take one code. */
 async function stage(some: Partial<AdminSources> = {}) {
@@ -25,6 +26,7 @@ async function stage(some: Partial<AdminSources> = {}) {
       if (code !== 'good#state') return Promise.reject(new ProxyError('needs_login', `no <b>good</b> code`))
       return Promise.resolve({ generation: 4, ok: true, message: 'claude is logged in as ops@example.com, generation 4' })
     },
+    ...noRuns,
     clock,
     version: '1',
     ...some,

@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { serveAdmin, serveMetrics, type AdminSources, type Check, type Listening, type MetricsSources } from '#admin/server.ts'
 import { ManualClock } from '../kit/clock.ts'
+import { noRuns } from '../kit/runs.ts'
 
 const loopback = { host: '127.0.0.1', port: 0 }
 
@@ -208,6 +209,7 @@ function adminSources(some: Partial<AdminSources> = {}): AdminSources {
     beginLogin: (credential) => `https://login.test/?for=${credential}`,
     identify: notExpected,
     finishLogin: notExpected,
+    ...noRuns,
     clock: new ManualClock(),
     version: '1.2.3',
     ...some,

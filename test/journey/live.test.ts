@@ -8,6 +8,7 @@ it('what runs long is asked again, and cut where the new policy refuses it; what
   const live = new LiveSet()
   const cut: string[] = []
   const entry = (name: string, denied: boolean): LiveEntry => ({
+    run: () => undefined,
     redecide: () => (denied ? { kind: 'deny', code: 'host_denied', reason: name } : undefined),
     cut: (by, denial) => void cut.push(`${name} ${by} ${denial?.reason ?? ''}`),
   })

@@ -182,6 +182,7 @@ export function worldOf(snapshot: Snapshot | undefined, variables: Readonly<Reco
       live,
       vault,
       memory: new BodyMemory(1000),
+      runs: { find: () => undefined, boundTo: () => undefined },
       logins: { capture: () => Promise.reject(new Error('nobody logs in here')) },
       ids: { next: () => `id-${++count}` },
       policies: { current: () => world.snapshot },

@@ -1,0 +1,34 @@
+import { randomBytes } from 'node:crypto'
+import type { AdminSources } from '#admin/server.ts'
+import { ulids } from '#observe/ids.ts'
+import { Runs } from '#identity/runs.ts'
+import type { AuditRecord, Snapshot } from '#journey/types.ts'
+import { ManualClock } from './clock.ts'
+
+/** What an admin listener has of runs where a test wants none. */
+export const noRuns: Pick<AdminSources, 'runs' | 'explicitProxy'> = {
+  runs: {
+    mint: () => ({ kind: 'refused', code: 'no_policy', message: 'no run is expected here' }),
+    end: () => false,
+    rows: () => [],
+    bind: () => false,
+  },
+  explicitProxy: () => ({ address: '127.0.0.1', port: 8080 }),
+}
+
+/** Runs under a manual clock, with what they write and cut. */
+export function runsOf(snapshot: Snapshot) {
+  const clock = new ManualClock()
+  const records: AuditRecord[] = []
+  const cut: string[] = []
+  const held = { snapshot: snapshot as Snapshot | undefined }
+  const runs = new Runs({
+    clock,
+    ids: ulids(() => clock.now()),
+    random: (bytes) => randomBytes(bytes).toString('base64url'),
+    snapshot: () => held.snapshot,
+    audit: { write: (record) => void records.push(record) },
+    cut: (run, reason) => void cut.push(`${run} ${reason}`),
+  })
+  return { runs, clock, records, cut, held }
+}
