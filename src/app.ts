@@ -249,11 +249,11 @@ export class App {
     else this.#look(this.#custody.refresh())
     this.#lastReload = { trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash, at: clock.now() }
     this.#metrics.reloaded(this.#lastReload)
-    if (changed || snapshot === undefined)
-      this.#around.log.info(
-        { event: 'reload', trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash },
-        'policy reloaded',
-      )
+    if (changed || snapshot === undefined) {
+      const { ok, hash } = this.#lastReload
+      this.#around.log.info({ event: 'reload', trigger, ok, hash }, 'policy reloaded')
+      this.#trail.reloaded(this.#lastReload)
+    }
     await this.#watch.set({ directories: [this.#settings.policies], files: this.#custody.vault.paths() })
     return { ok: snapshot !== undefined, hash: this.#snapshot?.hash, issues: loaded.issues.map(formatIssue) }
   }

@@ -78,6 +78,27 @@ const stateField = z
     error: 'write a file, or redis://host:6379/0',
   })
 
+const natsSchema = z.strictObject({
+  url: z
+    .string()
+    .regex(/^(?:nats|tls):\/\/[^@\s/?#]+$/, {
+      error: 'write nats://host:4222 or tls://host:4222; who we are stands in `credentials`',
+    })
+    .optional()
+    .meta({ description: 'Server whose JetStream gets the same records as events' }),
+  subject: z
+    .string()
+    .regex(/^[\w-]+(?:\.[\w-]+)*$/, { error: 'write words with dots between them, without wildcards' })
+    .default('swarm.events')
+    .meta({ description: 'What the subjects of events begin with' }),
+  stream: z
+    .string()
+    .regex(/^[\w-]+$/, { error: 'write letters, digits, "-" and "_"' })
+    .default('SWARM_EVENTS')
+    .meta({ description: 'Stream that is made where none takes these subjects' }),
+  credentials: fileField.optional().meta({ description: 'File with NATS credentials (.creds)' }),
+})
+
 export const settingsSchema = z.strictObject({
   policies: fileField.default('policies/').meta({ description: 'Directory of policies, watched' }),
   listen: z
@@ -125,7 +146,7 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       stdout: z.boolean().default(true).meta({ description: 'One JSON line per exchange on standard output' }),
       file: fileField.optional().meta({ description: 'The same lines appended to a file' }),
-      nats: z.strictObject({ url: z.string().optional(), subject: z.string().optional() }).prefault({}),
+      nats: natsSchema.prefault({}),
     })
     .prefault({}),
   shutdown: z

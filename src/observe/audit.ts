@@ -61,7 +61,12 @@ export class AuditLog implements Audit {
   }
 
   write(record: AuditRecord): void {
-    const line = `${auditLine(record)}\n`
+    this.put(auditLine(record))
+  }
+
+  /** One line of printable ASCII, as it stands. */
+  put(text: string): void {
+    const line = `${text}\n`
     // Lines are ASCII: as many bytes as characters.
     if (this.#closed || this.#queuedBytes + line.length > this.#queueBytes) {
       this.#troubled = true

@@ -2,13 +2,17 @@ import type { Writable } from 'node:stream'
 import type { Audit, Runs } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
 import { AuditLog } from './audit.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics, Reload } from './metrics.ts'
+import { natsSink } from './nats.ts'
+import type { NatsOptions } from './nats.ts'
 import { fileSink, streamSink } from './sinks.ts'
 
 export interface TrailOptions {
   readonly stdout: boolean
   /** Path of a file that the same lines are appended to. */
   readonly file?: string | undefined
+  /** Without `url`, no events are published. */
+  readonly nats?: Omit<NatsOptions, 'url'> & { readonly url?: string | undefined }
 }
 
 /** Where every record goes: into the metrics, and to each sink of the settings. */
@@ -17,12 +21,13 @@ export class Trail implements Audit {
   readonly #logs = new Map<string, AuditLog>()
   #runs: Pick<Runs, 'boundTo'> | undefined
 
-  constructor({ stdout, file }: TrailOptions, stream: Writable, metrics: Metrics) {
+  constructor({ stdout, file, nats }: TrailOptions, stream: Writable, metrics: Metrics) {
     this.#metrics = metrics
     const open = (name: string, sink: ConstructorParameters<typeof AuditLog>[0]) =>
       this.#logs.set(name, new AuditLog(sink, { onResult: (result, records) => metrics.auditResult(name, result, records) }))
     if (stdout) open('stdout', streamSink(stream))
     if (file !== undefined) open('file', fileSink(file))
+    if (nats?.url !== undefined) open('nats', natsSink({ ...nats, url: nats.url }))
   }
 
   /** Records not yet written, by sink. */
@@ -39,6 +44,14 @@ export class Trail implements Audit {
   /** Names who knows which run an agent is on. */
   follow(runs: Pick<Runs, 'boundTo'>): void {
     this.#runs = runs
+  }
+
+  /** Another policy is in force, or one was refused: an event, and no record of what an agent did. */
+  reloaded({ ok, trigger, hash, at }: Reload): void {
+    const event = { id: `policy-${at}`, time: new Date(at).toISOString(), type: 'policy', event: ok ? 'reloaded' : 'rejected' }
+    this.#logs
+      .get('nats')
+      ?.put(JSON.stringify({ ...event, agent: null, verdict: ok ? 'allow' : 'error', trigger, policyHash: hash }))
   }
 
   /** An exchange knows the run it began in; what is counted or noticed beside them belongs to the one of now. */

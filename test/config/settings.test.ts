@@ -145,6 +145,17 @@ describe('settings', () => {
     expect(settings).toBeDefined()
   })
 
+  it.each([
+    ['nats://nats.svc:4222', true],
+    ['tls://nats.svc', true],
+    ['nats://me:secret@nats.svc:4222', false],
+    ['https://nats.svc', false],
+  ])('take %s for NATS: %s, and no secret in it', async (url, fine) => {
+    const { settings, messages } = await fromFile(`audit: {nats: {url: '${url}'}}\n`)
+    expect([settings?.audit.nats.url, messages.length]).toEqual(fine ? [url, 0] : [undefined, 1])
+    expect(messages.join()).not.toContain('secret')
+  })
+
   it('that do nothing yet say so', async () => {
     const { settings, messages } = await fromFile(
       'kubernetes: on\nstate: redis://host:6379/0\nworkers: 2\naudit: {nats: {url: nats://host, subject: audit}}\n',
@@ -154,7 +165,6 @@ describe('settings', () => {
       'config.yaml:2:8 state: warning: redis is not active yet: nothing is shared between replicas',
       'config.yaml:3:10 workers: warning: workers are not active yet: one thread serves everything',
       'config.yaml:1:13 kubernetes: warning: kubernetes is not active yet: no pod is recognised',
-      'config.yaml:4:21 audit.nats.url: warning: nats is not active yet: no record is sent there',
     ])
   })
 })

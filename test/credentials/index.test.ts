@@ -1,6 +1,11 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { compileFiles } from '#config/load.ts'
 import { compileCredential, credentialKinds, credentialSchema } from '#credentials/index.ts'
+
+const examples = join(import.meta.dirname, '..', '..', 'policies', 'examples')
 
 const entry = {
   kind: 'bearer',
@@ -29,6 +34,27 @@ describe('the registry of credential kinds', () => {
       foreign: 'refuse',
       secret: { file: 'secrets/token' },
     })
+  })
+
+  it('knows the same credential under another stub, of every kind', async () => {
+    const kinds = new Set<string>()
+    for (const name of readdirSync(examples).filter((each) => each.endsWith('.yaml'))) {
+      const { snapshot } = await compileFiles(examples, [{ file: name, bytes: readFileSync(join(examples, name)) }])
+      for (const credential of snapshot?.credentials.values() ?? []) {
+        const other = credential.withStub('another-stub')
+        expect(other.stubs, `${name} ${credential.id}`).toEqual(['another-stub', ...credential.stubs.slice(1)])
+        expect({ ...other, withStub: 0, stubs: 0, placer: 0, lease: 0, whoami: 0 }).toEqual({
+          ...credential,
+          withStub: 0,
+          stubs: 0,
+          placer: 0,
+          lease: 0,
+          whoami: 0,
+        })
+        kinds.add(credential.kind)
+      }
+    }
+    expect(kinds.size).toBeGreaterThan(4)
   })
 
   it('gives a credential to every agent when none is named', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { localTime, windowAt } from '#metering/window.ts'
+import { compileBudget, runBudget } from '#metering/compile.ts'
+import { localTime, windowAt, windowOf } from '#metering/window.ts'
 
 const hour = 3_600_000
 const at = (text: string): number => Date.parse(text)
@@ -82,5 +83,17 @@ describe('a local time', () => {
     ['Asia/Kathmandu', '2026-11-21T18:15:00Z', '2026-11-22T00:00:00+05:45'],
   ])('in %s of %s reads %s', (zone, moment, text) => {
     expect(localTime(zone, at(moment))).toBe(text)
+  })
+})
+
+describe('the window of a budget', () => {
+  it('is that of the calendar, and for a run the run itself, whenever it is asked for', () => {
+    const text = { per: 'agent', window: 'day', timezone: 'UTC', warnAt: [], atLimit: 'cut', weights: {} } as const
+    const now = at('2026-11-21T13:00:00Z')
+    expect(windowOf(compileBudget('day', text), now)).toEqual(windowAt('day', 'UTC', now))
+    const span = { start: now, end: now + hour }
+    const budget = runBudget('R1', { usd: 2 }, span)
+    expect(budget).toMatchObject({ id: 'run:R1', window: 'run', nano: 2e9, tokens: undefined, atLimit: 'cut' })
+    for (const moment of [now - 1, now, now + 400 * 24 * hour]) expect(windowOf(budget, moment)).toEqual(span)
   })
 })

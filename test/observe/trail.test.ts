@@ -43,6 +43,20 @@ describe('the trail', () => {
     expect([trail.depth, stdout.read()]).toEqual([{}, null])
   })
 
+  it('says of names and budgets on which run their agent is; an exchange has said it itself', async () => {
+    const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
+    const file = join(folder, 'audit.jsonl')
+    const trail = new Trail({ stdout: false, file }, new PassThrough(), metrics)
+    trail.follow({ boundTo: (agent) => (agent === 'devbot' ? 'wake-1' : undefined) })
+    for (const type of ['dns', 'budget', 'request'] as const) trail.write(record({ type, runId: undefined }))
+    trail.write(record({ type: 'dns', agent: 'other', runId: undefined }))
+    trail.write(record({ type: 'dns', agent: null, runId: undefined }))
+    await trail.close()
+    const lines = (await readFile(file, 'utf8')).split('\n').filter(Boolean)
+    const runs = lines.map((line) => (JSON.parse(line) as { runId?: string }).runId)
+    expect(runs).toEqual(['wake-1', 'wake-1', undefined, undefined, undefined])
+  })
+
   it('opens its file again for whoever rotates it, and loses nothing', async () => {
     const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
     const file = join(folder, 'audit.jsonl')
