@@ -121,7 +121,8 @@ refusal() {
   local reply agent
   reply=$(curl --silent --include --max-time 20 "$denied" 2>/dev/null) || true
   grep -qi '^proxy-status:.*iron-proxy' <<<"$reply" || { echo "$denied was not refused by the proxy" && return; }
-  agent=$(sed -n 's/.*"agent": *"\([^"]*\)".*/\1/p' <<<"$reply" | head -n 1)
+  # Of a tunnel that is refused curl shows the head alone; of plain HTTP the body too.
+  agent=$(curl --silent --max-time 20 "http://${denied#*://}" 2>/dev/null | jq -r '.error.agent // empty' 2>/dev/null)
   [ -z "$agent" ] || [ "$agent" = "${AGENT_NAME:-}" ] || echo "the proxy takes this agent for $agent"
 }
 

@@ -105,6 +105,9 @@ first_of() {
   return 1
 }
 
+# The proxy's own program, for what it knows better than a script. Our variables begin as its settings do, so it is not shown them.
+iron_proxy() { env --ignore-environment PATH="$PATH" node "$AGENT_SCRIPTS/../../src/bin.js" "$@"; }
+
 # ask_proxy METHOD PATH [JSON]: calls the proxy's admin door and prints the answer. The token comes from a file and goes to curl
 # by its standard input: neither environment nor arguments of a process show it. Not through a proxy: it is the proxy.
 ask_proxy() {

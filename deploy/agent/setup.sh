@@ -37,10 +37,12 @@ instructions() {
   done
 }
 
-# merged NAME FILTER: the shared JSON file and the persona's as one; {} when there is neither.
+# merged NAME FILTER [FILE]: the shared JSON file, the persona's and one more as one; {} when there is none.
 merged() {
   local file files=()
-  for file in "$(shared_file "$1" || true)" "$(agent_file "$1" || true)"; do [ -z "$file" ] || files+=("$file"); done
+  for file in "$(shared_file "$1" || true)" "$(agent_file "$1" || true)" "${3:-}"; do
+    [ ! -f "$file" ] || files+=("$file")
+  done
   if [ ${#files[@]} -eq 0 ]; then echo '{}'; else jq -s "$2" "${files[@]}"; fi
 }
 
@@ -49,6 +51,11 @@ readonly merge_settings='
   ([.[].permissions.deny // [] | .[]] | unique) as $deny
   | reduce .[] as $each ({}; . * $each)
   | if $deny == [] then . else .permissions.deny = $deny end'
+
+# Names of ours are filled in here: not every version of Claude Code does so in this file.
+readonly merge_servers='
+  reduce .[] as $each ({}; . * $each) | .mcpServers // {}
+  | walk(if type == "string" then gsub("\\$\\{(?<name>AGENT_\\w+)\\}"; env[.name] // "") else . end)'
 
 install_instructions() {
   put "$AGENT_HOME/$(harness_memory)" 0644 instructions
@@ -63,7 +70,7 @@ install_instructions() {
 # The file that Claude Code asks its first questions by. MCP servers stand here, in the user's scope.
 claude_state() {
   local before=$AGENT_HOME/.claude.json servers
-  servers=$(merged mcp.json 'reduce .[] as $each ({}; . * $each) | .mcpServers // {}') || return 1
+  servers=$(merged mcp.json "$merge_servers") || return 1
   [ -s "$before" ] || before=/dev/null
   trusted_folders | jq -Rn --slurpfile before "$before" --argjson servers "$servers" '
     reduce inputs as $folder ($before[0] // {}; .projects[$folder] +=
@@ -74,7 +81,13 @@ claude_state() {
 }
 
 install_settings() {
-  put "$CLAUDE_DIR/settings.json" 0644 merged settings.json "$merge_settings" ||
+  local capabilities
+  if capabilities=$(agent_file capabilities.yaml); then
+    put "$AGENT_STATE/scopes.json" 0644 iron_proxy scopes --as claude "$capabilities" || fail "$EX_CONFIG" "$capabilities is not valid"
+  else
+    rm -f "$AGENT_STATE/scopes.json"
+  fi
+  put "$CLAUDE_DIR/settings.json" 0644 merged settings.json "$merge_settings" "$AGENT_STATE/scopes.json" ||
     fail "$EX_CONFIG" "a settings.json is not JSON"
   put "$AGENT_HOME/.claude.json" 0600 claude_state || fail "$EX_CONFIG" "$AGENT_HOME/.claude.json or an mcp.json is not JSON"
   put "$AGENT_STATE/env.d/40-agent.sh" 0644 agent_lines

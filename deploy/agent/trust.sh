@@ -21,7 +21,7 @@ install_trust() {
     fail "$EX_CONFIG" "the proxy's CA came with a private key: agents get the certificate only; rotate that CA"
   [ -r "$SYSTEM_ROOTS" ] || fail "$EX_NOINPUT" "no public roots at SYSTEM_ROOTS=$SYSTEM_ROOTS"
   put "$BUNDLE" 0644 bundle_of "$ours"
-  put "$AGENT_STATE/env.d/10-trust.sh" 0644 trust_lines
+  put "$AGENT_STATE/env.d/10-trust.sh" 0644 iron_proxy env --bundle "$BUNDLE"
 }
 
 # The certificate as PEM: given, mounted, or asked from the proxy; nothing when there is none of them.
@@ -38,9 +38,6 @@ proxy_ca() {
       fail "$EX_UNAVAILABLE" "no proxy at IRON_PROXY_METRICS_URL=$IRON_PROXY_METRICS_URL after $seconds s"
   fi
 }
-
-# Our own variables begin as the settings of the proxy do, so it is not shown them.
-trust_lines() { env --ignore-environment PATH="$PATH" node "$AGENT_SCRIPTS/../../src/bin.js" env --bundle "$BUNDLE"; }
 
 bundle_of() {
   printf '%s\n' "$1"

@@ -1,4 +1,5 @@
 /** An agent's own scripts against the running product: everything works, and nothing real is anywhere the agent can look. */
+import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { appendFile, chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,9 +7,9 @@ import { rootCertificates } from 'node:tls'
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeRig, missing, scripts, type Rig } from '../deploy/agent/rig.ts'
+import { makeRig, missing, scripts, until, type Rig } from '../deploy/agent/rig.ts'
 import { testAuthority } from '../kit/ca.ts'
-import { findLeaks } from '../kit/canary.ts'
+import { findLeaks, makeCanary } from '../kit/canary.ts'
 import { startChild, type Child } from '../kit/child.ts'
 import { have, run, type Run } from '../kit/clients.ts'
 import { startGitServer, type GitServer } from '../kit/git.ts'
@@ -22,8 +23,17 @@ agents:
   testbot:
     from: [{cidr: 127.0.0.1/32}]
 credentials:
+  claude:
+    kind: oauth2
+    stubs: {access: claude-access-stub, refresh: claude-refresh-stub}
+    grant: {file: secrets/claude.json}
+    tokenEndpoint: https://platform.claude.com/v1/oauth/token
+    clientId: client-of-the-tests
+    scopes: [user:inference]
+    hosts: [api.anthropic.com]
   github: {kind: bearer, stub: proxy-token-github, secret: {file: secrets/github}, hosts: [api.github.com, github.com]}
 rules:
+  - {id: tokens, hosts: [platform.claude.com], methods: [POST], credentials: [claude]}
   - {id: api, hosts: [api.github.com], credentials: [github]}
   - {id: git, hosts: [github.com], git: {fetch: ["crew/*"], push: [crew/homelab]}, credentials: [github]}
 `
@@ -33,6 +43,8 @@ const said: Run[] = []
 let files: Workspace
 let github: GitServer
 let api: Upstream
+let claude: Upstream
+let real: Readonly<Record<string, string>>
 let proxy: Child
 let rig: Rig
 
@@ -43,7 +55,12 @@ beforeAll(async () => {
   github = stack.use(await startGitServer({ certificate: testAuthority().leaf('github.com'), token }))
   await github.makeRepository('crew/homelab')
   api = stack.use(await startUpstream({ certificate: testAuthority().leaf('api.github.com') }))
-  proxy = stack.use(await startChild({ files, hosts: { 'github.com': github.port, 'api.github.com': api.port } }))
+  claude = stack.use(await startUpstream({ certificate: testAuthority().leaf('platform.claude.com') }))
+  const login = { access_token: makeCanary(), refresh_token: makeCanary(), expires_at: Math.floor(Date.now() / 1000) + 86_400 }
+  await writeFile(join(files.policies, 'secrets', 'claude.json'), JSON.stringify(login), { mode: 0o600 })
+  real = { ...files.everSecret, access: login.access_token, refresh: login.refresh_token }
+  const hosts = { 'github.com': github.port, 'api.github.com': api.port, 'platform.claude.com': claude.port }
+  proxy = stack.use(await startChild({ files, hosts }))
   rig = stack.use(
     await makeRig({
       IRON_PROXY_URL: `http://127.0.0.1:${proxy.ports.proxy}`,
@@ -110,6 +127,72 @@ describe.skipIf(missing.length > 0)(`an agent${missing.length > 0 ? ` (skipped: 
     expect(told()).toBe(`token ${files.secrets['github']}`)
   })
 
+  test('refreshes its login at the proxy, writes what it got, crashes, and is started again on stubs', async () => {
+    await rig.fake(
+      'claude',
+      `[ ! -e "$HOME/asked" ] || exit 0
+      curl -sS https://platform.claude.com/v1/oauth/token -H 'Content-Type: application/json' \\
+        -d '{"grant_type": "refresh_token", "refresh_token": "claude-refresh-stub", "client_id": "client-of-the-tests"}' |
+        tee "$HOME/asked" | jq '{claudeAiOauth: {accessToken: .access_token, subscriptionType: null}}' >"$HOME/.claude/.credentials.json"
+      kill -KILL $$`,
+    )
+    const loop = spawn(join(scripts, 'agent-loop.sh'), {
+      env: { ...rig.env, BACKOFF_FIRST: '1' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let log = ''
+    loop.stderr.on('data', (bytes: Buffer) => (log += bytes.toString()))
+    await until('the second end', () => log.includes('claude-code ended by itself'))
+    loop.kill('SIGTERM')
+    await until('its end', () => loop.exitCode === 0)
+    said.push({ code: 0, stdout: log, stderr: '', bytes: Buffer.alloc(0), ms: 0 })
+    expect(log).toMatch(/ended by SIGKILL[^]*\.credentials\.json did not hold the stubs: replaced/)
+    expect(await rig.json('asked')).toMatchObject({
+      access_token: 'claude-access-stub',
+      refresh_token: 'claude-refresh-stub',
+      scope: 'user:inference',
+    })
+    expect(await rig.json('.claude/.credentials.json')).toMatchObject({ claudeAiOauth: { subscriptionType: 'max' } })
+    expect(claude.requests).toEqual([])
+    await rm(join(rig.home, '.agent/agent'))
+  })
+
+  test('has a run id for each message that wakes it, and its records carry the right one', async () => {
+    const ids: string[] = []
+    for (const path of ['/first', '/second']) {
+      expect((await rig.script('run-hook.sh', ['prompt'], { input: '{}' })).stderr).toBe('')
+      ids.push(((await rig.json('.claude/run.json')) as { run_id: string }).run_id)
+      await agent(`curl -sS -H "Authorization: Bearer $GH_TOKEN" https://api.github.com${path}`)
+    }
+    await rig.script('run-hook.sh', ['stop'])
+    await agent('curl -sS https://api.github.com/after')
+    const runOf = (path: string) => files.auditRecords().find((record) => record.path === path)
+    await until('the last record', () => runOf('/after') !== undefined)
+    expect(ids[0]).not.toBe(ids[1])
+    expect([runOf('/first')?.runId, runOf('/second')?.runId]).toEqual(ids)
+    expect(runOf('/after')?.runId).toBeUndefined()
+  })
+
+  test('for one task has stubs of its own, which are worth nothing when it is over', async () => {
+    const asks = 'curl -sS -o /dev/null -w "%{http_code}" -H "Authorization: Bearer $GH_TOKEN" https://api.github.com/run'
+    await rig.fake('claude', `${asks}; echo " $GH_TOKEN $HTTPS_PROXY"`)
+    const env = {
+      PROMPT: 'look',
+      RUN_LABEL: 'a look',
+      AGENT_STATE: join(rig.folder, 'once'),
+      CURL_CA_BUNDLE: join(rig.home, '.agent/ca-bundle.crt'),
+    }
+    const done = await rig.script('run-once.sh', [], { env })
+    const [status, stub = '', door = ''] = done.stdout.trim().split(' ')
+    expect(done.stderr).toMatch(/run \w+ is revoked/)
+    expect([status, stub]).toEqual(['200', expect.stringMatching(/^proxy-token-github-/)])
+    expect(told()).toBe(`Bearer ${files.secrets['github']}`)
+    for (const variables of [`GH_TOKEN='${stub}'`, `GH_TOKEN='${stub}' https_proxy='${door}'`]) {
+      expect((await agent(`export ${variables}; ${asks}`)).stdout).not.toBe('200')
+    }
+    expect(api.requests.filter(({ target }) => target === '/run')).toHaveLength(1)
+  })
+
   test('holds nothing real: not in its home, not in what was said, not in the environment of any process', async () => {
     const below = (folder: string): string[] =>
       readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -128,7 +211,7 @@ describe.skipIf(missing.length > 0)(`an agent${missing.length > 0 ? ` (skipped: 
     })
     expect(sinks.length).toBeGreaterThan(20)
     for (const { stdout, stderr } of said) sinks.push({ name: 'output', bytes: Buffer.from(stdout + stderr) })
-    expect(findLeaks(files.everSecret, sinks)).toEqual([])
+    expect(findLeaks(real, sinks)).toEqual([])
     expect(sinks.some(({ bytes }) => bytes.includes('proxy-token-github'))).toBe(true)
   })
 })
@@ -190,6 +273,10 @@ describe.skipIf(missing.length > 0)('the doctor', () => {
       plant: () =>
         writeFile(home('.claude/settings.json'), '{"hooks":{"Stop":[{"hooks":[{"command":"\\"$AGENT_SCRIPTS\\"/gone.sh"}]}]}}'),
       says: /hooks: the hook .*gone\.sh cannot be run/,
+    },
+    'another agent in its place': {
+      plant: () => appendFile(home('.agent/env.d/40-agent.sh'), 'export AGENT_NAME=otherbot\n'),
+      says: 'the proxy takes this agent for testbot',
     },
     'a repository that is not there': { env: { AGENT_REPOS: 'crew/other' }, says: 'crew/other is not checked out' },
     'a program that is not installed': {

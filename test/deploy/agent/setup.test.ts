@@ -8,7 +8,7 @@ import { testAuthority } from '../../kit/ca.ts'
 import { run } from '../../kit/clients.ts'
 import { listen } from '../../kit/listen.ts'
 import { createServer } from 'node:http'
-import { makeRig, missing, type Rig } from './rig.ts'
+import { makeRig, missing, scripts, type Rig } from './rig.ts'
 
 const template = (name: string): string => readFileSync(`policies/examples/stubs/${name}`, 'utf8')
 const realLooking = (): string => `ghp_${randomBytes(18).toString('hex')}`
@@ -61,7 +61,10 @@ describe.skipIf(missing.length > 0)(`setup.sh${missing.length > 0 ? ` (skipped: 
     expect(await rig.json('.claude/settings.json')).toMatchObject({ hooks: { Stop: expect.any(Array) } })
     expect(await rig.json('.claude.json')).toMatchObject({
       hasCompletedOnboarding: true,
-      mcpServers: { memory: expect.any(Object), clock: { command: 'clock' } },
+      mcpServers: {
+        memory: { command: 'node', args: [join(scripts, 'memory/server.ts')], env: { AGENT_NAME: 'testbot' } },
+        clock: { command: 'clock' },
+      },
       projects: { [join(rig.workspace, 'homelab')]: { hasTrustDialogAccepted: true } },
     })
     expect(await rig.read('.claude/channels/matrix/.env')).toContain('MATRIX_ACCESS_TOKEN=proxy-token-matrix\n')
@@ -212,6 +215,20 @@ describe.skipIf(missing.length > 0)(`setup.sh${missing.length > 0 ? ` (skipped: 
     const broken = await setup()
     expect(broken.code).toBe(78)
     expect(broken.stderr).toContain('a settings.json is not JSON')
+  })
+
+  test('denies Claude Code what its capabilities do not name', async () => {
+    const done = await setup({ PERSONA_DIR: '/nowhere', AGENT_NAME: 'example-devbot' })
+    expect(done.code).toBe(0)
+    const settings = (await rig.json('.claude/settings.json')) as { permissions: { deny: string[] } }
+    expect(settings.permissions.deny).toEqual(
+      expect.arrayContaining(['WebSearch', 'Bash(kubectl:*)', 'Bash(git push --force:*)']),
+    )
+
+    await rig.write('persona/capabilities.yaml', 'version: 1\nagent: testbot\nsecretz: []\n')
+    const broken = await setup()
+    expect(broken.code).toBe(78)
+    expect(broken.stderr).toContain('capabilities.yaml is not valid')
   })
 
   test('joins rooms with every byte of their names encoded, and only warns when it cannot', async () => {
