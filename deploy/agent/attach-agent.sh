@@ -6,6 +6,12 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
 namespace=${NAMESPACE:-agents}
 
+# The pods of agents with these labels, by name.
+pods() {
+  kubectl get pods --namespace "$namespace" --selector "app.kubernetes.io/component=agent,$1" --output name | sed 's#^pod/##' ||
+    fail "$EX_UNAVAILABLE" "the cluster did not answer"
+}
+
 case ${1:-} in
   -*h*) sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}" ;;
   '')
@@ -13,15 +19,19 @@ case ${1:-} in
     exec tmux -L "$AGENT_SOCKET" attach-session -t =main
     ;;
   --all)
-    pods=$(kubectl get pods --namespace "$namespace" --selector app.kubernetes.io/component=agent --output name) ||
-      fail "$EX_UNAVAILABLE" "the cluster did not answer"
-    for pod in $pods; do
-      # shellcheck disable=SC2016 # The pod's own variable.
-      said=$(kubectl exec --namespace "$namespace" "${pod#pod/}" --container agent -- sh -c '"$AGENT_SCRIPTS"/heartbeat.sh' 2>&1) && said=alive
-      printf '%-32s %s\n' "${pod#pod/}" "$said"
+    all=$(pods app.kubernetes.io/name) || exit
+    for pod in $all; do
+      # The pod's own variable.
+      said=$(kubectl exec --namespace "$namespace" "$pod" --container agent -- sh -c '"$AGENT_SCRIPTS"/heartbeat.sh' 2>&1) && said=alive
+      printf '%-32s %s\n' "$pod" "$said"
     done
     ;;
   -*) fail "$EX_USAGE" "there is no option $1" ;;
-  *) exec kubectl exec --stdin --tty --namespace "$namespace" "$1-0" --container agent -- \
-    tmux -L "$AGENT_SOCKET" attach-session -t =main ;;
+  *)
+    pod=$(pods "app.kubernetes.io/name=$1") || exit
+    pod=${pod%%$'\n'*}
+    [ -n "$pod" ] || fail 1 "there is no pod of $1 in the namespace $namespace"
+    exec kubectl exec --stdin --tty --namespace "$namespace" "$pod" --container agent -- \
+      tmux -L "$AGENT_SOCKET" attach-session -t =main
+    ;;
 esac

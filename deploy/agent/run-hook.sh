@@ -53,6 +53,8 @@ watch() {
 }
 
 need AGENT_NAME
+# The agent of one task is on its run from the beginning (run-once.sh), and the proxy knows.
+[ -z "${RUN_ID:-}" ] || exit 0
 case ${1:-} in
   prompt)
     input=$(cat)

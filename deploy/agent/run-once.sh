@@ -51,6 +51,8 @@ enter_run() {
     [ -z "$value" ] || export "$name=$value"
   done
   put "$RUN_FILE" 0644 jq '{run_id, agent}' "$order_file"
+  RUN_ID=$(run_id)
+  export RUN_ID
   unset IRON_PROXY_ADMIN_URL IRON_PROXY_ADMIN_TOKEN_FILE
 }
 

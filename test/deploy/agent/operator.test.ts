@@ -59,7 +59,7 @@ describe.skipIf(skip)(`attach-agent.sh${because}`, () => {
     await rig.fake(
       'kubectl',
       `case $1 in
-      get) printf 'pod/devbot-0\\npod/pmbot-0\\n' ;;
+      get) printf 'pod/devbot-0\\n'; [[ $* == *name=devbot* ]] || printf 'pod/pmbot-0\\n' ;;
       exec) case "$*" in *pmbot-0*) echo 'the last heartbeat was 99 s ago' >&2; exit 1 ;; *'--tty'*) echo "$*" ;; esac ;;
     esac`,
     )
@@ -69,6 +69,11 @@ describe.skipIf(skip)(`attach-agent.sh${because}`, () => {
     )
     const all = await rig.script('attach-agent.sh', ['--all'])
     expect(all.stdout).toMatch(/^devbot-0 +alive\npmbot-0 +the last heartbeat was 99 s ago\n$/)
+    await rig.fake('kubectl', 'echo "no route" >&2; exit 1')
+    expect(await rig.script('attach-agent.sh', ['--all'])).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining('the cluster did not answer'),
+    })
     expect((await rig.script('attach-agent.sh')).stderr).toContain('no agent runs on this machine')
     expect((await rig.script('attach-agent.sh', ['--nonsense'])).code).toBe(64)
   })
