@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { have, run } from '../../kit/clients.ts'
@@ -18,6 +18,17 @@ describe('the scripts of an agent', () => {
 
   it.each(files.filter((file) => textOf(file).startsWith('#!')))('%s can be run', (file) => {
     expect(statSync(join(top, file)).mode & 0o111).not.toBe(0)
+  })
+
+  it('are all that README, hooks and manifests name', () => {
+    const texts = ['README.md', ...filesBelow('deploy/agent', '.md', '.json', '.yaml', '.tpl', 'Dockerfile')]
+      .map(textOf)
+      .join('\n')
+    const named = [...texts.matchAll(/(?:deploy\/agent|\$AGENT_SCRIPTS\\?"|\$\{AGENT_SCRIPTS\})\/([\w./-]*\w)/g)].map(
+      ([, name = '']) => name,
+    )
+    expect(new Set(named).size).toBeGreaterThan(10)
+    expect(named.filter((name) => !existsSync(join(top, 'deploy/agent', name)))).toEqual([])
   })
 
   it.skipIf(!have('shellcheck'))('have nothing shellcheck would say (skipped when it is not installed)', async () => {
