@@ -92,7 +92,7 @@ export async function makeRig(env: Readonly<Record<string, string>> = {}): Promi
 export async function until<Value>(
   what: string,
   ask: () => Value | undefined | false | Promise<Value | undefined | false>,
-  timeout = 15_000,
+  timeout = 40_000,
 ): Promise<Value> {
   for (const end = Date.now() + timeout; Date.now() < end; await sleep(50)) {
     const value = await ask()
