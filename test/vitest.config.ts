@@ -12,12 +12,19 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/house/**', 'test/e2e/**', 'test/cli/**'],
+          exclude: ['test/house/**', 'test/e2e/**', 'test/cli/**', 'test/deploy/agent/**'],
           testTimeout: 20_000,
         },
       },
       { test: { name: 'house', include: ['test/house/**/*.test.ts'], testTimeout: 20_000 } },
-      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts', 'test/cli/**/*.test.ts'], ...slow, maxWorkers: 2 } },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/deploy/agent/**/*.test.ts'],
+          ...slow,
+          maxWorkers: 2,
+        },
+      },
     ],
   },
 })

@@ -9,6 +9,7 @@ const shapes: readonly (readonly [RegExp, string])[] = [
   [/\bAIza[\w-]{35}/, 'a Google key'],
   [/\bxox[abeoprs]-[\w-]{10,}/, 'a Slack token'],
   [/\bnpm_\w{36}/, 'an npm token'],
+  [/\bsyt_\w{6,}_\w{20}_\w{6}\b/, 'a Matrix token'],
   [/\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\./, 'a JSON Web Token'],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----/, 'a private key'],
 ]

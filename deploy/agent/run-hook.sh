@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# run-hook.sh prompt|stop: hooks of the agent, for the message that wakes it and for the end of its turn. Each message gets a run id, and the
+# proxy is told, so that all its records of this agent carry it; logs read it from run.json.
+# run-hook.sh watch: tells the proxy in the hooks' place, from a container beside the agent's that holds the proxy's token. An agent that could
+# read that token could do whatever an operator can.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=lib.sh
+. "$here/lib.sh"
+
+# Written by `watch`: the id that the proxy knows.
+bound_file=$AGENT_STATE/bound
+
+# bind ID: binds the agent to a run, or to none with an empty id.
+bind() {
+  local order
+  order=$(jq -cn --arg agent "$AGENT_NAME" --arg run "$1" '{$agent, run_id: (if $run == "" then null else $run end)}')
+  ask_proxy POST /v1/runs/bind "$order" >/dev/null
+}
+
+# announce ID: has the proxy told, by ourselves or by the watcher. A message is answered even if nobody is there to listen.
+announce() {
+  if [ -n "${IRON_PROXY_ADMIN_URL:-}" ]; then
+    bind "$1" || warn "the proxy was not told of run ${1:-(none)}"
+  elif [ -n "${RUN_WATCHED:-}" ]; then
+    local tries
+    for ((tries = 0; tries < 50; tries++)); do
+      [ ! -r "$bound_file" ] || [ "$(<"$bound_file")" != "$1" ] || return 0
+      sleep 0.1
+    done
+    warn "nobody told the proxy of run ${1:-(none)} within 5 s"
+  fi
+}
+
+# What of the hook's input says where the message came from.
+run_json() {
+  jq --arg id "$1" --arg agent "$AGENT_NAME" --arg since "$(date -u +%FT%TZ)" \
+    '{run_id: $id, $agent, $since, session_id: (.session_id // null)}' <<<"$input"
+}
+
+watch() {
+  local id told=
+  need IRON_PROXY_ADMIN_URL
+  trap 'exit 0' TERM INT
+  while :; do
+    id=$(run_id)
+    if [ "$id" != "$told" ] && bind "$id"; then
+      told=$id
+      put "$bound_file" 0644 printf '%s\n' "$id"
+    fi
+    sleep 0.2 &
+    wait $!
+  done
+}
+
+need AGENT_NAME
+# The agent of one task is on its run from the beginning (run-once.sh), and the proxy knows.
+[ -z "${RUN_ID:-}" ] || exit 0
+case ${1:-} in
+  prompt)
+    input=$(cat)
+    jq -e 'type == "object"' >/dev/null 2>&1 <<<"$input" || input='{}'
+    id=$(</proc/sys/kernel/random/uuid)
+    put "$RUN_FILE" 0644 run_json "$id"
+    announce "$id"
+    echo "The run id of this message is $id."
+    ;;
+  stop)
+    rm -f "$RUN_FILE"
+    announce ''
+    ;;
+  watch) watch ;;
+  *) fail "$EX_USAGE" "usage: run-hook.sh prompt|stop|watch" ;;
+esac

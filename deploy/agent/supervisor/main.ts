@@ -1,0 +1,79 @@
+/**
+ * agent-supervisor: keeps the agents of a TOML file running, each in a terminal of its own. The files beside this one are its parts: config
+ * and secrets say what should be, agent and restart are one agent's life, supervisor brings them together, api tells.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
+import { serveApi } from './api.ts'
+import { backoff } from './restart.ts'
+import { Supervisor } from './supervisor.ts'
+import { Tmux } from './tmux.ts'
+import { durationOf } from './units.ts'
+
+const { values } = parseArgs({
+  options: {
+    config: { type: 'string', default: '/etc/agent-supervisor/agents.toml' },
+    'api-socket': { type: 'string', default: '/run/agent-supervisor/api.sock' },
+    'secret-dir': { type: 'string', default: '/run/agent-supervisor/secrets' },
+    'tmux-socket': { type: 'string', default: '/run/agent-supervisor/tmux.sock' },
+    'state-dir': { type: 'string', default: '/run/agent-supervisor/state' },
+    /** Between two looks at the files. */
+    tick: { type: 'string', default: '5s' },
+    /** Before the first restart. */
+    backoff: { type: 'string', default: '3s' },
+  },
+})
+
+const scripts = join(import.meta.dirname, '..')
+const log = (words: string): void => void process.stderr.write(`[agent-supervisor] ${words}\n`)
+
+function duration(text: string): number {
+  const read = durationOf(text)
+  if (read === undefined) throw new Error(`${text} is no duration`)
+  return read
+}
+
+/** The table of harnesses is the scripts'. */
+function harnesses(): readonly string[] {
+  const said = execFileSync('bash', ['-c', `. "$1"/harness.sh; printf %s "$harnesses"`, 'bash', scripts], { encoding: 'utf8' })
+  return said.split(' ')
+}
+
+async function run(): Promise<void> {
+  const tick = duration(values.tick)
+  const tmux = new Tmux(values['tmux-socket'])
+  const directory = values['state-dir']
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  // What an earlier supervisor left running was started from files that nobody knows any more.
+  await tmux.endAll()
+  const supervisor = new Supervisor({
+    config: values.config,
+    secrets: values['secret-dir'],
+    harnesses: harnesses(),
+    tmux,
+    directory,
+    wrapper: join(scripts, 'run-agent.sh'),
+    backoff: { ...backoff, first: duration(values.backoff) },
+    log,
+  })
+  await using stack = new AsyncDisposableStack()
+  const api = await serveApi(values['api-socket'], {
+    statuses: () => supervisor.statuses(),
+    uptime: () => process.uptime(),
+  })
+  stack.use(api)
+  const halt = new AbortController()
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => halt.abort())
+  log(`looks at ${values.config} every ${values.tick}`)
+  while (!halt.signal.aborted) {
+    await supervisor.reconcile()
+    await sleep(tick, undefined, { signal: halt.signal }).catch(() => {})
+  }
+  log('stops all agents')
+  await supervisor.stop()
+}
+
+await run()

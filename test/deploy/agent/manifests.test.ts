@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseAllDocuments } from 'yaml'
+import { describe, expect, it } from 'vitest'
+import { have, run } from '../../kit/clients.ts'
+import { scripts } from './rig.ts'
+
+interface Volume {
+  readonly name: string
+  readonly secret?: { readonly secretName: string }
+}
+interface Container {
+  readonly name: string
+  readonly command?: readonly string[]
+  readonly env?: readonly { readonly name: string; readonly value?: string }[]
+  readonly securityContext: object
+  readonly livenessProbe?: object
+  readonly volumeMounts: readonly { readonly name: string }[]
+}
+interface Pod {
+  readonly dnsPolicy: string
+  readonly dnsConfig: { readonly nameservers: readonly string[] }
+  readonly securityContext: object
+  readonly automountServiceAccountToken: boolean
+  readonly initContainers: readonly Container[]
+  readonly containers: readonly Container[]
+  readonly volumes: readonly Volume[]
+}
+interface Template {
+  readonly template: { readonly spec: Pod }
+}
+interface Manifest {
+  readonly kind: string
+  readonly metadata: { readonly name: string }
+  readonly spec: Template & {
+    readonly serviceName: string
+    readonly clusterIP: string
+    readonly jobTemplate: { readonly spec: Template }
+  }
+}
+
+const manifestsOf = (text: string): readonly Manifest[] =>
+  parseAllDocuments(text)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((manifest) => manifest !== null)
+
+const podOf = ({ kind, spec }: Manifest): Pod => (kind === 'CronJob' ? spec.jobTemplate.spec : spec).template.spec
+const workloads = (manifests: readonly Manifest[]) => manifests.filter(({ kind }) => /StatefulSet|Job/.test(kind))
+
+/** What holds for every pod in which an agent runs, however it was made. */
+function expectConfined(pod: Pod): void {
+  expect(pod).toMatchObject({
+    dnsPolicy: 'None',
+    dnsConfig: { nameservers: ['10.43.0.53'] },
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+  })
+  for (const container of [...pod.initContainers, ...pod.containers]) {
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    })
+    // Whoever may ask the proxy for runs is no agent.
+    const holdsToken = container.volumeMounts.some(({ name }) => name === 'token')
+    expect([container.name, holdsToken]).toEqual([
+      container.name,
+      /run-hook\.sh watch|run-once\.sh hold/.test(container.command?.join(' ') ?? ''),
+    ])
+  }
+}
+
+// `go install helm.sh/helm/v3/cmd/helm@latest` makes one.
+describe.skipIf(!have('helm'))('the chart of agents (skipped without helm)', () => {
+  const template = (...more: readonly string[]) =>
+    run('helm', ['template', 'crew', join(scripts, 'helm'), '--namespace', 'agents', '--kube-version', '1.34.0', ...more])
+  const crew = async (...more: readonly string[]) => template('--values', join(scripts, 'helm/ci/crew-values.yaml'), ...more)
+
+  it('passes helm’s own lint', async () => {
+    const done = await run('helm', [
+      'lint',
+      '--strict',
+      '--kube-version',
+      '1.34.0',
+      join(scripts, 'helm'),
+      '--values',
+      join(scripts, 'helm/ci/crew-values.yaml'),
+    ])
+    expect(done.stdout).toContain(' 0 chart(s) failed')
+  })
+
+  it('makes confined pods, each behind a name of its own', async () => {
+    const manifests = manifestsOf((await crew()).stdout)
+    const names = (kind: string) => manifests.filter((each) => each.kind === kind).map(({ metadata }) => metadata.name)
+    const agents = ['example-infrabot', 'example-devbot', 'example-pmbot']
+    expect([names('StatefulSet'), names('Service'), names('ServiceAccount')]).toEqual([agents, agents, agents])
+    expect(manifests.filter(({ kind }) => kind === 'Service').map(({ spec }) => spec.clusterIP)).toEqual(['None', 'None', 'None'])
+    for (const each of workloads(manifests)) expectConfined(podOf(each))
+    const sets = manifests.filter(({ kind }) => kind === 'StatefulSet')
+    expect(sets.map((set) => podOf(set).automountServiceAccountToken)).toEqual([true, false, false])
+    for (const set of sets)
+      expect(podOf(set).containers[0]?.livenessProbe).toMatchObject({
+        exec: { command: [expect.stringContaining('heartbeat.sh')] },
+      })
+    const devbot = podOf(sets[1] ?? ({} as Manifest))
+    expect(devbot.initContainers.map(({ name }) => name)).toEqual(['setup', 'runs'])
+    expect(devbot.containers[0]?.env).toEqual(
+      expect.arrayContaining([
+        { name: 'PRIMARY_REPO', value: 'project' },
+        { name: 'RUN_WATCHED', value: '1' },
+      ]),
+    )
+  })
+
+  it('has agents for one task, off by default, whose run a sidecar holds', async () => {
+    const manifests = manifestsOf((await crew()).stdout)
+    const jobs = manifests.filter(({ kind }) => /Job/.test(kind))
+    expect(jobs.map(({ kind }) => kind).toSorted()).toEqual(['CronJob', 'Job'])
+    for (const job of jobs) expect(podOf(job).initContainers.map(({ name }) => name)).toEqual(['setup', 'run'])
+    const plain = manifestsOf((await template('--set', 'image.repository=x', '--set', 'agents[0].name=bot')).stdout)
+    expect(plain.map(({ kind }) => kind).toSorted()).toEqual(['Service', 'ServiceAccount', 'StatefulSet'])
+    expect(podOf(plain.find(({ kind }) => kind === 'StatefulSet') ?? ({} as Manifest)).volumes.map(({ name }) => name)).toEqual([
+      'tmp',
+      'ca',
+    ])
+  })
+
+  it.each([
+    ['no image', ['--set', 'image.repository='], /image/],
+    ['runs without the token that they take', ['--set', 'proxy.adminTokenSecret='], /proxy\.adminTokenSecret/],
+    ['a review of nothing', ['--set', 'jobs.prReviewer.pullRequest='], /which one\?/],
+    ['a key that nobody knows', ['--set', 'agents[0].name=a,agents[0].colour=red'], /colour/],
+  ])('refuses %s', async (_case, more, words) => {
+    const done = await crew(...more)
+    expect(done.code).not.toBe(0)
+    expect(done.stderr).toMatch(words)
+  })
+})
+
+const kubectl = have('kubectl') && (await run('kubectl', ['kustomize', '--help'])).code === 0
+
+describe.skipIf(!kubectl)('the kustomization of agents (skipped without kubectl)', () => {
+  it('makes the same pods', async () => {
+    const done = await run('kubectl', ['kustomize', join(scripts, 'kustomize/example-crew')])
+    expect(done.code).toBe(0)
+    const sets = workloads(manifestsOf(done.stdout))
+    expect(sets.map(({ spec }) => spec.serviceName)).toEqual([
+      'example-devbot-agent',
+      'example-infrabot-agent',
+      'example-pmbot-agent',
+    ])
+    for (const set of sets) {
+      expectConfined(podOf(set))
+      expect(podOf(set).automountServiceAccountToken).toBe(false)
+      expect(podOf(set).containers[0]?.livenessProbe).toBeDefined()
+    }
+  })
+})
+
+describe('the image of agents', () => {
+  const image = readFileSync(join(scripts, 'Dockerfile'), 'utf8')
+
+  it('is nobody’s root, pins what it installs, and trusts the proxy from the first process on', () => {
+    expect(image).toMatch(/^USER 10001:10001$/m)
+    expect(image).toMatch(/^ENV NODE_EXTRA_CA_CERTS=\/home\/agent\/\.agent\/ca-bundle\.crt/m)
+    const installed = [...image.matchAll(/"([^"\s]+)@\$\{(\w+)\}"/g)].map(([, name, argument]) => [name, argument])
+    expect(installed.length).toBe(4)
+    for (const [, argument] of installed) expect(image).toContain(`ARG ${argument}=""\n`)
+    expect(image).not.toMatch(/@latest|curl [^\n]*\|/)
+  })
+
+  it('holds every file that it copies', () => {
+    const ignored = readFileSync(join(scripts, 'Dockerfile.dockerignore'), 'utf8')
+    const copied = [...image.matchAll(/^COPY ((?!--from)[^\n]+) \S+$/gm)].flatMap(([, files = '']) => files.split(' '))
+    expect(copied.length).toBeGreaterThan(5)
+    for (const file of copied) expect(ignored).toContain(`!${file}\n`)
+  })
+})
