@@ -79,7 +79,11 @@ describe.each(['single', 'ha', 'full'])('the proxy of %s', (name) => {
       metrics: listening('metrics'),
     })
     expect(listen.admin).toMatchObject({ address: '127.0.0.1' })
-    const served = only(manifests, 'Service', 'iron-proxy')['spec'].ports as { port: number; targetPort: string; protocol: string }[]
+    const served = only(manifests, 'Service', 'iron-proxy')['spec'].ports as {
+      port: number
+      targetPort: string
+      protocol: string
+    }[]
     expect(served.map(({ port, targetPort, protocol }) => `${port}/${protocol} ${targetPort}`)).toEqual([
       '53/UDP dns-udp',
       '53/TCP dns-tcp',
@@ -118,7 +122,9 @@ describe.each(['single', 'ha', 'full'])('the proxy of %s', (name) => {
     expect(pod.automountServiceAccountToken).toBe(true)
     expect(container.env).toContainEqual({ name: 'IRON_PROXY_KUBERNETES', value: 'on' })
     expect(manifests.filter(({ kind }) => kind.includes('Role'))).toEqual([])
-    expect(only(goldenOf('agents'), 'Role')['rules']).toEqual([{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }])
+    expect(only(goldenOf('agents'), 'Role')['rules']).toEqual([
+      { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+    ])
     expect(only(goldenOf('agents'), 'RoleBinding')['subjects']).toEqual([
       { kind: 'ServiceAccount', name: 'iron-proxy', namespace: 'iron-proxy' },
     ])
@@ -193,7 +199,11 @@ describe('the policy and the settings of the base', () => {
     expect(issues.filter(({ severity }) => severity === 'error')).toEqual([])
     expect(snapshot).toBeDefined()
     const file = join(deploy, 'kustomize', 'base', 'settings', 'iron-proxy.yaml')
-    const loaded = await loadSettings({ file, env: { IRON_PROXY_ADVERTISE: '10.43.0.53', IRON_PROXY_KUBERNETES: 'on' }, flags: {} })
+    const loaded = await loadSettings({
+      file,
+      env: { IRON_PROXY_ADVERTISE: '10.43.0.53', IRON_PROXY_KUBERNETES: 'on' },
+      flags: {},
+    })
     expect(loaded.issues.filter(({ severity }) => severity === 'error')).toEqual([])
     expect(loaded.settings?.advertise).toBe('10.43.0.53')
   })
