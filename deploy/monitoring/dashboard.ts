@@ -133,8 +133,8 @@ function unitOf({ name, type }: Described): string {
   if (/_bytes(?:_total)?$/.test(name)) return counted ? 'Bps' : 'bytes'
   if (/_dollars(?:_total)?$/.test(name)) return 'currencyUSD'
   if (name === 'process_cpu_seconds_total') return 'none'
-  if (/_seconds$/.test(name)) return 's'
-  if (/_ratio$/.test(name)) return 'percentunit'
+  if (name.endsWith('_seconds')) return 's'
+  if (name.endsWith('_ratio')) return 'percentunit'
   return counted ? 'cps' : 'short'
 }
 

@@ -23,7 +23,9 @@ interface Panel {
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
   readonly targets?: readonly { readonly expr: string }[]
 }
-const dashboard = JSON.parse(generated('')['helm/iron-proxy/files/dashboard.json'] ?? '{}') as { readonly panels: readonly Panel[] }
+const dashboard = JSON.parse(generated('')['helm/iron-proxy/files/dashboard.json'] ?? '{}') as {
+  readonly panels: readonly Panel[]
+}
 const queries = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
 
 /** Names of metrics in an expression; of a histogram its base. Recorded names have a colon and are none of the registry. */
@@ -35,22 +37,21 @@ function metricsIn(expression: string): readonly string[] {
 describe('every expression', () => {
   const known = new Set(everyMetric().map(({ name }) => name))
 
-  it.each([...rules.map(({ alert, record, expr }) => [alert ?? record ?? '', expr] as const), ...queries.map((expr) => [expr, expr] as const)])(
-    '%s asks for metrics that there are',
-    (_name, expr) => {
-      expect(metricsIn(expr).filter((name) => !known.has(name) && !expected.includes(name))).toEqual([])
-    },
-  )
+  it.each([
+    ...rules.map(({ alert, record, expr }) => [alert ?? record ?? '', expr] as const),
+    ...queries.map((expr) => [expr, expr] as const),
+  ])('%s asks for metrics that there are', (_name, expr) => {
+    expect(metricsIn(expr).filter((name) => !known.has(name) && !expected.includes(name))).toEqual([])
+  })
 
-  it('has its metrics with labels that they carry', () => {
   it('names only labels that its metrics carry', () => {
     const labels = new Map(everyMetric().map(({ name, labelNames }) => [name, labelNames]))
-    const fromScrape = ['job', 'instance', 'namespace', 'pod', 'le']
+    const fromScrape = new Set(['job', 'instance', 'namespace', 'pod', 'le'])
     const wrong = [...rules.map(({ expr }) => expr), ...queries].flatMap((expr) =>
       [...expr.matchAll(/\b((?:ironproxy|nodejs|process)_\w+?)(?:_bucket)?\{([^}]*)\}/g)].flatMap(([, name = '', inside = '']) =>
         [...inside.matchAll(/(\w+)\s*[=!]/g)]
           .map(([, label = '']) => label)
-          .filter((label) => known.has(name) && !fromScrape.includes(label) && !labels.get(name)?.includes(label))
+          .filter((label) => known.has(name) && !fromScrape.has(label) && !labels.get(name)?.includes(label))
           .map((label) => `${name}{${label}}`),
       ),
     )
@@ -70,7 +71,9 @@ describe('every expression', () => {
 
 describe('every alert', () => {
   const tested = parse(readFileSync(join(monitoring, 'rules.test.yaml'), 'utf8')) as {
-    readonly tests: readonly { readonly alert_rule_test: readonly { readonly alertname: string; readonly exp_alerts: readonly object[] }[] }[]
+    readonly tests: readonly {
+      readonly alert_rule_test: readonly { readonly alertname: string; readonly exp_alerts: readonly object[] }[]
+    }[]
   }
   const cases = tested.tests.flatMap(({ alert_rule_test: own }) => own)
 
@@ -86,7 +89,9 @@ describe('every alert', () => {
     expect(rule?.annotations?.['summary']).toBeDefined()
     expect(existsSync(join(top, rule?.annotations?.['runbook_url'] ?? 'none'))).toBe(true)
     expect(readFileSync(join(monitoring, 'runbooks', `${alert}.md`), 'utf8')).toMatch(
-      new RegExp(`^# ${alert}\\n\\n\\*\\*When\\.\\*\\* .+\\n\\n\\*\\*What it means for agents\\.\\*\\* .+\\n\\n\\| do \\| and see \\|`),
+      new RegExp(
+        `^# ${alert}\\n\\n\\*\\*When\\.\\*\\* .+\\n\\n\\*\\*What it means for agents\\.\\*\\* .+\\n\\n\\| do \\| and see \\|`,
+      ),
     )
   })
 
@@ -110,7 +115,11 @@ describe('what is generated', () => {
 describe('the dashboard', () => {
   it('shows every metric of the product', () => {
     const shown = new Set(queries.flatMap(metricsIn))
-    expect(everyMetric().map(({ name }) => name).filter((name) => name.startsWith('ironproxy_') && !shown.has(name))).toEqual([])
+    expect(
+      everyMetric()
+        .map(({ name }) => name)
+        .filter((name) => name.startsWith('ironproxy_') && !shown.has(name)),
+    ).toEqual([])
   })
 
   it('lays no panel over another', () => {
@@ -124,7 +133,9 @@ describe('the dashboard', () => {
 
 describe.skipIf(!have('promtool'))('promtool (skipped without Debian’s prometheus)', () => {
   it('takes the rules', async () => {
-    expect(await outputOf('promtool', ['check', 'rules', join(monitoring, 'rules.yaml')])).toContain(`${rules.length} rules found`)
+    expect(await outputOf('promtool', ['check', 'rules', join(monitoring, 'rules.yaml')])).toContain(
+      `${rules.length} rules found`,
+    )
   })
 
   it('sees each alert fire and clear', async () => {
@@ -138,7 +149,9 @@ describe.skipIf(!have('promtool'))('promtool (skipped without Debian’s prometh
     const folder = await mkdtemp(join(tmpdir(), 'dashboard-'))
     try {
       await writeFile(join(folder, 'rules.yaml'), JSON.stringify({ groups }))
-      expect(await outputOf('promtool', ['check', 'rules', join(folder, 'rules.yaml')])).toContain(`${queries.length} rules found`)
+      expect(await outputOf('promtool', ['check', 'rules', join(folder, 'rules.yaml')])).toContain(
+        `${queries.length} rules found`,
+      )
     } finally {
       await rm(folder, { recursive: true })
     }
