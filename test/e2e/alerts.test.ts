@@ -42,10 +42,12 @@ interface Alert {
 /** Takes what Alertmanager posts, by the path it posts to. */
 async function startWebhook() {
   const alerts: (Alert & { readonly path: string })[] = []
-  const server = createServer(async (request, response) => {
-    const body = JSON.parse(await text(request)) as { readonly alerts: readonly Alert[] }
-    alerts.push(...body.alerts.map((alert) => ({ ...alert, path: request.url ?? '' })))
-    response.end()
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      const { alerts: told } = JSON.parse(body) as { readonly alerts: readonly Alert[] }
+      alerts.push(...told.map((alert) => ({ ...alert, path: request.url ?? '' })))
+      response.end()
+    })
   })
   const close = closer(server)
   return { alerts, port: await listen(server), [Symbol.asyncDispose]: close }
@@ -116,7 +118,8 @@ describe.skipIf(!have('prometheus') || !have('prometheus-alertmanager'))('alerts
       await s.app.reload('signal')
     }
     await using webhook = await startWebhook()
-    await using _monitoring = await startMonitoring(s.ports.metrics, webhook.port)
+    await using stack = new AsyncDisposableStack()
+    stack.use(await startMonitoring(s.ports.metrics, webhook.port))
     const heard = async (status: Alert['status'], alertname: string) => {
       const deadline = performance.now() + 30_000
       for (;;) {
