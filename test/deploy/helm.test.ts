@@ -112,11 +112,11 @@ interface Schema {
 }
 
 describe.skipIf(!hasHelm)('contradictions (skipped without helm)', () => {
-  const nobody = 'state.redis.existingSecret='
+  const nobody = 'state.redis.url='
   it.each([
     ['a key that is not known', 'single', ['--set', 'replica=2'], "additional properties 'replica' not allowed"],
     ['no image', 'single', ['--set', 'image.repository='], 'image.repository: say where'],
-    ['two writers of one embedded state', 'ha', ['--set', nobody], 'replicas: more than one needs state.redis.existingSecret'],
+    ['two writers of one embedded state', 'ha', ['--set', nobody], 'replicas: more than one needs state.redis.url'],
     ['one port twice', 'single', ['--set', 'listeners.http=10443'], 'listeners: two listeners have the same port'],
     ['a privileged port', 'single', ['--set', 'listeners.dns=53'], 'listeners/dns'],
     ['a setting that the chart sets', 'single', ['--set', 'settings.listen.dns=off'], 'settings.listen: the chart sets this'],

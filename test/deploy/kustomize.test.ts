@@ -139,10 +139,9 @@ describe('replicas', () => {
     const ha = only(goldenOf('ha'), 'Deployment', 'iron-proxy')['spec']
     expect(ha.replicas).toBeGreaterThan(1)
     expect(ha.strategy.rollingUpdate).toEqual({ maxUnavailable: 0, maxSurge: 1 })
-    expect(ha.template.spec.containers[0].env).toContainEqual({
-      name: 'IRON_PROXY_STATE',
-      valueFrom: { secretKeyRef: { name: 'iron-proxy-redis', key: 'url' } },
-    })
+    const { env } = ha.template.spec.containers[0]
+    expect(env).toContainEqual({ name: 'IRON_PROXY_STATE', value: 'redis://iron-proxy-redis:6379/0' })
+    expect(env).toContainEqual({ name: 'IRON_PROXY_REPLICAS', value: String(ha.replicas) })
   })
 
   it('can be drained from their nodes', () => {

@@ -32,8 +32,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if not .Values.image.repository }}
 {{- fail "image.repository: say where you push the image; none is published" }}
 {{- end }}
-{{- if and (gt (int .Values.replicas) 1) (not .Values.state.redis.existingSecret) }}
-{{- fail "replicas: more than one needs state.redis.existingSecret, since embedded state has one writer" }}
+{{- if and (gt (int .Values.replicas) 1) (not .Values.state.redis.url) }}
+{{- fail "replicas: more than one needs state.redis.url, since embedded state has one writer" }}
 {{- end }}
 {{- /* 9465 is the admin listener's, on loopback. A port comes as an int from a flag and as a float from a file. */}}
 {{- $ports := list 9465 }}
@@ -41,7 +41,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if ne (len $ports) (len (uniq $ports)) }}
 {{- fail "listeners: two listeners have the same port" }}
 {{- end }}
-{{- range $key := list "listen" "policies" "ca" "state" "sealKey" "advertise" "kubernetes" "shutdown" }}
+{{- range $key := list "listen" "policies" "ca" "state" "sealKey" "advertise" "kubernetes" "shutdown" "replicas" "redis" }}
 {{- if hasKey $.Values.settings $key }}
 {{- fail (printf "settings.%s: the chart sets this; use its own value" $key) }}
 {{- end }}
