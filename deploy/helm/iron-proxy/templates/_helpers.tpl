@@ -1,0 +1,72 @@
+{{- define "iron-proxy.labels" -}}
+{{ include "iron-proxy.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{- define "iron-proxy.selector" -}}
+app.kubernetes.io/name: iron-proxy
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "iron-proxy.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The doors that agents reach, as ports of a NetworkPolicy. */}}
+{{- define "iron-proxy.doors" -}}
+- {protocol: UDP, port: {{ .Values.listeners.dns }}}
+- {protocol: TCP, port: {{ .Values.listeners.dns }}}
+- {protocol: TCP, port: {{ .Values.listeners.http }}}
+- {protocol: TCP, port: {{ .Values.listeners.https }}}
+- {protocol: TCP, port: {{ .Values.listeners.proxy }}}
+{{- end }}
+
+{{/* What the schema cannot say: values that contradict each other. */}}
+{{- define "iron-proxy.validate" -}}
+{{- if not .Values.image.repository }}
+{{- fail "image.repository: say where you push the image; none is published" }}
+{{- end }}
+{{- if and (gt (int .Values.replicas) 1) (not .Values.state.redis.url) }}
+{{- fail "replicas: more than one needs state.redis.url, since embedded state has one writer" }}
+{{- end }}
+{{- /* 9465 is the admin listener's, on loopback. A port comes as an int from a flag and as a float from a file. */}}
+{{- $ports := list 9465 }}
+{{- range .Values.listeners }}{{ $ports = append $ports (int .) }}{{ end }}
+{{- if ne (len $ports) (len (uniq $ports)) }}
+{{- fail "listeners: two listeners have the same port" }}
+{{- end }}
+{{- range $key := list "listen" "policies" "ca" "state" "sealKey" "advertise" "kubernetes" "shutdown" "replicas" "redis" }}
+{{- if hasKey $.Values.settings $key }}
+{{- fail (printf "settings.%s: the chart sets this; use its own value" $key) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.monitoring.podMonitor .Values.monitoring.serviceMonitor }}
+{{- fail "monitoring: podMonitor and serviceMonitor would scrape everything twice; choose one" }}
+{{- end }}
+{{- if and .Values.podIdentity.enabled (not .Values.podIdentity.namespaces) }}
+{{- fail "podIdentity.namespaces: name the namespaces of your agents, or turn podIdentity off" }}
+{{- end }}
+{{- end }}
+
+{{/* The process settings, as its file has them. */}}
+{{- define "iron-proxy.settings" -}}
+{{- $l := .Values.listeners }}
+{{- $own := dict
+  "policies" "/etc/iron-proxy/policies"
+  "listen" (dict
+    "dns" (printf "0.0.0.0:%v" $l.dns) "http" (printf "0.0.0.0:%v" $l.http) "https" (printf "0.0.0.0:%v" $l.https)
+    "proxy" (printf "0.0.0.0:%v" $l.proxy) "metrics" (printf "0.0.0.0:%v" $l.metrics) "admin" "127.0.0.1:9465")
+  "advertise" .Values.service.clusterIP
+  "ca" (dict "cert" "/etc/iron-proxy/ca/ca.crt" "key" "/etc/iron-proxy/ca/ca.key")
+  "state" "/var/lib/iron-proxy/state.db"
+  "sealKey" "/etc/iron-proxy/seal/seal.key"
+  "kubernetes" .Values.podIdentity.enabled
+  "shutdown" .Values.shutdown }}
+{{- toYaml (merge $own .Values.settings) }}
+{{- end }}

@@ -1,0 +1,152 @@
+import { copyFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { describe, expect, it } from 'vitest'
+import { settingsSchema } from '#config/settings-schema.ts'
+import { have, run } from '../kit/clients.ts'
+import { canonical, deploy, goldens, manifestsOf, nameOf, only, outputOf, yamlOf } from './parts.ts'
+import { mistakesOf, schemaFolder } from './schemas.ts'
+import type { Manifest } from './schemas.ts'
+
+// `go install helm.sh/helm/v3/cmd/helm@latest github.com/yannh/kubeconform/cmd/kubeconform@latest` makes both.
+const hasHelm = have('helm')
+const chart = join(deploy, 'helm', 'iron-proxy')
+const cases = ['single', 'ha', 'bare'] as const
+const goldenOf = (name: string): readonly Manifest[] => manifestsOf(readFileSync(join(goldens, `helm-${name}.yaml`), 'utf8'))
+
+function template(folder: string, name: string, more: readonly string[] = []): readonly string[] {
+  const values = join(chart, 'ci', `${name}-values.yaml`)
+  // A helm that was built by `go install` believes in Kubernetes 1.20.
+  const cluster = ['--namespace', 'iron-proxy', '--kube-version', '1.34.0']
+  return ['template', 'iron-proxy', folder, ...cluster, '--values', values, ...more]
+}
+
+const settingsOf = (name: string) =>
+  settingsSchema.parse(parse(only(goldenOf(name), 'ConfigMap', 'iron-proxy-settings')['data']['iron-proxy.yaml']))
+
+describe.each(cases)('the chart with the values of %s', (name) => {
+  it.skipIf(!hasHelm)('renders to its golden (skipped without helm)', async () => {
+    const rendered = manifestsOf(await outputOf('helm', template(chart, name)))
+    await expect(canonical(rendered)).toMatchFileSnapshot(join(goldens, `helm-${name}.yaml`))
+  })
+
+  it.skipIf(!hasHelm)('passes helm’s own lint (skipped without helm)', async () => {
+    const values = join(chart, 'ci', `${name}-values.yaml`)
+    expect(await outputOf('helm', ['lint', '--strict', '--kube-version', '1.34.0', chart, '--values', values])).toContain(
+      ' 0 chart(s) failed',
+    )
+  })
+
+  it.skipIf(!hasHelm || !have('kubeconform'))('satisfies kubeconform (skipped without it)', async () => {
+    const location = `${schemaFolder}/{{.ResourceKind}}{{.KindSuffix}}.json`
+    const text = await outputOf('helm', template(chart, name))
+    await outputOf('kubeconform', ['-strict', '-schema-location', location, '-'], text)
+  })
+
+  it('makes only what a cluster would take', () => {
+    expect(goldenOf(name).flatMap(mistakesOf)).toEqual([])
+  })
+
+  it('makes settings that the process reads, and everything else follows their ports', () => {
+    const { listen, shutdown } = settingsOf(name)
+    const port = (door: keyof typeof listen) => (listen[door] === 'off' ? 0 : listen[door].port)
+    const manifests = goldenOf(name)
+    const workload = manifests.find(({ kind }) => kind === 'StatefulSet' || kind === 'Deployment')
+    const pod = workload?.['spec'].template.spec
+    expect(pod.containers[0].ports.map(({ containerPort }: { containerPort: number }) => containerPort)).toEqual([
+      port('dns'),
+      port('dns'),
+      port('http'),
+      port('https'),
+      port('proxy'),
+      port('metrics'),
+    ])
+    expect(pod.terminationGracePeriodSeconds).toBe(shutdown.lameDuck + shutdown.deadline + 25)
+    const doors = [port('dns'), port('dns'), port('http'), port('https'), port('proxy')]
+    for (const { spec } of manifests.filter(({ kind }) => kind === 'NetworkPolicy')) {
+      const [rule] = spec.ingress.length > 0 ? spec.ingress : spec.egress
+      expect(rule.ports.map((each: { port: number }) => each.port)).toEqual(doors)
+    }
+  })
+})
+
+describe('the chart', () => {
+  it('makes the same as the overlays', () => {
+    const kinds = (manifests: readonly Manifest[]) =>
+      manifests.filter(({ kind }) => !/NetworkPolicy|Namespace|Role/.test(kind)).map(nameOf)
+    const overlay = manifestsOf(readFileSync(join(goldens, 'single.yaml'), 'utf8'))
+    expect(kinds(goldenOf('single')).toSorted()).toEqual(
+      kinds(overlay)
+        .map((name) => name.replace(/(settings)-\w+$/, '$1'))
+        .toSorted(),
+    )
+  })
+
+  it('knows each of its values, and no other', () => {
+    const compare = (values: unknown, schema: Schema, place: string): readonly string[] => {
+      if (schema.additionalProperties !== false || typeof values !== 'object' || values === null) return []
+      const known = Object.keys(schema.properties ?? {}).filter((key) => key !== 'global')
+      const given = Object.keys(values)
+      return [
+        ...known.filter((key) => !given.includes(key)).map((key) => `${place}.${key} is not in values.yaml`),
+        ...given.filter((key) => !known.includes(key)).map((key) => `${place}.${key} is not in values.schema.json`),
+        ...Object.entries(values).flatMap(([key, value]) => compare(value, schema.properties?.[key] ?? {}, `${place}.${key}`)),
+      ]
+    }
+    const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Schema
+    expect(schema.additionalProperties).toBe(false)
+    expect(compare(yamlOf('deploy/helm/iron-proxy/values.yaml'), schema, 'values')).toEqual([])
+  })
+
+  it('has the version of the product', () => {
+    const { version } = JSON.parse(readFileSync(join(deploy, '..', 'package.json'), 'utf8')) as { version: string }
+    expect(yamlOf('deploy/helm/iron-proxy/Chart.yaml')).toMatchObject({ version, appVersion: version })
+  })
+})
+
+interface Schema {
+  readonly additionalProperties?: unknown
+  readonly properties?: Readonly<Record<string, Schema>>
+}
+
+describe.skipIf(!hasHelm)('contradictions (skipped without helm)', () => {
+  const nobody = 'state.redis.url='
+  it.each([
+    ['a key that is not known', 'single', ['--set', 'replica=2'], "additional properties 'replica' not allowed"],
+    ['no image', 'single', ['--set', 'image.repository='], 'image.repository: say where'],
+    ['two writers of one embedded state', 'ha', ['--set', nobody], 'replicas: more than one needs state.redis.url'],
+    ['one port twice', 'single', ['--set', 'listeners.http=10443'], 'listeners: two listeners have the same port'],
+    ['a privileged port', 'single', ['--set', 'listeners.dns=53'], 'listeners/dns'],
+    ['a setting that the chart sets', 'single', ['--set', 'settings.listen.dns=off'], 'settings.listen: the chart sets this'],
+    ['two who scrape', 'ha', ['--set', 'monitoring.serviceMonitor=true'], 'would scrape everything twice'],
+    ['pods of no namespace', 'single', ['--set', 'podIdentity.namespaces=null'], 'podIdentity.namespaces'],
+  ])('are refused: %s', async (_name, values, more, message) => {
+    const done = await run('helm', template(chart, values, more))
+    expect(done.code).not.toBe(0)
+    expect(done.stderr).toContain(message)
+  })
+})
+
+describe.skipIf(!hasHelm)('the notes (skipped without helm)', () => {
+  it('say the address that agents need, and warn where nothing locks them in', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'chart-'))
+    try {
+      // Helm shows notes only to a cluster; as a template they are rendered all the same.
+      await cp(chart, folder, { recursive: true })
+      await copyFile(join(chart, 'templates', 'NOTES.txt'), join(folder, 'notes.txt'))
+      const object = 'apiVersion: v1\nkind: Notes\nmetadata: {name: notes}\ntext: {{ tpl (.Files.Get "notes.txt") . | quote }}\n'
+      await writeFile(join(folder, 'templates', 'notes.yaml'), object)
+      const notesOf = async (name: string): Promise<string> =>
+        only(manifestsOf(await outputOf('helm', template(folder, name))), 'Notes')['text'] as string
+      const notes = await notesOf('single')
+      expect(notes).toContain('nameservers: [10.43.0.53]')
+      expect(notes).toContain('kubectl label namespace NAMESPACE iron-proxy/agents=true')
+      expect(notes).not.toContain('go around')
+      expect(await notesOf('bare')).toContain('nothing stops an agent from going around the proxy')
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+})

@@ -1,0 +1,243 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { describe, expect, it } from 'vitest'
+import { loadPolicies } from '#config/load.ts'
+import { loadSettings } from '#config/settings.ts'
+import { settingsSchema } from '#config/settings-schema.ts'
+import type { Settings } from '#config/settings-schema.ts'
+import { canonical, deploy, goldens, hasKustomize, manifestsOf, nameOf, only, renderKustomization } from './parts.ts'
+import { mistakesOf } from './schemas.ts'
+import type { Manifest } from './schemas.ts'
+
+const kustomizations = {
+  single: 'overlays/single',
+  ha: 'overlays/ha',
+  full: 'overlays/full',
+  agents: 'agents',
+  'agents-external-secrets': 'agents/external-secrets',
+} as const
+
+const goldenOf = (name: string): readonly Manifest[] => manifestsOf(readFileSync(join(goldens, `${name}.yaml`), 'utf8'))
+
+function settingsOf(manifests: readonly Manifest[]): Settings {
+  const map = manifests.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name.startsWith('iron-proxy-settings'))
+  return settingsSchema.parse(parse(map?.['data']['iron-proxy.yaml'] ?? ''))
+}
+
+describe.each(Object.entries(kustomizations))('the kustomization %s', (name, folder) => {
+  it.skipIf(!hasKustomize)('renders to its golden (skipped without kustomize 5 or a kubectl that has it)', async () => {
+    const rendered = await renderKustomization(join(deploy, 'kustomize', folder))
+    await expect(canonical(rendered)).toMatchFileSnapshot(join(goldens, `${name}.yaml`))
+  })
+
+  it('holds only what a cluster would take', () => {
+    const manifests = goldenOf(name)
+    expect(manifests.length).toBeGreaterThan(0)
+    expect(manifests.flatMap(mistakesOf)).toEqual([])
+  })
+
+  it('names no object twice', () => {
+    const names = goldenOf(name).map(nameOf)
+    expect(names.filter((each, i) => names.indexOf(each) !== i)).toEqual([])
+  })
+})
+
+describe.each(['single', 'ha', 'full'])('the proxy of %s', (name) => {
+  const manifests = goldenOf(name)
+  const workload = only(manifests, name === 'single' ? 'StatefulSet' : 'Deployment', 'iron-proxy')
+  const pod = workload['spec'].template.spec
+  const [container] = pod.containers
+  const ports = new Map<string, number>(
+    container.ports.map(({ name: port, containerPort }: { name: string; containerPort: number }) => [port, containerPort]),
+  )
+
+  it('runs without any privilege, as the restricted profile asks', () => {
+    expect(pod.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      runAsUser: 65532,
+      seccompProfile: { type: 'RuntimeDefault' },
+    })
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    })
+    expect(only(manifests, 'Namespace').metadata.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' })
+    expect([...ports.values()].every((port) => port > 1023)).toBe(true)
+  })
+
+  it('listens where its Service, its probes and its NetworkPolicies say', () => {
+    const { listen } = settingsOf(manifests)
+    const listening = (door: keyof typeof listen) => (listen[door] === 'off' ? undefined : listen[door].port)
+    expect(Object.fromEntries(ports)).toEqual({
+      'dns-udp': listening('dns'),
+      'dns-tcp': listening('dns'),
+      http: listening('http'),
+      https: listening('https'),
+      proxy: listening('proxy'),
+      metrics: listening('metrics'),
+    })
+    expect(listen.admin).toMatchObject({ address: '127.0.0.1' })
+    const served = only(manifests, 'Service', 'iron-proxy')['spec'].ports as {
+      port: number
+      targetPort: string
+      protocol: string
+    }[]
+    expect(served.map(({ port, targetPort, protocol }) => `${port}/${protocol} ${targetPort}`)).toEqual([
+      '53/UDP dns-udp',
+      '53/TCP dns-tcp',
+      '80/TCP http',
+      '443/TCP https',
+      '8080/TCP proxy',
+    ])
+    const doors = [...ports].filter(([port]) => port !== 'metrics').map(([, port]) => port)
+    const walls = [
+      only(manifests, 'NetworkPolicy', 'iron-proxy-in')['spec'].ingress[0],
+      only(goldenOf('agents'), 'NetworkPolicy', 'agents-to-iron-proxy')['spec'].egress[0],
+    ]
+    for (const wall of walls) expect(wall.ports.map(({ port }: { port: number }) => port)).toEqual(doors)
+    for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) expect(container[probe].httpGet.port).toBe('metrics')
+  })
+
+  it('answers DNS with the address of its Service', () => {
+    const address = only(manifests, 'Service', 'iron-proxy')['spec'].clusterIP as string
+    expect(container.env).toContainEqual({ name: 'IRON_PROXY_ADVERTISE', value: address })
+    // The static band of a /16: its first 256 addresses.
+    expect(address).toMatch(/^10\.43\.0\.\d+$/)
+  })
+
+  it('has the time that its own shutdown takes', () => {
+    const { shutdown } = settingsOf(manifests)
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(shutdown.lameDuck + shutdown.deadline + 10)
+  })
+
+  it('reads its policy from a directory whose name never changes, so that an edit restarts nobody', () => {
+    expect(manifests.map(nameOf)).toContain('ConfigMap/iron-proxy-policy')
+    expect(container.volumeMounts.filter((mount: { subPath?: string }) => mount.subPath !== undefined)).toEqual([])
+    expect(pod.volumes).toContainEqual({ name: 'policy', configMap: { name: 'iron-proxy-policy' } })
+  })
+
+  it('may read pods where agents live and nothing else, and only since it watches them', () => {
+    expect(pod.automountServiceAccountToken).toBe(true)
+    expect(container.env).toContainEqual({ name: 'IRON_PROXY_KUBERNETES', value: 'on' })
+    expect(manifests.filter(({ kind }) => kind.includes('Role'))).toEqual([])
+    expect(only(goldenOf('agents'), 'Role')['rules']).toEqual([
+      { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+    ])
+    expect(only(goldenOf('agents'), 'RoleBinding')['subjects']).toEqual([
+      { kind: 'ServiceAccount', name: 'iron-proxy', namespace: 'iron-proxy' },
+    ])
+  })
+})
+
+describe('replicas', () => {
+  it('are one with embedded state, and more with Redis alone', () => {
+    const single = only(goldenOf('single'), 'StatefulSet', 'iron-proxy')['spec']
+    expect(single.replicas).toBe(1)
+    expect(single.volumeClaimTemplates[0].spec.accessModes).toEqual(['ReadWriteOncePod'])
+    const ha = only(goldenOf('ha'), 'Deployment', 'iron-proxy')['spec']
+    expect(ha.replicas).toBeGreaterThan(1)
+    expect(ha.strategy.rollingUpdate).toEqual({ maxUnavailable: 0, maxSurge: 1 })
+    const { env } = ha.template.spec.containers[0]
+    expect(env).toContainEqual({ name: 'IRON_PROXY_STATE', value: 'redis://iron-proxy-redis:6379/0' })
+    expect(env).toContainEqual({ name: 'IRON_PROXY_REPLICAS', value: String(ha.replicas) })
+  })
+
+  it('can be drained from their nodes', () => {
+    expect(only(goldenOf('single'), 'PodDisruptionBudget')['spec']).toMatchObject({ maxUnavailable: 1 })
+    expect(only(goldenOf('ha'), 'PodDisruptionBudget')['spec']).toMatchObject({ minAvailable: 1 })
+  })
+})
+
+describe('agents', () => {
+  const manifests = goldenOf('agents')
+
+  it('stay in their own namespace, whatever the overlay of the proxy says', () => {
+    expect(manifests.filter(({ kind }) => kind !== 'Namespace').map(({ metadata }) => metadata.namespace)).toEqual(
+      Array.from({ length: manifests.length - 1 }, () => 'agents'),
+    )
+  })
+
+  it('reach the proxy and nobody else: no address, no QUIC, no other DNS', () => {
+    const { spec } = only(manifests, 'NetworkPolicy', 'agents-to-iron-proxy')
+    expect(spec.podSelector).toEqual({})
+    expect(spec.policyTypes).toEqual(['Egress', 'Ingress'])
+    expect(spec.egress).toHaveLength(1)
+    expect(JSON.stringify(spec.egress)).not.toContain('ipBlock')
+  })
+
+  it('are sent certificates and never a key', () => {
+    const sent = [...goldenOf('agents-external-secrets'), ...goldenOf('full').filter(({ kind }) => kind === 'Bundle')]
+    expect(sent.map(({ kind }) => kind).toSorted()).toEqual(['Bundle', 'ClusterExternalSecret'])
+    expect(JSON.stringify(sent)).not.toMatch(/key["\w]*:\s*"?[^"]*(?:CA_KEY|ca\.key|tls\.key)/i)
+    const published = only(goldenOf('full'), 'PushSecret')['spec'].data as { match: { secretKey: string } }[]
+    expect(published.map(({ match }) => match.secretKey)).toEqual(['ca.crt'])
+  })
+})
+
+describe('what every object says of secrets', () => {
+  it('is a name: no manifest holds a value', () => {
+    const all = Object.keys(kustomizations).flatMap((name) => goldenOf(name))
+    expect(all.filter(({ kind }) => kind === 'Secret')).toEqual([])
+  })
+
+  it('is safe from Flux, which replaces what looks like a variable', () => {
+    const maps = goldenOf('full').filter(({ kind }) => kind === 'ConfigMap')
+    const endangered = maps.filter(({ metadata, ...map }) => {
+      const spared = metadata.annotations?.['kustomize.toolkit.fluxcd.io/substitute'] === 'disabled'
+      return !spared && /\$\{|\$[a-z_]/i.test(JSON.stringify(map['data']))
+    })
+    expect(endangered.map(nameOf)).toEqual([])
+  })
+})
+
+describe('the policy and the settings of the base', () => {
+  it('load', async () => {
+    const { issues, snapshot } = await loadPolicies(join(deploy, 'kustomize', 'base', 'policies'))
+    expect(issues.filter(({ severity }) => severity === 'error')).toEqual([])
+    expect(snapshot).toBeDefined()
+    const file = join(deploy, 'kustomize', 'base', 'settings', 'iron-proxy.yaml')
+    const loaded = await loadSettings({
+      file,
+      env: { IRON_PROXY_ADVERTISE: '10.43.0.53', IRON_PROXY_KUBERNETES: 'on' },
+      flags: {},
+    })
+    expect(loaded.issues.filter(({ severity }) => severity === 'error')).toEqual([])
+    expect(loaded.settings?.advertise).toBe('10.43.0.53')
+  })
+})
+
+describe('the example for Flux', () => {
+  it('is what Flux would take', () => {
+    const manifests = manifestsOf(readFileSync(join(deploy, 'kustomize', 'flux', 'iron-proxy.yaml'), 'utf8'))
+    expect(manifests.flatMap(mistakesOf)).toEqual([])
+  })
+})
+
+describe('a component', () => {
+  const used = Object.values(kustomizations).map((folder) =>
+    readFileSync(join(deploy, 'kustomize', folder, 'kustomization.yaml'), 'utf8'),
+  )
+  it.each(readdirSync(join(deploy, 'kustomize', 'components')))('%s is in an overlay that is checked', (component) => {
+    expect(used.some((text) => text.includes(`components/${component}\n`))).toBe(true)
+  })
+
+  it.skipIf(!hasKustomize)('of named services may be added to the agents', async () => {
+    const rendered = await renderKustomization(join(deploy, 'kustomize', 'agents'))
+    const more = readFileSync(join(deploy, 'kustomize', 'agents', 'named-services', 'networkpolicy.yaml'), 'utf8')
+    expect([...rendered, ...manifestsOf(more)].flatMap(mistakesOf)).toEqual([])
+  })
+})
+
+describe('the schemas', () => {
+  it('find a key that is not known, a wrong type and a missing field', () => {
+    const service = only(goldenOf('single'), 'Service', 'iron-proxy')
+    const broken = { ...service, spec: { ...service['spec'], clusterIp: '10.0.0.1', ports: [{ port: '53', name: 'dns' }, {}] } }
+    expect(mistakesOf(broken)).toEqual([
+      'Service/iron-proxy.spec.ports[0].port: is not integer',
+      'Service/iron-proxy.spec.ports[1].port: is missing',
+      'Service/iron-proxy.spec.clusterIp: is not known',
+    ])
+  })
+})
