@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
 import { readToken } from '#admin/token.ts'
 import type { Check, Listening, ReloadResult } from '#admin/server.ts'
-import type { Clock } from '#base/clock.ts'
 import type { Authority } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
 import { firstAuthority } from '#ca/first.ts'
@@ -19,6 +18,8 @@ import { loadPolicies } from '#config/load.ts'
 import type { Listen, Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
+import type { Cluster } from '#identity/cluster.ts'
+import { openCluster } from '#identity/open.ts'
 import { LiveSet } from '#journey/live.ts'
 import { BodyMemory } from '#journey/whole-body.ts'
 import type { Ports } from '#journey/ports.ts'
@@ -30,6 +31,7 @@ import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
+import { systemClock as clock, waitUntil } from '#observe/system-clock.ts'
 import { LazyStore } from '#store/lazy.ts'
 import { EmbeddedLedger } from '#store/ledger.ts'
 import { openStore } from '#store/open.ts'
@@ -65,15 +67,6 @@ export interface StopOptions {
 
 export type PortName = 'dns' | 'http' | 'https' | 'proxy' | 'metrics' | 'admin'
 
-const clock: Clock = {
-  now: () => Date.now(),
-  elapsed: () => performance.now(),
-  later(milliseconds, act) {
-    const timer = setTimeout(act, milliseconds)
-    return () => clearTimeout(timer)
-  },
-}
-
 /** Milliseconds after which something that runs since before a policy edit counts as long, and is re-decided. */
 const longRunning = 3_000
 
@@ -90,6 +83,7 @@ export class App {
   readonly #store: LazyStore
   readonly #custody: Custody
   readonly #budgets: Budgets
+  readonly #cluster: Cluster | undefined
   readonly #live = new LiveSet()
   readonly #sender: Sender
   readonly #doors: Doors
@@ -144,11 +138,19 @@ export class App {
       webhook: settings.budgetWebhook,
     })
     const { vault } = this.#custody
+    this.#cluster = openCluster(settings, around.env, {
+      clock,
+      random: Math.random,
+      say: (level, fields, message) => around.log[level](fields, message),
+      left: (address) => [this.#doors, this.#dns].forEach((each) => each?.closeFrom(address)),
+    })
     const policies = { current: () => this.#snapshot }
+    const owners = this.#cluster
     const ports: Ports = {
       clock,
       ids,
       policies,
+      owners,
       memory: new BodyMemory(),
       vault,
       logins: this.#custody.logins,
@@ -168,13 +170,14 @@ export class App {
     this.#dns =
       dns === 'off'
         ? undefined
-        : new DnsServer({ listen: dns, advertise: [settings.advertise], policies, audit: this.#trail, ids, clock })
+        : new DnsServer({ listen: dns, advertise: [settings.advertise], policies, owners, audit: this.#trail, ids, clock })
     this.#watch = new Watch(() => void this.reload('watch'))
     this.#metrics.watch({
       connections: () => this.#doors.connections,
       leafCacheEntries: () => leaves.entries,
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
+      identity: () => this.#cluster?.gauges(),
       caExpiry: () => ({ root: authority.notAfter }),
       credentialExpiry: () =>
         Object.fromEntries(vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
@@ -259,6 +262,7 @@ export class App {
     const before = this.#live.present()
     this.#look(this.#custody.use(snapshot))
     this.#snapshot = snapshot
+    this.#cluster?.follow(snapshot.policy)
     setTimeout(() => {
       if (this.#snapshot) this.#live.redecide(before, this.#snapshot)
     }, longRunning).unref()
@@ -313,6 +317,7 @@ export class App {
   #checks(): readonly Check[] {
     return [
       { name: 'policy', ok: this.#snapshot !== undefined, detail: 'no policy is in force' },
+      { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
       { name: 'ca', ok: clock.now() < this.authority.notAfter, detail: 'the CA has expired' },
     ]
@@ -356,6 +361,7 @@ export class App {
     this.#watch[Symbol.dispose]()
     this.#doors.close()
     await this.#dns?.stop()
+    await this.#cluster?.close()
     // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
     await this.#custody.close()
     await this.#store.close()
@@ -379,12 +385,6 @@ export async function startApp(settings: Settings, around: Surroundings): Promis
   const app = new App(settings, authority, extraRoots, around)
   await app.start()
   return app
-}
-
-/** Looks again every few milliseconds, for as many as given. */
-async function waitUntil(holds: () => boolean, milliseconds: number): Promise<void> {
-  const end = clock.elapsed() + milliseconds
-  while (!holds() && clock.elapsed() < end) await sleep(10)
 }
 
 function doorAddresses({ listen }: Settings): ConstructorParameters<typeof Doors>[0] {

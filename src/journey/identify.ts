@@ -1,11 +1,20 @@
 import type { Address } from '#base/address.ts'
 import { inCidr } from '#base/address.ts'
 import { LruMap } from '#base/async.ts'
+import { agentsOfPod } from '#policy/pods.ts'
+import type { Pod } from '#policy/pods.ts'
 import type { Agent, Denial, Policy } from '#policy/types.ts'
-import type { Vault } from './ports.ts'
+import type { Owner, Owners, Vault } from './ports.ts'
 import type { Arrival, Exchange, Snapshot } from './types.ts'
 
 export type Identity = { readonly kind: 'agent'; readonly agent: Agent } | Denial
+
+/** What identifying asks of the rooms outside. */
+export interface Witnesses {
+  readonly vault: Pick<Vault, 'verify'>
+  /** Left out: no cluster is watched. */
+  readonly owners?: Owners | undefined
+}
 
 /**
  * Step 2: who speaks? By source address, or by username and password on the explicit proxy; where both speak they must
@@ -14,46 +23,75 @@ export type Identity = { readonly kind: 'agent'; readonly agent: Agent } | Denia
 export function identify(
   arrival: Pick<Arrival, 'door' | 'peer' | 'proxyAuth'>,
   snapshot: Snapshot | undefined,
-  vault: Pick<Vault, 'verify'>,
+  witnesses: Witnesses,
 ): ({ readonly kind: 'agent' } & Exchange) | Denial {
   if (!snapshot) return deny('no_policy', 'no policy is loaded')
   const identity =
-    arrival.door === 'proxy' ? identifyProxy(arrival, snapshot, vault) : identifyAddress(snapshot, arrival.peer.address)
+    arrival.door === 'proxy'
+      ? identifyProxy(arrival, snapshot, witnesses)
+      : identifyAddress(snapshot, arrival.peer.address, witnesses.owners)
   return identity.kind === 'deny' ? identity : { kind: 'agent', agent: identity.agent, snapshot }
 }
 
-/** Who has this source address? */
-export function identifyAddress(snapshot: Snapshot, address: Address): Identity {
-  const [agent, other] = agentsAt(snapshot.policy, address)
-  if (!agent) return deny('agent_unknown', `no agent has the address ${address}`)
-  if (other) return deny('agent_ambiguous', `${address} belongs to both ${agent.id} and ${other.id}`)
-  return { kind: 'agent', agent }
+/** Who has this source address, by the ranges of the policy and by the pod that owns it? */
+export function identifyAddress(snapshot: Snapshot, address: Address, owners?: Owners): Identity {
+  const owner = owners?.at(address)
+  // What speaks from a node is anybody there, whatever range the node is in.
+  if (owner?.kind === 'node')
+    return deny(
+      'agent_masqueraded',
+      `${address} is the address of a node: the source was masqueraded on its way, or the pod is on the network of its node`,
+    )
+  if (owner?.kind === 'several')
+    return deny('agent_ambiguous', `${address} belongs to two pods, ${owner.pods.map(nameOf).join(' and ')}, until one is gone`)
+  const [agent, other] = agentsAt(snapshot.policy, address, owner)
+  if (agent && !other) return { kind: 'agent', agent }
+  if (agent && other) return deny('agent_ambiguous', `${address} belongs to both ${agent.id} and ${other.id}`)
+  if (owner?.kind === 'pending') return deny('agent_pending', `not all pods are known yet, and ${address} may be one of them`)
+  return deny(
+    'agent_unknown',
+    owner?.kind === 'pod'
+      ? `no agent selects the pod ${nameOf(owner.pod)} at ${address}`
+      : `no agent has the address ${address}${owner ? ', and no watched pod' : ''}`,
+  )
 }
 
-function identifyProxy(arrival: Pick<Arrival, 'peer' | 'proxyAuth'>, snapshot: Snapshot, vault: Pick<Vault, 'verify'>): Identity {
+function identifyProxy(arrival: Pick<Arrival, 'peer' | 'proxyAuth'>, snapshot: Snapshot, { vault, owners }: Witnesses): Identity {
   const { address } = arrival.peer
   const candidates = [...snapshot.policy.agents.values()].filter((agent) => agent.proxyAuth.length > 0)
-  if (candidates.length === 0) return identifyAddress(snapshot, address)
+  if (candidates.length === 0) return identifyAddress(snapshot, address, owners)
   const auth = arrival.proxyAuth
   if (!auth) {
-    const identity = identifyAddress(snapshot, address)
+    const identity = identifyAddress(snapshot, address, owners)
     return identity.kind === 'deny' ? deny('proxy_auth_required', identity.reason) : identity
   }
   const agent = candidates.find((each) =>
     each.proxyAuth.some(({ username, password }) => username === auth.username && vault.verify(password, auth.password.expose())),
   )
   if (!agent) return deny('proxy_auth_required', 'the username or password is wrong')
-  const neighbours = agentsAt(snapshot.policy, address)
+  const neighbours = agentsAt(snapshot.policy, address, owners?.at(address))
   if (neighbours.length > 0 && !neighbours.includes(agent)) {
     return deny('agent_ambiguous', `the address belongs to ${neighbours[0]?.id}, the password to ${agent.id}`)
   }
   return { kind: 'agent', agent }
 }
 
+/** Every agent that an address speaks for: by range, and as the pod it belongs to. */
+function agentsAt(policy: Policy, address: Address, owner: Owner | undefined): readonly Agent[] {
+  const ranged = agentsInRange(policy, address)
+  if (owner?.kind !== 'pod') return ranged
+  const selected = agentsOfPod(policy, owner.pod)
+  return ranged.length === 0 ? selected : [...new Set([...ranged, ...selected])]
+}
+
+function nameOf({ namespace, name }: Pod): string {
+  return `${namespace}/${name}`
+}
+
 const known = new WeakMap<Policy, LruMap<Address, readonly Agent[]>>()
 
 /** Every agent whose ranges hold an address; remembered per policy, since the answer never changes. */
-function agentsAt(policy: Policy, address: Address): readonly Agent[] {
+function agentsInRange(policy: Policy, address: Address): readonly Agent[] {
   let memory = known.get(policy)
   if (!memory) known.set(policy, (memory = new LruMap(4096)))
   let agents = memory.get(address)

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
 import type { Host } from '#base/host.ts'
 import type { SecretRef } from '#base/secret.ts'
@@ -8,6 +9,7 @@ import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Desk } from '#metering/desk.ts'
 import type { Credential, Grant, Hashes } from '#credentials/types.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
+import type { Pod } from '#policy/pods.ts'
 import type { Denial } from '#policy/types.ts'
 import type { BodyMemory } from './whole-body.ts'
 import type { AuditRecord, RawHeaders, RequestHead, Snapshot } from './types.ts'
@@ -17,6 +19,8 @@ export interface Ports {
   readonly clock: Clock
   readonly ids: Ids
   readonly policies: Policies
+  /** Which pod has an address; left out: no cluster is watched. */
+  readonly owners?: Owners | undefined
   /** Room for bodies that must be read whole. */
   readonly memory: BodyMemory
   readonly vault: Vault
@@ -38,6 +42,21 @@ export interface Policies {
   /** The snapshot in force; `undefined`: nothing was ever loaded, so deny everything. */
   current(): Snapshot | undefined
 }
+
+export interface Owners {
+  /** Asked of every arrival: answers from memory and at once. */
+  at(address: Address): Owner
+}
+
+export type Owner =
+  | { readonly kind: 'pod'; readonly pod: Pod }
+  /** Two pods claim it: one of them is gone, and we have yet to hear which. */
+  | { readonly kind: 'several'; readonly pods: readonly [Pod, Pod] }
+  /** A node speaks for whoever is on its network, and for all whose address was masqueraded. */
+  | { readonly kind: 'node' }
+  | { readonly kind: 'nobody' }
+  /** Nobody yet, and not all pods are known. */
+  | { readonly kind: 'pending' }
 
 export interface Vault {
   /** The live value of a credential. Throws `credential_unavailable`. */

@@ -63,7 +63,7 @@ async function pass(
 ): Promise<Outcome> {
   const { signal } = cut
   // 2 identify: who speaks, under which snapshot
-  const exchange = identify(arrival, ports.policies.current(), ports.vault)
+  const exchange = identify(arrival, ports.policies.current(), ports)
   if (exchange.kind === 'deny') return denied(exchange)
   seen.exchange = exchange
 
@@ -145,7 +145,7 @@ function showsRealValue({ head }: RequestArrival, { vault }: Ports): boolean {
 
 /** Would this exchange still be let through? Asked of what runs long, when the policy has changed. */
 function redecide(arrival: RequestArrival, snapshot: Snapshot, ports: Ports): Denial | undefined {
-  const exchange = identify(arrival, snapshot, ports.vault)
+  const exchange = identify(arrival, snapshot, ports)
   if (exchange.kind === 'deny') return exchange
   const verdict = decide(snapshot.policy, exchange.agent, askOf(snapshot, arrival.head))
   return verdict.kind === 'deny' ? verdict : undefined

@@ -20,7 +20,7 @@ export type HostPass =
 export function judgeTunnel(arrival: TunnelArrival, ports: Ports): HostPass {
   const seen = trace(arrival, ports)
   const tunnel = new Tunnel(seen, ports)
-  const who = identify(arrival, ports.policies.current(), ports.vault)
+  const who = identify(arrival, ports.policies.current(), ports)
   if (who.kind === 'deny') return { kind: 'deny', denial: who, agent: undefined, tunnel }
   seen.exchange = who
   const verdict = decideHost(who.snapshot.policy, who.agent, arrival.target.host, arrival.target.port)
@@ -77,7 +77,7 @@ export class Tunnel {
     const arrival = this.#seen.arrival as TunnelArrival
     return this.#ports.live.enter({
       redecide: (snapshot: Snapshot) => {
-        const who = identify(arrival, snapshot, this.#ports.vault)
+        const who = identify(arrival, snapshot, this.#ports)
         if (who.kind === 'deny') return who
         const verdict = decideHost(snapshot.policy, who.agent, arrival.target.host, arrival.target.port)
         return verdict.kind === 'deny' ? verdict : undefined
@@ -94,7 +94,7 @@ export class Tunnel {
 /** Records what could not be read into a request; answers what can be told, if there is still someone to tell. */
 export function recordBroken(arrival: BrokenArrival, ports: Ports): RefusalReply {
   const seen = trace(arrival, ports)
-  const who = identify(arrival, ports.policies.current(), ports.vault)
+  const who = identify(arrival, ports.policies.current(), ports)
   if (who.kind === 'agent') seen.exchange = who
   const { code, detail } = arrival
   const reply = refusalReply({ code, reason: detail, requestId: seen.id, agent: seen.exchange?.agent.id, host: arrival.host })

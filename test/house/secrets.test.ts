@@ -17,6 +17,7 @@ const exposing: Readonly<Record<string, number>> = {
   'src/credentials/swap.ts': 1,
   'src/credentials/token-answer.ts': 1,
   'src/credentials/token-reply.ts': 1,
+  'src/identity/api.ts': 1,
   'src/journey/identify.ts': 1,
   'src/journey/sign.ts': 1,
   'src/store/pair.ts': 2,
