@@ -8,10 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
 import { readToken } from '#admin/token.ts'
 import type { Check, Listening, ReloadResult } from '#admin/server.ts'
-import type { Authority } from '#ca/authority.ts'
-import { bundlePem } from '#ca/bundle.ts'
-import { firstAuthority } from '#ca/first.ts'
-import { LeafCache } from '#ca/leaf.ts'
+import { openCa } from '#ca/live.ts'
+import type { LiveCa } from '#ca/live.ts'
 import { formatIssue, PolicyError } from '#config/issue.ts'
 import type { Issue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
@@ -20,6 +18,7 @@ import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
 import type { Cluster } from '#identity/cluster.ts'
 import { openCluster } from '#identity/open.ts'
+import { agentNameAt } from '#journey/identify.ts'
 import { LiveSet } from '#journey/live.ts'
 import { BodyMemory } from '#journey/whole-body.ts'
 import type { Ports } from '#journey/ports.ts'
@@ -75,7 +74,7 @@ const farewell = 1_000
 
 export class App {
   readonly ports: Partial<Record<PortName, number>> = {}
-  readonly authority: Authority
+  readonly #ca: LiveCa
   readonly #settings: Settings
   readonly #around: Surroundings
   readonly #metrics: Metrics
@@ -97,11 +96,11 @@ export class App {
   #stopping: Promise<void> | undefined
   #lastReload: Reload | undefined
 
-  constructor(settings: Settings, authority: Authority, extraRoots: readonly string[], around: Surroundings) {
+  constructor(settings: Settings, ca: LiveCa, metrics: Metrics, extraRoots: readonly string[], around: Surroundings) {
     this.#settings = settings
     this.#around = around
-    this.authority = authority
-    this.#metrics = createMetrics({ version: around.version, revision: around.revision, node: around.node }, { runtime: true })
+    this.#ca = ca
+    this.#metrics = metrics
     this.#trail = new Trail(settings.audit, around.stdout, this.#metrics)
     this.#sender = new Sender({
       resolve: resolver(settings.upstream.resolver),
@@ -160,7 +159,7 @@ export class App {
       desk: this.#budgets.desk,
       hashes,
     }
-    const leaves = new LeafCache(authority, { clock, onMint: (result) => this.#metrics.leafMinted(result) })
+    const { leaves } = ca
     this.#doors = new Doors(doorAddresses(settings), ports, {
       allow: (host) => void leaves.contextFor(host),
       allowDenied: (host, agent) => leaves.contextForDenied(host, agent) !== undefined,
@@ -178,7 +177,8 @@ export class App {
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
       identity: () => this.#cluster?.gauges(),
-      caExpiry: () => ({ root: authority.notAfter }),
+      caExpiry: () => ca.expiry(),
+      caBundles: () => ({ current: ca.trust.bundle, fetched: ca.fetches }),
       credentialExpiry: () =>
         Object.fromEntries(vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
       reauthRequired: () =>
@@ -231,6 +231,7 @@ export class App {
   }
 
   async #reload(trigger: Reload['trigger']): Promise<ReloadResult> {
+    await this.#ca.reload()
     const loaded = await loadPolicies(this.#settings.policies)
     // Files that are gone all at once are a volume that went away, and no operator's wish.
     const vanished = this.#snapshot !== undefined && loaded.snapshot !== undefined && loaded.files.length === 0
@@ -253,7 +254,7 @@ export class App {
         { event: 'reload', trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash },
         'policy reloaded',
       )
-    await this.#watch.set({ directories: [this.#settings.policies], files: this.#custody.vault.paths() })
+    await this.#watch.set({ directories: [this.#settings.policies], files: [...this.#custody.vault.paths(), ...this.#ca.files] })
     return { ok: snapshot !== undefined, hash: this.#snapshot?.hash, issues: loaded.issues.map(formatIssue) }
   }
 
@@ -286,7 +287,7 @@ export class App {
         contentType: this.#metrics.contentType,
         checks: () => this.#checks(),
         started: () => this.#started,
-        bundle: (only) => bundlePem(this.authority.certPem, { only }),
+        bundle: (only, peer) => this.#ca.bundle(only, agentNameAt(this.#snapshot, peer, this.#cluster)),
         version,
       })
       this.#listening.push(listening)
@@ -319,7 +320,7 @@ export class App {
       { name: 'policy', ok: this.#snapshot !== undefined, detail: 'no policy is in force' },
       { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
-      { name: 'ca', ok: clock.now() < this.authority.notAfter, detail: 'the CA has expired' },
+      { name: 'ca', ok: clock.now() < this.#ca.issuer.notAfter, detail: 'the CA has expired' },
     ]
   }
 
@@ -330,7 +331,7 @@ export class App {
       agents: [...(this.#snapshot?.policy.agents.values() ?? [])].map(({ id, mode }) => ({ id, mode })),
       running: this.#live.size,
       connections: this.#doors.connections,
-      ca: { fingerprint: this.authority.fingerprint, notAfter: new Date(this.authority.notAfter).toISOString() },
+      ca: this.#ca.status(),
     }
   }
 
@@ -374,15 +375,16 @@ export class App {
 
 /** Builds and starts an app. Throws what `App.start` and the CA's loading throw. */
 export async function startApp(settings: Settings, around: Surroundings): Promise<App> {
-  const authority = await firstAuthority(
-    { certPath: settings.ca.cert, keyPath: settings.ca.key, now: clock.now(), uid: around.uid },
-    () => around.log.info({ event: 'ca', cert: settings.ca.cert }, 'made a new CA'),
-  )
+  const metrics = createMetrics({ version: around.version, revision: around.revision, node: around.node }, { runtime: true })
+  const ca = await openCa(settings.ca, {
+    clock,
+    uid: around.uid,
+    onMint: (result) => metrics.leafMinted(result),
+    say: (level, fields, message) => around.log[level](fields, message),
+  })
   const extraRoots = await Promise.all(settings.upstream.ca.map((file) => readFile(file, 'utf8')))
-  if (extraRoots.some((pem) => pem.includes(authority.certPem.trim()))) {
-    throw new Error('upstream.ca: our own CA must not be trusted for upstreams')
-  }
-  const app = new App(settings, authority, extraRoots, around)
+  if (ca.isAmong(extraRoots)) throw new Error('upstream.ca: our own CA must not be trusted for upstreams')
+  const app = new App(settings, ca, metrics, extraRoots, around)
   await app.start()
   return app
 }

@@ -1,5 +1,5 @@
 import type { Address } from '#base/address.ts'
-import { inCidr } from '#base/address.ts'
+import { inCidr, parseAddress } from '#base/address.ts'
 import { LruMap } from '#base/async.ts'
 import { agentsOfPod } from '#policy/pods.ts'
 import type { Pod } from '#policy/pods.ts'
@@ -54,6 +54,13 @@ export function identifyAddress(snapshot: Snapshot, address: Address, owners?: O
       ? `no agent selects the pod ${nameOf(owner.pod)} at ${address}`
       : `no agent has the address ${address}${owner ? ', and no watched pod' : ''}`,
   )
+}
+
+/** The agent at an address as a socket tells it, in a word for metrics: `unknown` is nobody. */
+export function agentNameAt(snapshot: Snapshot | undefined, peer: string, owners?: Owners): string {
+  const address = parseAddress(peer)
+  const identity = snapshot && address && identifyAddress(snapshot, address, owners)
+  return identity?.kind === 'agent' ? identity.agent.id : 'unknown'
 }
 
 function identifyProxy(arrival: Pick<Arrival, 'peer' | 'proxyAuth'>, snapshot: Snapshot, { vault, owners }: Witnesses): Identity {

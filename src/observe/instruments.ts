@@ -16,8 +16,16 @@ export interface Gauges {
   readonly budgets?: () => Promise<readonly BudgetGauge[]>
   /** What is known of pods; `undefined`: no cluster is watched. Times in milliseconds since the epoch, by namespace. */
   readonly identity?: () => IdentityGauges | undefined
+  readonly caBundles?: () => BundleGauges
   /** When each certificate expires, by role, in milliseconds since the epoch. */
   readonly caExpiry?: () => Readonly<Record<string, number>>
+}
+
+export interface BundleGauges {
+  /** What is handed out now. */
+  readonly current: string
+  /** The last one of each agent. */
+  readonly fetched: readonly { readonly agent: string; readonly bundle: string; readonly at: number }[]
 }
 
 export interface IdentityGauges {
@@ -116,6 +124,22 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     caExpiry: asked('ca_expiry_timestamp_seconds', 'When a CA certificate expires.', 'role', () =>
       inSeconds(gauges().caExpiry?.()),
     ),
+    caBundles: [
+      asked('ca_bundle_info', 'The bundle of CA certificates that is handed out; always 1.', 'bundle', () => {
+        const bundles = gauges().caBundles?.()
+        return bundles && { [bundles.current]: 1 }
+      }),
+      new Gauge({
+        name: 'ironproxy_ca_bundle_fetched_timestamp_seconds',
+        help: 'When an agent last fetched a bundle of CA certificates, and which.',
+        labelNames: ['agent', 'bundle'],
+        registers,
+        collect() {
+          this.reset()
+          for (const { agent, bundle, at } of gauges().caBundles?.().fetched ?? []) this.set({ agent, bundle }, at / 1000)
+        },
+      }),
+    ],
     identity: [
       kept(
         'identity_lookups_total',
