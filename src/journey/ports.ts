@@ -69,6 +69,8 @@ export interface Vault {
   renew(refused: Grant): Promise<Grant | undefined>
   /** Compares in constant time; `false` also when the reference has no value. */
   verify(ref: SecretRef, candidate: string): boolean
+  /** Whether it could be given now; asks nobody. */
+  health(credential: Credential): 'ok' | 'needs_login' | 'unavailable'
   /** Every real value in force, for finding them where they do not belong. */
   realValues(): RealValues
   /** What turns these credentials' real values back into stubs; `undefined` when none of them has a value. */

@@ -64,14 +64,14 @@ const settings = () => throughDoor('connect', { ...scene.ports, redirect: 0 }, b
 /** A client that is started anew for each request. */
 function again(name: string, once: () => Promise<{ readonly code: number; readonly stderr: string }>): Loop {
   const told: string[] = []
-  let over = false
+  const over = new AbortController()
   void (async () => {
-    while (!over) {
+    while (!over.signal.aborted) {
       const { code, stderr } = await once()
       told.push(code === 0 ? 'ok' : `${name}: ${stderr}`)
     }
   })()
-  return { name, told, [Symbol.dispose]: () => void (over = true) }
+  return { name, told, [Symbol.dispose]: () => over.abort() }
 }
 
 /** A client that lives through it all and prints a line for each request. */
