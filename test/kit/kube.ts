@@ -58,9 +58,9 @@ interface Watching {
   readonly answer: ServerResponse
 }
 
-export async function startFakeKube(token: string): Promise<FakeKube> {
+export async function startFakeKube(token: string, name = 'localhost'): Promise<FakeKube> {
   const authority = makeTestAuthority('Cluster test root')
-  const leaf = authority.leaf('localhost')
+  const leaf = authority.leaf(name)
   const pods = new Map<string, Record<string, unknown>>()
   const log: Logged[] = []
   const asked: string[] = []
@@ -118,7 +118,7 @@ export async function startFakeKube(token: string): Promise<FakeKube> {
 
   const self: FakeKube = {
     port,
-    server: `https://localhost:${port}`,
+    server: `https://${name}:${port}`,
     ca: authority.certPem,
     token,
     refuse: 0,
