@@ -1,140 +1,29 @@
 /** Two proxies behind a ClusterIP, pods before it: who is served, as whom, and what is left of the ways around. */
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { randomBytes } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { AuditRecord } from '#journey/types.ts'
-import { trustVariables } from '#cli/env.ts'
-import {
-  apiName,
-  clusterIp,
-  makeClusterNet,
-  nodeIp,
-  podIp,
-  whyNoClusterNet,
-  type ClusterNet,
-  type PodName,
-} from '../kit/cluster-net.ts'
-import { run, type Run } from '../kit/clients.ts'
+import type { Run } from '../kit/clients.ts'
+import { clusterIp, nodeIp, podIp, whyNoClusterNet, type ClusterNet, type PodName } from '../kit/cluster-net.ts'
 import { within } from '../kit/within.ts'
-import { makeWorkspace, type Workspace } from '../kit/workspace.ts'
-import type { Outside } from './cluster-outside.ts'
+import { startCluster, type ClusterStage } from './cluster-stage.ts'
 
-const policy = `
-version: 1
-agents:
-  a: {from: [{pod: {namespace: agents, labels: {agent: a}}}]}
-  b: {from: [{pod: {namespace: agents, labels: {agent: b}}}]}
-credentials:
-  github: {kind: bearer, stub: proxy-token-github, secret: {file: secrets/github}, hosts: [github.com, good.test]}
-rules:
-  - {id: good, hosts: [good.test], credentials: [github]}
-  - {id: git, hosts: [github.com], git: {fetch: ["crew/*"]}, credentials: [github]}
-`
-const top = join(import.meta.dirname, '..', '..')
 const reason = whyNoClusterNet()
 const cleanUp = new AsyncDisposableStack()
-let files: Workspace
+let stage: ClusterStage
 let net: ClusterNet
 let python: string
 let trust: Readonly<Record<string, string>>
 
 beforeAll(async () => {
   if (reason !== undefined) return
-  files = cleanUp.use(await makeWorkspace(policy, ['github']))
-  net = cleanUp.use(makeClusterNet(files.folder))
-  trust = trustVariables(files.caFile, files.caFile)
-  python = (
-    await run('python3', ['-c', 'import sys; print(sys.executable)'], { env: { HOME: process.env['HOME'] ?? '' } })
-  ).stdout.trim()
-  const kubeToken = randomBytes(16).toString('hex')
-  const outside = net.start('outside', process.execPath, [
-    join(top, 'test/e2e/cluster-outside.ts'),
-    files.secrets['github'] ?? '',
-    kubeToken,
-    apiName,
-  ])
-  const { upstreamCa, kubeCa } = JSON.parse(await firstLine(outside)) as Outside
-  await writeFile(join(files.folder, 'upstream.crt'), upstreamCa)
-  await writeFile(join(files.folder, 'kube.crt'), kubeCa)
-  await writeFile(join(files.folder, 'kube-token'), kubeToken)
-  await Promise.all((['one', 'two'] as const).map(startProxy))
-}, 60_000)
+  stage = cleanUp.use(await startCluster())
+  ;({ net, python, trust } = stage)
+  await Promise.all([stage.startProxy('one'), stage.startProxy('two')])
+})
 afterAll(() => cleanUp.disposeAsync())
-
-/** The first line a program says; what it complained of, when it ends instead. */
-async function firstLine(child: ChildProcess): Promise<string> {
-  const complaints: string[] = []
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => complaints.push(text))
-  const ended = once(child, 'close').then(() => Promise.reject(new Error(complaints.join(''))))
-  const [line] = (await Promise.race([once(createInterface({ input: child.stdout as Readable }), 'line'), ended])) as [string]
-  ended.catch(() => {})
-  return line
-}
-
-const auditFile = (proxy: string): string => join(files.folder, `audit-${proxy}.jsonl`)
-
-async function startProxy(name: 'one' | 'two'): Promise<void> {
-  const config = join(files.folder, `${name}.yaml`)
-  const settings = {
-    policies: files.policies,
-    listen: {
-      dns: '0.0.0.0:1053',
-      http: '0.0.0.0:10080',
-      https: '0.0.0.0:10443',
-      proxy: '0.0.0.0:8080',
-      metrics: '127.0.0.1:9464',
-      admin: 'off',
-    },
-    advertise: clusterIp,
-    ca: { cert: files.caFile, key: files.caKeyFile },
-    state: join(files.folder, `state-${name}.db`),
-    sealKey: join(files.folder, `seal-${name}.key`),
-    upstream: {
-      hosts: { 'good.test': `${podIp('outside')}:443`, 'github.com': `${podIp('outside')}:9443` },
-      ca: [join(files.folder, 'upstream.crt')],
-      allowPrivate: ['198.18.0.0/15'],
-    },
-    whoami: 'off',
-    kubernetes: 'on',
-    kubernetesApi: {
-      server: `https://${apiName}:6443`,
-      token: join(files.folder, 'kube-token'),
-      ca: join(files.folder, 'kube.crt'),
-    },
-    audit: { stdout: false, file: auditFile(name) },
-  }
-  await writeFile(config, JSON.stringify(settings))
-  const proxy = net.start(name, process.execPath, [join(top, 'src/bin.js'), 'run', '--config', config])
-  let said = ''
-  proxy.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text))
-  expect(await within(() => said.includes('To point a client here'), 20_000), said).toBeDefined()
-  const ready = async (): Promise<boolean> =>
-    (await net.run(name, 'curl', ['-qsf', 'http://127.0.0.1:9464/readyz'], { timeout: 5000 })).code === 0
-  expect(await within(ready, 20_000), said).toBeDefined()
-}
 
 const curl = (pod: PodName, url: string, ...more: readonly string[]): Promise<Run> =>
   net.run(pod, 'curl', ['-qsS', '--max-time', '10', ...more, url], { env: trust })
 const dig = (pod: PodName, server: string, name: string, ...more: readonly string[]): Promise<Run> =>
   net.run(pod, 'dig', [`@${server}`, name, 'A', '+short', '+tries=1', '+time=2', ...more])
-
-async function audit(): Promise<readonly (AuditRecord & { readonly proxy: string })[]> {
-  const texts = await Promise.all(
-    ['one', 'two'].map(async (proxy) => [proxy, await readFile(auditFile(proxy), 'utf8').catch(() => '')] as const),
-  )
-  return texts.flatMap(([proxy, text]) =>
-    text
-      .slice(0, text.lastIndexOf('\n') + 1)
-      .split('\n')
-      .filter(Boolean)
-      .map((line) => ({ ...(JSON.parse(line) as AuditRecord), proxy })),
-  )
-}
 
 describe.skipIf(reason !== undefined)(`pods behind a ClusterIP${reason === undefined ? '' : ` (${reason})`}`, () => {
   test('names lead to the Service, over UDP and TCP, whichever proxy answers', async () => {
@@ -197,7 +86,7 @@ describe.skipIf(reason !== undefined)(`pods behind a ClusterIP${reason === undef
 
   test('each pod is known by its own address, at both proxies, and a pod of nobody is told so', async () => {
     for (let time = 0; time < 8; time += 1) for (const pod of ['a', 'b'] as const) await curl(pod, `https://good.test/who-${pod}`)
-    const asked = async () => (await audit()).filter(({ path }) => path?.startsWith('/who-'))
+    const asked = async () => (await stage.audit()).filter(({ path }) => path?.startsWith('/who-'))
     expect(await within(async () => (await asked()).length === 16)).toBeDefined()
     const served = await asked()
     for (const { agent, peer, path } of served) expect([agent, peer]).toEqual([path?.slice(5), podIp(path?.slice(5) as PodName)])

@@ -21,6 +21,7 @@ const good = await startUpstream({
   certificate: testAuthority().leaf('good.test'),
   // Says whether the real value came, and not what it is.
   handler: ({ request, response }) => {
+    if (request.url?.startsWith('/sse/')) return false
     const real = headerOf(request.rawHeaders, 'authorization') === `Bearer ${githubToken}`
     response.end(real ? 'with the real value' : 'without it')
     return true

@@ -4,6 +4,8 @@
  * masquerading can be switched on for a pod. Nothing of it touches the network of the machine.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { have, run, type Run, type RunOptions } from './clients.ts'
@@ -32,6 +34,8 @@ export interface ClusterNet extends AsyncDisposable {
   /** From now on agents may reach the proxies and nothing else. */
   lock(locked: boolean): void
   masquerade(pod: PodName, on: boolean): void
+  /** New connections go to these from now on; those that are open stay where they are. */
+  endpoints(...proxies: readonly ('one' | 'two')[]): void
 }
 
 /** Why this machine cannot have one; `undefined`: it can. */
@@ -66,7 +70,7 @@ const ports = [
 
 /** `folder`: for the resolver's settings. */
 export function makeClusterNet(folder: string): ClusterNet {
-  const prefix = `ipx${process.pid}`
+  const prefix = `ipx${randomBytes(3).toString('hex')}`
   const names = ['node', ...Object.keys(networks)]
   const space = (name: string): string => `${prefix}-${name}`
   const ip = (...args: readonly string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -75,9 +79,7 @@ export function makeClusterNet(folder: string): ClusterNet {
   const started: ChildProcess[] = []
   const dispose = async (): Promise<void> => {
     for (const child of started) child.kill('SIGKILL')
-    await Promise.all(
-      started.map((child) => child.exitCode ?? child.signalCode ?? new Promise((resolve) => child.once('exit', resolve))),
-    )
+    for (const child of started) if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     for (const name of names) {
       try {
         ip('netns', 'delete', space(name))
@@ -137,21 +139,29 @@ export function makeClusterNet(folder: string): ClusterNet {
     nft,
     lock: (locked) => nft(`flush set ip cluster agents\n${locked ? `add element ip cluster agents ${agents}` : ''}\n`),
     masquerade: (pod, on) => nft(`${on ? 'add' : 'delete'} element ip cluster masqueraded { ${podIp(pod)} }\n`),
+    endpoints: (...proxies) =>
+      nft(
+        `flush chain ip cluster services\n${turns(proxies)
+          .map((rule) => `add rule ip cluster services ${rule}\n`)
+          .join('')}`,
+      ),
     [Symbol.asyncDispose]: dispose,
   }
 }
 
+/** What kube-proxy does with a Service of these endpoints. */
+function turns(proxies: readonly ('one' | 'two')[]): readonly string[] {
+  const either = `numgen random mod ${proxies.length} map { ${proxies.map((name, i) => `${i} : ${podIp(name)}`).join(', ')} }`
+  return ports.map(([proto, port, target]) => `ip daddr ${clusterIp} ${proto} dport ${port} dnat to ${either} : ${target}`)
+}
+
 function rules(): string {
   const proxies = `{ ${podIp('one')}, ${podIp('two')} }`
-  const either = `numgen random mod 2 map { 0 : ${podIp('one')}, 1 : ${podIp('two')} }`
-  const turned = ports.map(
-    ([proto, port, target]) => `ip daddr ${clusterIp} ${proto} dport ${port} dnat to ${either} : ${target}`,
-  )
   return `table ip cluster {
   set agents { type ipv4_addr; }
   set masqueraded { type ipv4_addr; }
   chain services { type nat hook prerouting priority dstnat;
-    ${turned.join('\n    ')}
+    ${turns(['one', 'two']).join('\n    ')}
   }
   chain leaving { type nat hook postrouting priority srcnat;
     ip saddr @masqueraded masquerade
