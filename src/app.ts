@@ -17,7 +17,7 @@ import type { Listen, Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
 import type { Cluster } from '#identity/cluster.ts'
-import { openCluster } from '#identity/open.ts'
+import { followPods, openCluster } from '#identity/open.ts'
 import { agentNameAt } from '#journey/identify.ts'
 import { LiveSet } from '#journey/live.ts'
 import { BodyMemory } from '#journey/whole-body.ts'
@@ -263,7 +263,7 @@ export class App {
     const before = this.#live.present()
     this.#look(this.#custody.use(snapshot))
     this.#snapshot = snapshot
-    this.#cluster?.follow(snapshot.policy)
+    followPods(this.#cluster, snapshot.policy, (message) => this.#around.log.warn({ event: 'kubernetes' }, message))
     setTimeout(() => {
       if (this.#snapshot) this.#live.redecide(before, this.#snapshot)
     }, longRunning).unref()

@@ -1,3 +1,4 @@
+import type { Policy } from '#policy/types.ts'
 import { ApiError, PodApi } from './api.ts'
 import { Cluster } from './cluster.ts'
 import type { ClusterOptions } from './cluster.ts'
@@ -21,6 +22,13 @@ export function openCluster(
   if (server === undefined)
     throw new ApiError(0, 'kubernetes: this is no pod (KUBERNETES_SERVICE_HOST is not set); name the API in kubernetesApi.server')
   return new Cluster({ ...options, api: new PodApi({ server: new URL(server), token, ca }) })
+}
+
+/** Watches what the policy names; without a cluster it says whom that leaves unknown. */
+export function followPods(cluster: Cluster | undefined, policy: Policy, warn: (message: string) => void): void {
+  if (cluster) return cluster.follow(policy)
+  const agents = [...policy.agents.values()].flatMap(({ id, pods }) => (pods.length > 0 ? [id] : []))
+  if (agents.length > 0) warn(`${agents.join(', ')}: speaks from pods, and \`kubernetes\` is off, so none of them is recognised`)
 }
 
 /** Variables that kubelet sets in every pod. */

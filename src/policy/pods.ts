@@ -19,9 +19,21 @@ export interface Pod {
   readonly serviceAccount: string
 }
 
-/** Every agent that a selector of the policy makes this pod; more than one is for the caller to refuse. */
+const known = new WeakMap<Policy, WeakMap<Pod, readonly Agent[]>>()
+
+/**
+ * Every agent that a selector of the policy makes this pod; more than one is for the caller to refuse. Remembered, since
+ * neither of the two ever changes: a pod that gets other labels is another object.
+ */
 export function agentsOfPod(policy: Policy, pod: Pod): readonly Agent[] {
-  return [...policy.agents.values()].filter((agent) => agent.pods.some((selector) => selects(selector, pod)))
+  let memory = known.get(policy)
+  if (!memory) known.set(policy, (memory = new WeakMap()))
+  let agents = memory.get(pod)
+  if (!agents) {
+    agents = [...policy.agents.values()].filter((agent) => agent.pods.some((selector) => selects(selector, pod)))
+    memory.set(pod, agents)
+  }
+  return agents
 }
 
 /** The namespaces whose pods the policy wants to know, in the order of their names. */
