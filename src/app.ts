@@ -150,6 +150,7 @@ export class App {
       ids,
       policies,
       owners,
+      bundle: (agent) => ca.bundle(undefined, agent),
       memory: new BodyMemory(),
       vault,
       logins: this.#custody.logins,
@@ -159,11 +160,10 @@ export class App {
       desk: this.#budgets.desk,
       hashes,
     }
-    const { leaves } = ca
     this.#doors = new Doors(doorAddresses(settings), ports, {
-      allow: (host) => void leaves.contextFor(host),
-      allowDenied: (host, agent) => leaves.contextForDenied(host, agent) !== undefined,
-      present: (host) => leaves.present(host),
+      allow: (host) => void ca.leaves.contextFor(host),
+      allowDenied: (host, agent) => ca.leaves.contextForDenied(host, agent) !== undefined,
+      present: (host) => ca.leaves.present(host),
     })
     const dns = settings.listen.dns
     this.#dns =
@@ -173,7 +173,7 @@ export class App {
     this.#watch = new Watch(() => void this.reload('watch'))
     this.#metrics.watch({
       connections: () => this.#doors.connections,
-      leafCacheEntries: () => leaves.entries,
+      leafCacheEntries: () => ca.leaves.entries,
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
       identity: () => this.#cluster?.gauges(),

@@ -21,6 +21,8 @@ export interface Ports {
   readonly policies: Policies
   /** Which pod has an address; left out: no cluster is watched. */
   readonly owners?: Owners | undefined
+  /** The public bundle of certificates as PEM; remembers that this agent has it. */
+  readonly bundle?: (agent: string) => string
   /** Room for bodies that must be read whole. */
   readonly memory: BodyMemory
   readonly vault: Vault

@@ -67,7 +67,7 @@ async function pass(
   const exchange = identify(arrival, ports.policies.current(), ports)
   if (exchange.kind === 'deny') return denied(exchange)
   seen.exchange = exchange
-  if (asksSelf(arrival.head)) return answerSelf(exchange, arrival.head, client, seen, ports.vault)
+  if (asksSelf(arrival.head)) return answerSelf(exchange, arrival.head, client, seen, ports)
 
   // 3 decide: may it
   const verdict = decide(exchange.snapshot.policy, exchange.agent, askOf(exchange.snapshot, arrival.head))

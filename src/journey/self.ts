@@ -1,12 +1,14 @@
 import type { Host } from '#base/host.ts'
 import { patternText } from '#base/host.ts'
-import type { Client, Vault } from './ports.ts'
+import type { Client, Ports, Vault } from './ports.ts'
 import type { Trace } from './settle.ts'
 import type { Exchange, Outcome, RequestHead } from './types.ts'
 
 /** The proxy's own name for agents; `.internal` is nobody else's (ICANN, 2024). No rule is needed, and none can take it away. */
 export const selfHost = 'iron-proxy.internal' as Host
 export const selfPath = '/v1/self'
+/** The bundle, for agents that cannot reach the metrics listener; over plain HTTP too, since whoever asks may not trust us yet. */
+const bundlePath = '/ca.crt'
 
 /** What an agent is told of itself: who it is here, and how the credentials are that it may use. Never a value. */
 export interface SelfReport {
@@ -18,18 +20,23 @@ export interface SelfReport {
 }
 
 export function asksSelf({ host, method, path }: RequestHead): boolean {
-  return host === selfHost && path === selfPath && (method === 'GET' || method === 'HEAD')
+  return host === selfHost && (path === selfPath || path === bundlePath) && (method === 'GET' || method === 'HEAD')
 }
 
 /** Answers for ourselves: nothing goes upstream. */
 export function answerSelf(
-  { agent, snapshot }: Exchange,
+  exchange: Exchange,
   head: RequestHead,
   client: Client,
   seen: Trace,
-  vault: Pick<Vault, 'health'>,
+  { vault, bundle }: { readonly vault: Pick<Vault, 'health'> } & Pick<Ports, 'bundle'>,
 ): Outcome {
-  const report: SelfReport = {
+  if (head.path === bundlePath) return reply(client, head, seen, 'application/x-pem-file', bundle?.(exchange.agent.id) ?? '')
+  return reply(client, head, seen, 'application/json', `${JSON.stringify(reportOn(exchange, seen, vault))}\n`)
+}
+
+function reportOn({ agent, snapshot }: Exchange, seen: Trace, vault: Pick<Vault, 'health'>): SelfReport {
+  return {
     agent: agent.id,
     address: seen.arrival.peer.address,
     mode: agent.mode,
@@ -42,10 +49,13 @@ export function answerSelf(
         health: vault.health(credential),
       })),
   }
-  const bytes = Buffer.from(`${JSON.stringify(report)}\n`)
+}
+
+function reply(client: Client, { method }: RequestHead, seen: Trace, type: string, text: string): Outcome {
+  const bytes = Buffer.from(text)
   seen.status = 200
-  client.head(200, ['content-type', 'application/json', 'cache-control', 'no-store', 'content-length', String(bytes.length)])
-  if (head.method !== 'HEAD') {
+  client.head(200, ['content-type', type, 'cache-control', 'no-store', 'content-length', String(bytes.length)])
+  if (method !== 'HEAD') {
     client.data(bytes)
     seen.bytesDown = bytes.length
   }

@@ -48,8 +48,8 @@ afterAll(() => cleanUp.disposeAsync())
 
 /** What an agent does to renew what it trusts. */
 async function refreshBundle(): Promise<void> {
-  const text = await (await fetch(`http://127.0.0.1:${scene.ports.metrics}/ca.crt?only=ours`)).text()
-  await writeFile(`${bundle}.new`, text)
+  const done = await curl(['--connect-to', `::127.0.0.1:${scene.ports.http}`, 'http://iron-proxy.internal/ca.crt'])
+  await writeFile(`${bundle}.new`, done.stdout)
   await rename(`${bundle}.new`, bundle)
 }
 

@@ -20,7 +20,7 @@ async function ask(some: Parameters<typeof arrivalOf>[0]): Promise<Recorder> {
   const client = new Recorder()
   const { ports } = worldOf(await snapshotOf(text), { KEY: real })
   const arrival: RequestArrival = arrivalOf({ host: 'iron-proxy.internal', path: '/v1/self', ...some })
-  await run(arrival, undefined, client, new Cancellation(), ports)
+  await run(arrival, undefined, client, new Cancellation(), { ...ports, bundle: (agent) => `bundle of ${agent}` })
   return client
 }
 
@@ -45,4 +45,11 @@ it.each([
   ['another host', { host: 'x.iron-proxy.internal' }],
 ])('%s is a request like any other', async (_, some) => {
   expect((await ask(some)).status).toBe(403)
+})
+
+it('the bundle is handed out there too, and it is known to whom', async () => {
+  expect((await ask({ path: '/ca.crt' })).text).toBe('bundle of a')
+  expect((await ask({ path: '/ca.crt', scheme: 'http', port: 80 })).text).toBe('bundle of a')
+  const head = await ask({ path: '/ca.crt', method: 'HEAD' })
+  expect([head.status, head.text]).toEqual([200, ''])
 })
