@@ -9,10 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
 import { readToken } from '#admin/token.ts'
 import type { Check, Listening, ReloadResult } from '#admin/server.ts'
-import type { Authority } from '#ca/authority.ts'
-import { bundlePem } from '#ca/bundle.ts'
-import { firstAuthority } from '#ca/first.ts'
-import { LeafCache } from '#ca/leaf.ts'
+import { openCa } from '#ca/live.ts'
+import type { LiveCa } from '#ca/live.ts'
 import { formatIssue, PolicyError } from '#config/issue.ts'
 import type { Issue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
@@ -20,6 +18,9 @@ import type { Listen, Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
 import { Runs } from '#identity/runs.ts'
+import type { Cluster } from '#identity/cluster.ts'
+import { followPods, openCluster } from '#identity/open.ts'
+import { agentNameAt } from '#journey/identify.ts'
 import { LiveSet } from '#journey/live.ts'
 import { BodyMemory } from '#journey/whole-body.ts'
 import type { Ports } from '#journey/ports.ts'
@@ -75,7 +76,7 @@ const farewell = 1_000
 
 export class App {
   readonly ports: Partial<Record<PortName, number>> = {}
-  readonly authority: Authority
+  readonly #ca: LiveCa
   readonly #settings: Settings
   readonly #around: Surroundings
   readonly #metrics: Metrics
@@ -83,6 +84,7 @@ export class App {
   readonly #store: LazyStore
   readonly #custody: Custody
   readonly #budgets: Budgets
+  readonly #cluster: Cluster | undefined
   readonly #live = new LiveSet()
   readonly #runs: Runs
   readonly #sender: Sender
@@ -97,11 +99,11 @@ export class App {
   #stopping: Promise<void> | undefined
   #lastReload: Reload | undefined
 
-  constructor(settings: Settings, authority: Authority, extraRoots: readonly string[], around: Surroundings) {
+  constructor(settings: Settings, ca: LiveCa, metrics: Metrics, extraRoots: readonly string[], around: Surroundings) {
     this.#settings = settings
     this.#around = around
-    this.authority = authority
-    this.#metrics = createMetrics({ version: around.version, revision: around.revision, node: around.node }, { runtime: true })
+    this.#ca = ca
+    this.#metrics = metrics
     this.#trail = new Trail(settings.audit, around.stdout, this.#metrics)
     this.#sender = new Sender({
       resolve: resolver(settings.upstream.resolver),
@@ -147,11 +149,20 @@ export class App {
       cut: (run, reason) => this.#live.endRun(run, { kind: 'deny', code: 'policy_changed', reason }),
     })
     this.#trail.follow(this.#runs)
+    this.#cluster = openCluster(settings, around.env, {
+      clock,
+      random: Math.random,
+      say: (level, fields, message) => around.log[level](fields, message),
+      left: (address) => [this.#doors, this.#dns].forEach((each) => each?.closeFrom(address)),
+    })
     const policies = { current: () => this.#runs.over(this.#snapshot) }
+    const owners = this.#cluster
     const ports: Ports = {
       clock,
       ids,
       policies,
+      owners,
+      bundle: (agent) => ca.bundle(undefined, agent),
       memory: new BodyMemory(),
       vault,
       runs: this.#runs,
@@ -162,24 +173,25 @@ export class App {
       desk: this.#budgets.desk,
       hashes,
     }
-    const leaves = new LeafCache(authority, { clock, onMint: (result) => this.#metrics.leafMinted(result) })
     this.#doors = new Doors(doorAddresses(settings), ports, {
-      allow: (host) => void leaves.contextFor(host),
-      allowDenied: (host, agent) => leaves.contextForDenied(host, agent) !== undefined,
-      present: (host) => leaves.present(host),
+      allow: (host) => void ca.leaves.contextFor(host),
+      allowDenied: (host, agent) => ca.leaves.contextForDenied(host, agent) !== undefined,
+      present: (host) => ca.leaves.present(host),
     })
     const dns = settings.listen.dns
     this.#dns =
       dns === 'off'
         ? undefined
-        : new DnsServer({ listen: dns, advertise: [settings.advertise], policies, audit: this.#trail, ids, clock })
+        : new DnsServer({ listen: dns, advertise: [settings.advertise], policies, owners, audit: this.#trail, ids, clock })
     this.#watch = new Watch(() => void this.reload('watch'))
     this.#metrics.watch({
       connections: () => this.#doors.connections,
-      leafCacheEntries: () => leaves.entries,
+      leafCacheEntries: () => ca.leaves.entries,
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
-      caExpiry: () => ({ root: authority.notAfter }),
+      identity: () => this.#cluster?.gauges(),
+      caExpiry: () => ca.expiry(),
+      caBundles: () => ({ current: ca.trust.bundle, fetched: ca.fetches }),
       credentialExpiry: () =>
         Object.fromEntries(vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
       reauthRequired: () =>
@@ -232,6 +244,7 @@ export class App {
   }
 
   async #reload(trigger: Reload['trigger']): Promise<ReloadResult> {
+    await this.#ca.reload()
     const loaded = await loadPolicies(this.#settings.policies)
     // Files that are gone all at once are a volume that went away, and no operator's wish.
     const vanished = this.#snapshot !== undefined && loaded.snapshot !== undefined && loaded.files.length === 0
@@ -254,7 +267,7 @@ export class App {
       this.#around.log.info({ event: 'reload', trigger, ok, hash }, 'policy reloaded')
       this.#trail.reloaded(this.#lastReload)
     }
-    await this.#watch.set({ directories: [this.#settings.policies], files: this.#custody.vault.paths() })
+    await this.#watch.set({ directories: [this.#settings.policies], files: [...this.#custody.vault.paths(), ...this.#ca.files] })
     return { ok: snapshot !== undefined, hash: this.#snapshot?.hash, issues: loaded.issues.map(formatIssue) }
   }
 
@@ -263,6 +276,7 @@ export class App {
     const before = this.#live.present()
     this.#look(this.#custody.use(snapshot))
     this.#snapshot = snapshot
+    followPods(this.#cluster, snapshot.policy, (message) => this.#around.log.warn({ event: 'kubernetes' }, message))
     setTimeout(() => {
       if (this.#snapshot) this.#live.redecide(before, this.#snapshot)
     }, longRunning).unref()
@@ -286,7 +300,7 @@ export class App {
         contentType: this.#metrics.contentType,
         checks: () => this.#checks(),
         started: () => this.#started,
-        bundle: (only) => bundlePem(this.authority.certPem, { only }),
+        bundle: (only, peer) => this.#ca.bundle(only, agentNameAt(this.#snapshot, peer, this.#cluster)),
         version,
       })
       this.#listening.push(listening)
@@ -319,8 +333,9 @@ export class App {
   #checks(): readonly Check[] {
     return [
       { name: 'policy', ok: this.#snapshot !== undefined, detail: 'no policy is in force' },
+      { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
-      { name: 'ca', ok: clock.now() < this.authority.notAfter, detail: 'the CA has expired' },
+      { name: 'ca', ok: clock.now() < this.#ca.issuer.notAfter, detail: 'the CA has expired' },
     ]
   }
 
@@ -331,7 +346,7 @@ export class App {
       agents: [...(this.#snapshot?.policy.agents.values() ?? [])].map(({ id, mode }) => ({ id, mode })),
       running: this.#live.size,
       connections: this.#doors.connections,
-      ca: { fingerprint: this.authority.fingerprint, notAfter: new Date(this.authority.notAfter).toISOString() },
+      ca: this.#ca.status(),
     }
   }
 
@@ -363,6 +378,7 @@ export class App {
     this.#runs.close()
     this.#doors.close()
     await this.#dns?.stop()
+    await this.#cluster?.close()
     // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
     await this.#custody.close()
     await this.#store.close()
@@ -375,15 +391,16 @@ export class App {
 
 /** Builds and starts an app. Throws what `App.start` and the CA's loading throw. */
 export async function startApp(settings: Settings, around: Surroundings): Promise<App> {
-  const authority = await firstAuthority(
-    { certPath: settings.ca.cert, keyPath: settings.ca.key, now: clock.now(), uid: around.uid },
-    () => around.log.info({ event: 'ca', cert: settings.ca.cert }, 'made a new CA'),
-  )
+  const metrics = createMetrics({ version: around.version, revision: around.revision, node: around.node }, { runtime: true })
+  const ca = await openCa(settings.ca, {
+    clock,
+    uid: around.uid,
+    onMint: (result) => metrics.leafMinted(result),
+    say: (level, fields, message) => around.log[level](fields, message),
+  })
   const extraRoots = await Promise.all(settings.upstream.ca.map((file) => readFile(file, 'utf8')))
-  if (extraRoots.some((pem) => pem.includes(authority.certPem.trim()))) {
-    throw new Error('upstream.ca: our own CA must not be trusted for upstreams')
-  }
-  const app = new App(settings, authority, extraRoots, around)
+  if (ca.isAmong(extraRoots)) throw new Error('upstream.ca: our own CA must not be trusted for upstreams')
+  const app = new App(settings, ca, metrics, extraRoots, around)
   await app.start()
   return app
 }

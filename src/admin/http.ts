@@ -15,8 +15,8 @@ export interface Route {
   readonly takes?: 'json' | 'form'
   /** Milliseconds that the answer may take, where ten seconds are too few. */
   readonly patience?: number
-  /** `last`: what follows the slash that the route ends with. */
-  answer(query: URLSearchParams, body: Readonly<Record<string, unknown>>, last: string): Answer | Promise<Answer>
+  /** `last`: what follows the slash that the route ends with. `peer`: the address that asks. */
+  answer(query: URLSearchParams, body: Readonly<Record<string, unknown>>, last: string, peer: string): Answer | Promise<Answer>
 }
 
 /** By exact path, one for each method; one that ends with a slash is for what stands right below it. */
@@ -107,7 +107,7 @@ async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage):
   const body = route.takes ? await readObject(request, route.takes) : {}
   if (!body) return fault(400, 'bad_body', `send a ${route.takes === 'form' ? 'form' : 'JSON object'} of at most 16 KiB`)
   if (route.patience !== undefined) request.socket.setTimeout(route.patience)
-  return route.answer(new URLSearchParams(query), body, path.slice(key.length))
+  return route.answer(new URLSearchParams(query), body, path.slice(key.length), request.socket.remoteAddress ?? '')
 }
 
 const mostBody = 16 * 1024

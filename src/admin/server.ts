@@ -29,8 +29,8 @@ export interface MetricsSources {
   readonly contentType: string
   readonly checks: () => readonly Check[]
   readonly started: () => boolean
-  /** The public bundle as PEM; `ours`: our CA alone. */
-  readonly bundle: (only: 'ours' | undefined) => string
+  /** The public bundle as PEM, for whoever has this address; `ours`: our CA alone. */
+  readonly bundle: (only: 'ours' | undefined, peer: string) => string
   readonly version: string
 }
 
@@ -66,7 +66,7 @@ export function serveMetrics(listen: ListenAddress, sources: MetricsSources): Pr
       '/healthz': live,
       '/readyz': { method: 'GET', answer: () => shown(readiness(sources.started(), sources.checks())) },
       '/startupz': { method: 'GET', answer: () => shown(startup(sources.started())) },
-      '/ca.crt': { method: 'GET', answer: (query) => certificates(query.get('only'), sources) },
+      '/ca.crt': { method: 'GET', answer: (query, _body, _last, peer) => certificates(query.get('only'), peer, sources) },
       '/version': { method: 'GET', answer: () => json(200, { version: sources.version }) },
     },
     listen,
@@ -133,7 +133,7 @@ function reloaded(result: ReloadResult): Answer {
   return json(result.ok ? 200 : 422, { ok: result.ok, hash: result.hash ?? null, issues: result.issues })
 }
 
-function certificates(only: string | null, { bundle }: MetricsSources): Answer {
+function certificates(only: string | null, peer: string, { bundle }: MetricsSources): Answer {
   if (only !== null && only !== 'ours') return fault(400, 'bad_query', '`only` takes `ours`')
-  return text(bundle(only ?? undefined), 'application/x-pem-file')
+  return text(bundle(only ?? undefined, peer), 'application/x-pem-file')
 }

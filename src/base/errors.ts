@@ -102,6 +102,20 @@ export const errorTable = {
     'more than one agent of the policy matches',
     'ask the operator to make the agents of the policy distinct',
   ),
+  agent_masqueraded: row(
+    403,
+    'http_request_denied',
+    'policy',
+    'the source address is that of a node, which speaks for many',
+    'ask the operator to keep pod addresses on the way to the proxy; a pod on the network of its node cannot be an agent',
+  ),
+  agent_pending: row(
+    503,
+    'proxy_configuration_error',
+    'proxy',
+    'the pods of the cluster are not known yet',
+    'try again in a moment',
+  ),
   proxy_auth_required: row(
     407,
     'http_request_denied',

@@ -1,7 +1,7 @@
 /**
- * ca/ answers: how do we show an agent a certificate it trusts, for any host the policy lets us read? The authority is
- * made once and lives in two files; leaves live in memory only. Neighbours: listeners/ ask `LeafCache` after policy/ has
- * decided, admin/ hands out the bundle, cli/ makes and shows the authority.
+ * ca/ answers: how do we show an agent a certificate it trusts, for any host the policy lets us read? The root is made
+ * once and lives in two files; an issuing intermediate below it and the leaves live in memory only. Neighbours: listeners/
+ * ask `LeafCache` after policy/ has decided, admin/ hands out the bundle, cli/ makes, shows and replaces the root.
  */
 import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto'
 import { Secret } from '#base/secret.ts'
@@ -18,6 +18,10 @@ export interface Authority {
   readonly subject: Der
   readonly keyId: Buffer
   readonly key: KeyObject
+  /** It vouches for itself, and agents hold it. */
+  readonly isRoot: boolean
+  /** How many CAs may stand between it and a leaf; `undefined`: any number. */
+  readonly pathLength: number | undefined
   /** Milliseconds since the epoch. */
   readonly notBefore: number
   readonly notAfter: number
@@ -52,6 +56,9 @@ export const backdateMs = 3_600_000
 
 const dayMs = 86_400_000
 
+/** Below a root of ours stand, while it is being replaced, the next root and that one's intermediate. */
+const rootDepth = 2
+
 /** A new self-signed CA with a P-256 key. `now` in milliseconds since the epoch. Throws RangeError on a bad name or life. */
 export function createAuthority(order: { readonly commonName: string; readonly days: number; readonly now: number }): {
   readonly certPem: string
@@ -70,7 +77,7 @@ export function createAuthority(order: { readonly commonName: string; readonly d
     signingKey: privateKey,
     notBefore: now - backdateMs,
     notAfter: now + days * dayMs,
-    extensions: authorityExtensions(key.id),
+    extensions: authorityExtensions(key.id, { pathLength: rootDepth }),
   })
   const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' })
   return { certPem: pem(certificate), keyPem: new Secret('CA key', keyPem) }
@@ -124,6 +131,8 @@ export function openAuthority(
     subject: issuer.subject,
     keyId: issuer.keyId ?? subjectKey(certificate.publicKey).id,
     key,
+    isRoot: certificate.subject === certificate.issuer,
+    pathLength: issuer.pathLength,
     notBefore,
     notAfter,
     fingerprint: certificate.fingerprint256,

@@ -45,7 +45,8 @@ export async function loadAuthority(
   return openAuthority({ certPem, keyPem: new Secret('CA key', keyPem), now }, { cert: certPath, key: keyPath })
 }
 
-async function writeNew(path: string, text: string, mode: number): Promise<void> {
+/** Writes a file that must not be there yet, and has it on disk. Throws AuthorityError. */
+export async function writeNew(path: string, text: string, mode: number): Promise<void> {
   let file: FileHandle
   try {
     await mkdir(dirname(path), { recursive: true })
@@ -64,8 +65,8 @@ async function writeNew(path: string, text: string, mode: number): Promise<void>
   }
 }
 
-/** `inspect` judges the file that was opened, not whatever the path names a moment later. */
-async function readWhole(path: string, inspect: (found: Stats) => void = () => {}): Promise<string> {
+/** `inspect` judges the file that was opened, not whatever the path names a moment later. Throws AuthorityError. */
+export async function readWhole(path: string, inspect: (found: Stats) => void = () => {}): Promise<string> {
   let file: FileHandle | undefined
   try {
     file = await open(path, 'r')

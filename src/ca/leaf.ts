@@ -72,7 +72,7 @@ interface Kept {
  * two connections can never mint the same name at the same time. All leaves share one key, which dies with the process.
  */
 export class LeafCache {
-  readonly #authority: Authority
+  readonly #issuer: () => Authority
   readonly #clock: Clock
   readonly #lifetimeMs: number
   readonly #key: SubjectKey
@@ -82,12 +82,13 @@ export class LeafCache {
   readonly #allowance: DeniedAllowance
   readonly #onMint: NonNullable<LeafCacheOptions['onMint']>
 
-  constructor(authority: Authority, options: LeafCacheOptions) {
+  /** `issuer` answers who signs now: it may be another one tomorrow. */
+  constructor(issuer: () => Authority, options: LeafCacheOptions) {
     const { clock, limit = 1000, deniedLimit = 100, lifetimeMs = 3 * 86_400_000 } = options
     if (!(lifetimeMs > 0 && lifetimeMs <= longestLifeMs))
       throw new RangeError('a leaf must live more than nothing and at most seven days')
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    this.#authority = authority
+    this.#issuer = issuer
     this.#clock = clock
     this.#lifetimeMs = lifetimeMs
     this.#key = subjectKey(publicKey)
@@ -125,6 +126,12 @@ export class LeafCache {
     return this.#fresh(this.#allowed.get(host)) ?? this.#fresh(this.#denied.get(host))
   }
 
+  /** Forgets them all: they show a chain that is no longer ours. */
+  clear(): void {
+    this.#allowed.clear()
+    this.#denied.clear()
+  }
+
   #fresh(kept: Kept | undefined): SecureContext | undefined {
     const now = this.#clock.now()
     // A clock that was set back may stand before the leaf became valid.
@@ -133,15 +140,16 @@ export class LeafCache {
 
   #mint(host: Host, into: LruMap<Host, Kept>, result: 'allowed' | 'denied'): SecureContext {
     const now = this.#clock.now()
-    const { certPem, notBefore, notAfter } = issueLeaf(this.#authority, {
+    const authority = this.#issuer()
+    const { certPem, notBefore, notAfter } = issueLeaf(authority, {
       hosts: [host],
       key: this.#key,
       now,
       lifetimeMs: this.#lifetimeMs,
     })
-    const context = createSecureContext({ cert: certPem + this.#authority.chainPem, key: this.#keyPem.expose() })
+    const context = createSecureContext({ cert: certPem + authority.chainPem, key: this.#keyPem.expose() })
     // A leaf that ends with its CA cannot be renewed into a longer one.
-    const renewAt = notAfter === this.#authority.notAfter ? notAfter : now + (notAfter - now) / 2
+    const renewAt = notAfter === authority.notAfter ? notAfter : now + (notAfter - now) / 2
     into.set(host, { context, validFrom: notBefore, renewAt })
     this.#onMint(result)
     return context

@@ -57,13 +57,18 @@ export function subjectKey(publicKey: KeyObject): SubjectKey {
   return { info, id: createHash('sha256').update(content(key).subarray(1)).digest().subarray(0, 20) }
 }
 
-/** What a CA of ours may do: sign leaves and revocation lists, and no CA below it. */
-export function authorityExtensions(keyId: Buffer): readonly Der[] {
+/** What a CA of ours may do: sign leaves, revocation lists, and CAs below it down to that depth. */
+export function authorityExtensions(
+  keyId: Buffer,
+  { pathLength = 0, issuerKeyId }: { readonly pathLength?: number; readonly issuerKeyId?: Buffer } = {},
+): readonly Der[] {
   return [
-    extension('2.5.29.19', true, sequence(yes(), positive(Buffer.from([0])))),
+    extension('2.5.29.19', true, sequence(yes(), positive(Buffer.from([pathLength])))),
     // keyCertSign and cRLSign, bits 5 and 6.
     extension('2.5.29.15', true, bits(Buffer.from([0b0000_0110]), 1)),
     extension('2.5.29.14', false, octets(keyId)),
+    // A root is its own issuer and need not say so; all others must (RFC 5280 section 4.2.1.1).
+    ...(issuerKeyId ? [extension('2.5.29.35', false, sequence(implicit(0, issuerKeyId)))] : []),
   ]
 }
 
@@ -87,23 +92,41 @@ export function leafExtensions(
   ]
 }
 
+export interface Issuer {
+  readonly subject: Der
+  readonly keyId: Buffer | undefined
+  /** How many CAs may stand between it and a leaf; `undefined`: any number. */
+  readonly pathLength: number | undefined
+}
+
 /**
- * Subject and key identifier of a CA certificate from the operator's file, byte for byte as they stand in it: a leaf
- * must repeat both. `undefined` when it is not the DER that would be written again.
+ * What certificates below a CA of the operator's file must repeat, byte for byte as it stands there, and how deep they may
+ * be. `undefined` when it is not the DER that would be written again.
  */
-export function readIssuer(der: Buffer): { readonly subject: Der; readonly keyId: Buffer | undefined } | undefined {
+export function readIssuer(der: Buffer): Issuer | undefined {
   // Version, serial, algorithm, issuer, validity, subject, key; extensions are the last.
   const tbs = parts(parts(readAny(der))[0])
   const subject = tbs[5]
   if (!subject || !der.includes(encode(subject))) return undefined
-  const wanted = encode(oid('2.5.29.14'))
+  const wrapped = extensionOf(tbs, '2.5.29.14')
+  const constraints = extensionOf(tbs, '2.5.29.19')
+  const depth = constraints.length > 0 ? content(parts(read(constraints))[1]) : Buffer.alloc(0)
+  return {
+    subject,
+    keyId: wrapped.length > 0 ? content(read(wrapped)) : undefined,
+    pathLength: depth.length > 0 ? depth.readUIntBE(0, Math.min(depth.length, 6)) : undefined,
+  }
+}
+
+/** The content of an extension; empty where there is none. */
+function extensionOf(tbs: readonly Der[], id: string): Buffer {
+  const wanted = encode(oid(id))
   const found = parts(parts(tbs.at(-1))[0]).find((each) =>
     parts(each)
       .slice(0, 1)
-      .some((id) => encode(id).equals(wanted)),
+      .some((first) => encode(first).equals(wanted)),
   )
-  const wrapped = content(parts(found).at(-1))
-  return { subject, keyId: wrapped.length > 0 ? content(read(wrapped)) : undefined }
+  return content(parts(found).at(-1))
 }
 
 /** OpenSSL reads some BER too, node-forge does not. */

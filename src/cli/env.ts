@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { bundlePem } from '#ca/bundle.ts'
 import { AuthorityError } from '#ca/authority.ts'
-import { loadAuthority } from '#ca/files.ts'
+import { bundlePem } from '#ca/bundle.ts'
+import { loadTrust } from '#ca/trust.ts'
 import { exit, line } from './command.ts'
 import type { Command } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -50,16 +50,17 @@ export const env: Command = {
     let ours = file
     try {
       if (file === undefined) {
-        const { certPem } = await loadAuthority({
+        const trust = await loadTrust({
           certPath: settings.ca.cert,
           keyPath: settings.ca.key,
           now: Date.now(),
           uid: terminal.uid,
         })
-        ours = resolve(settings.ca.cert)
         file = resolve(join(dirname(settings.ca.cert), 'bundle.crt'))
         await mkdir(dirname(file), { recursive: true })
-        await writeFile(file, bundlePem(certPem))
+        await writeFile(file, bundlePem(trust.ours))
+        // While a root is being replaced, ours are two.
+        ours = trust.others.length > 0 ? file : resolve(settings.ca.cert)
       }
     } catch (error) {
       if (!(error instanceof AuthorityError)) throw error

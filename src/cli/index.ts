@@ -6,9 +6,11 @@ import { exit, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
 import { credentials } from './credentials.ts'
 import { demo } from './demo/demo.ts'
+import { doctor } from './doctor/doctor.ts'
 import { env } from './env.ts'
 import { explain } from './explain.ts'
 import { healthcheck } from './healthcheck.ts'
+import { init } from './init/init.ts'
 import { login } from './login.ts'
 import { run } from './run.ts'
 import { schema } from './schema.ts'
@@ -26,6 +28,8 @@ export const commands: readonly Command[] = [
   login,
   budget,
   scopes,
+  init,
+  doctor,
   demo,
   schema,
   healthcheck,

@@ -21,7 +21,7 @@ import type { Issue } from './issue.ts'
 import { mergeParts } from './merge.ts'
 import type { Merged } from './merge.ts'
 import { readPart } from './part.ts'
-import { reviewCredentials, reviewInactive } from './review.ts'
+import { reviewCredentials } from './review.ts'
 import { reviewBudgets } from './review-budgets.ts'
 import { secretsIn } from './secret-refs.ts'
 import type { PlacedSecret } from './secret-refs.ts'
@@ -97,7 +97,6 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
     ...reviewPolicy(policy, merged.names),
     ...reviewCredentials(policy, credentials, merged),
     ...reviewBudgets(merged),
-    ...reviewInactive(merged),
     ...(await reviewSecrets(secrets, options)),
     ...reviewEmptiness(merged),
   ]

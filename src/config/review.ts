@@ -18,15 +18,6 @@ export function reviewCredentials(policy: Policy, credentials: ReadonlyMap<strin
   ]
 }
 
-/** What the schema takes and this version does not act on. */
-export function reviewInactive(merged: Merged): Finding[] {
-  return [...merged.agents].flatMap(([id, { from }]) =>
-    from.flatMap(({ pod }, index) =>
-      pod ? [warning(['agents', id, 'from', index, 'pod'], 'pods are not active yet: no request is recognised by this')] : [],
-    ),
-  )
-}
-
 // Public services that answer with what they were sent: a credential scoped to them comes back to whoever asks.
 const echoes = new Set(['httpbin.org', 'httpbingo.org', 'postman-echo.com', 'webhook.site', 'reqbin.com'])
 

@@ -42,6 +42,8 @@ function textField<Value>(read: (text: string) => Value | undefined, expected: s
 }
 
 const fileField = z.string().min(1)
+/** Where kubelet puts what a pod needs to speak with the API. */
+const ofServiceAccount = '/var/run/secrets/kubernetes.io/serviceaccount'
 const fixedHosts = z
   .record(z.string(), z.string())
   .default({})
@@ -142,6 +144,16 @@ export const settingsSchema = z.strictObject({
     .default(false)
     .transform((value) => value === true || value === 'on')
     .meta({ description: 'Watch pods to know which agent owns an address' }),
+  kubernetesApi: z
+    .strictObject({
+      server: z
+        .url({ protocol: /^https$/, error: 'write an https URL' })
+        .optional()
+        .meta({ description: 'Where the Kubernetes API is; left out: as the cluster tells its pods' }),
+      token: fileField.default(`${ofServiceAccount}/token`).meta({ description: 'File with our token for the Kubernetes API' }),
+      ca: fileField.default(`${ofServiceAccount}/ca.crt`).meta({ description: 'File with the roots of the Kubernetes API' }),
+    })
+    .prefault({}),
   audit: z
     .strictObject({
       stdout: z.boolean().default(true).meta({ description: 'One JSON line per exchange on standard output' }),

@@ -116,11 +116,10 @@ function placed(
   return { severity, position: { file, line: 0, column: 0 }, path: text, message }
 }
 
-function inactive({ kubernetes, state, workers }: Settings): [string[], string][] {
+function inactive({ state, workers }: Settings): [string[], string][] {
   const found: [string[], string][] = []
   if (state.includes('://')) found.push([['state'], 'redis is not active yet: nothing is shared between replicas'])
   if (workers > 1) found.push([['workers'], 'workers are not active yet: one thread serves everything'])
-  if (kubernetes) found.push([['kubernetes'], 'kubernetes is not active yet: no pod is recognised'])
   return found
 }
 

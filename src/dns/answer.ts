@@ -7,6 +7,7 @@ import { errorTable } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
+import { selfHost } from '#journey/self.ts'
 import type { AuditRecord, Exchange } from '#journey/types.ts'
 import { decideHost } from '#policy/decide.ts'
 import type { AgentId, Denial } from '#policy/types.ts'
@@ -50,6 +51,8 @@ export function answer(query: Query, asker: Asker, ours: Ours): Answer {
   const { policy } = asker.snapshot
   const host = parseHost(query.name)
   if (!host) return refuse(badHost)
+  // Whatever the policy says of names: an agent can always ask who it is.
+  if (host === selfHost) return give(query, addressesFor(query, ours))
   const names = namesOf(policy.dns)
   if (names.recordsOf(host)) return give(query, lookUp(query, host, asker, ours))
   const resolvers = names.resolversOf(host)

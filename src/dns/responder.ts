@@ -5,7 +5,7 @@ import { LruMap } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
 import { codeOf, errorTable } from '#base/errors.ts'
 import { identifyAddress } from '#journey/identify.ts'
-import type { Audit, Ids, Policies } from '#journey/ports.ts'
+import type { Audit, Ids, Owners, Policies } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { TokenBucket } from './allowance.ts'
 import type { Allowance } from './allowance.ts'
@@ -23,6 +23,8 @@ export interface ResponderOptions {
   /** Where agents reach the proxy: at most one address of each family is useful. */
   readonly advertise: readonly Address[]
   readonly policies: Policies
+  /** Which pod has an address; left out: no cluster is watched. */
+  readonly owners?: Owners | undefined
   readonly audit: Audit
   readonly ids: Ids
   readonly clock: Clock
@@ -102,7 +104,14 @@ export class Responder {
     const snapshot = this.#options.policies.current()
     const peer = this.#address(source)
     const startedAt = this.#options.clock.elapsed()
-    return { proto, peer, asker: identifyAsker(snapshot, peer), policyHash: snapshot?.hash, bytesUp: message.length, startedAt }
+    return {
+      proto,
+      peer,
+      asker: identifyAsker(snapshot, peer, this.#options.owners),
+      policyHash: snapshot?.hash,
+      bytesUp: message.length,
+      startedAt,
+    }
   }
 
   #address(source: string): Address | undefined {
@@ -187,10 +196,10 @@ export class Responder {
   }
 }
 
-function identifyAsker(snapshot: Snapshot | undefined, peer: Address | undefined): Asker {
+function identifyAsker(snapshot: Snapshot | undefined, peer: Address | undefined, owners: Owners | undefined): Asker {
   if (!snapshot) return { kind: 'deny', code: 'no_policy', reason: errorTable.no_policy.message }
   if (!peer) return { kind: 'deny', code: 'agent_unknown', reason: errorTable.agent_unknown.message }
-  const identity = identifyAddress(snapshot, peer)
+  const identity = identifyAddress(snapshot, peer, owners)
   return identity.kind === 'deny' ? identity : { kind: 'agent', agent: identity.agent, snapshot }
 }
 

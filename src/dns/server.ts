@@ -8,6 +8,7 @@ import { createSocket } from 'node:dgram'
 import type { RemoteInfo, Socket as UdpSocket } from 'node:dgram'
 import { createServer, isIP, isIPv6 } from 'node:net'
 import type { Server, Socket } from 'node:net'
+import { parseAddress } from '#base/address.ts'
 import type { Address } from '#base/address.ts'
 import { Responder } from './responder.ts'
 import type { ResponderOptions } from './responder.ts'
@@ -69,6 +70,11 @@ export class DnsServer {
     for (const socket of this.#streams.keys()) socket.destroy()
     await Promise.all(closed)
     await this.#responder.stop()
+  }
+
+  /** Closes the connections of this address: whoever had it has it no more. */
+  closeFrom(address: Address): void {
+    for (const [socket, peer] of this.#streams) if (parseAddress(peer) === address) socket.destroy()
   }
 
   #receive(udp: UdpSocket, message: Buffer, sender: RemoteInfo): void {

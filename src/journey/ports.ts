@@ -1,5 +1,6 @@
 import type { ProxyError } from '#base/errors.ts'
 import type { Duplex } from 'node:stream'
+import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
 import type { Host } from '#base/host.ts'
 import type { SecretRef } from '#base/secret.ts'
@@ -9,6 +10,7 @@ import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Desk } from '#metering/desk.ts'
 import type { Credential, Grant, Hashes } from '#credentials/types.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
+import type { Pod } from '#policy/pods.ts'
 import type { Denial } from '#policy/types.ts'
 import type { BodyMemory } from './whole-body.ts'
 import type { Run } from './ephemeral.ts'
@@ -19,6 +21,10 @@ export interface Ports {
   readonly clock: Clock
   readonly ids: Ids
   readonly policies: Policies
+  /** Which pod has an address; left out: no cluster is watched. */
+  readonly owners?: Owners | undefined
+  /** The public bundle of certificates as PEM; remembers that this agent has it. */
+  readonly bundle?: (agent: string) => string
   /** Room for bodies that must be read whole. */
   readonly memory: BodyMemory
   readonly vault: Vault
@@ -50,6 +56,21 @@ export interface Runs {
   boundTo(agent: string): string | undefined
 }
 
+export interface Owners {
+  /** Asked of every arrival: answers from memory and at once. */
+  at(address: Address): Owner
+}
+
+export type Owner =
+  | { readonly kind: 'pod'; readonly pod: Pod }
+  /** Two pods claim it: one of them is gone, and we have yet to hear which. */
+  | { readonly kind: 'several'; readonly pods: readonly [Pod, Pod] }
+  /** A node speaks for whoever is on its network, and for all whose address was masqueraded. */
+  | { readonly kind: 'node' }
+  | { readonly kind: 'nobody' }
+  /** Nobody yet, and not all pods are known. */
+  | { readonly kind: 'pending' }
+
 export interface Vault {
   /** The live value of a credential. Throws `credential_unavailable`. */
   grant(credential: Credential): Grant | Promise<Grant>
@@ -61,6 +82,8 @@ export interface Vault {
   renew(refused: Grant): Promise<Grant | undefined>
   /** Compares in constant time; `false` also when the reference has no value. */
   verify(ref: SecretRef, candidate: string): boolean
+  /** Whether it could be given now; asks nobody. */
+  health(credential: Credential): 'ok' | 'needs_login' | 'unavailable'
   /** Every real value in force, for finding them where they do not belong. */
   realValues(): RealValues
   /** What turns these credentials' real values back into stubs; `undefined` when none of them has a value. */

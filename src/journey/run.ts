@@ -12,6 +12,7 @@ import { meter, voiceOf } from './meter.ts'
 import type { Client, Ports, RequestBody } from './ports.ts'
 import { refuse } from './respond.ts'
 import { nothingFound, search } from './search.ts'
+import { answerSelf, asksSelf } from './self.ts'
 import { settle, trace } from './settle.ts'
 import { upload } from './upload.ts'
 import type { Trace } from './settle.ts'
@@ -67,6 +68,7 @@ async function pass(
   const exchange = identify(arrival, ports.policies.current(), ports)
   if (exchange.kind === 'deny') return denied(exchange)
   seen.exchange = exchange
+  if (asksSelf(arrival.head)) return answerSelf(exchange, arrival.head, client, seen, ports)
 
   // 3 decide: may it
   const verdict = decide(exchange.snapshot.policy, exchange.agent, askOf(exchange.snapshot, arrival.head))

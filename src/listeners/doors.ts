@@ -1,6 +1,7 @@
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { setImmediate as immediate } from 'node:timers/promises'
+import type { Address } from '#base/address.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Door } from '#journey/types.ts'
 import { acceptConnect } from './connect.ts'
@@ -31,7 +32,7 @@ const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000, lastTur
 export class Doors {
   readonly #addresses: DoorAddresses
   readonly #servers: Server[] = []
-  readonly #sockets = new Map<Socket, TcpDoor>()
+  readonly #sockets = new Map<Socket, { readonly door: TcpDoor; readonly peer: Address }>()
   readonly #perPeer = new Map<string, number>()
   #taken = 0
   readonly #h1: H1
@@ -67,7 +68,7 @@ export class Doors {
   /** Open connections by door. */
   get connections(): Readonly<Record<TcpDoor, number>> {
     const counts = { http: 0, https: 0, proxy: 0 }
-    for (const door of this.#sockets.values()) counts[door] += 1
+    for (const { door } of this.#sockets.values()) counts[door] += 1
     return counts
   }
 
@@ -112,6 +113,11 @@ export class Doors {
     for (const socket of this.#sockets.keys()) socket.destroy()
   }
 
+  /** Closes what this address has opened: whoever had it has it no more. */
+  closeFrom(address: Address): void {
+    for (const [socket, { peer }] of this.#sockets) if (peer === address) socket.destroy()
+  }
+
   async #listen(door: TcpDoor, { address, port }: ListenAddress): Promise<number> {
     const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: false }, (socket) => this.#accept(door, socket))
     server.maxConnections = limits.connections
@@ -139,11 +145,11 @@ export class Doors {
     this.#h1.serve(socket)
   }
 
-  #count(socket: Socket, door: TcpDoor, address: string): boolean {
+  #count(socket: Socket, door: TcpDoor, address: Address): boolean {
     const open = this.#perPeer.get(address) ?? 0
     if (open >= limits.perPeer) return false
     this.#perPeer.set(address, open + 1)
-    this.#sockets.set(socket, door)
+    this.#sockets.set(socket, { door, peer: address })
     socket.once('close', () => {
       this.#sockets.delete(socket)
       const left = (this.#perPeer.get(address) ?? 1) - 1

@@ -14,8 +14,25 @@ export interface Gauges {
   readonly reauthRequired?: () => Readonly<Record<string, number>>
   /** Every budget as it stands. */
   readonly budgets?: () => Promise<readonly BudgetGauge[]>
+  /** What is known of pods; `undefined`: no cluster is watched. Times in milliseconds since the epoch, by namespace. */
+  readonly identity?: () => IdentityGauges | undefined
+  readonly caBundles?: () => BundleGauges
   /** When each certificate expires, by role, in milliseconds since the epoch. */
   readonly caExpiry?: () => Readonly<Record<string, number>>
+}
+
+export interface BundleGauges {
+  /** What is handed out now. */
+  readonly current: string
+  /** The last one of each agent. */
+  readonly fetched: readonly { readonly agent: string; readonly bundle: string; readonly at: number }[]
+}
+
+export interface IdentityGauges {
+  readonly lookups: Readonly<Record<string, number>>
+  readonly pods: Readonly<Record<string, number>>
+  readonly lastSync: Readonly<Record<string, number>>
+  readonly failures: Readonly<Record<string, number>>
 }
 
 export type Instruments = ReturnType<typeof describeMetrics>
@@ -50,6 +67,24 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       collect() {
         this.reset()
         for (const [word, value] of Object.entries(ask() ?? {})) this.set({ [label]: word } as Record<Label, string>, value)
+      },
+    })
+
+  /** A counter by one label whose count another room keeps. */
+  const kept = <Label extends string>(
+    name: string,
+    help: string,
+    label: Label,
+    ask: () => Readonly<Record<string, number>> | undefined,
+  ) =>
+    new Counter({
+      name: `ironproxy_${name}`,
+      help,
+      labelNames: [label],
+      registers,
+      collect() {
+        this.reset()
+        for (const [word, count] of Object.entries(ask() ?? {})) this.inc({ [label]: word } as Record<Label, string>, count)
       },
     })
 
@@ -89,6 +124,40 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     caExpiry: asked('ca_expiry_timestamp_seconds', 'When a CA certificate expires.', 'role', () =>
       inSeconds(gauges().caExpiry?.()),
     ),
+    caBundles: [
+      asked('ca_bundle_info', 'The bundle of CA certificates that is handed out; always 1.', 'bundle', () => {
+        const bundles = gauges().caBundles?.()
+        return bundles && { [bundles.current]: 1 }
+      }),
+      new Gauge({
+        name: 'ironproxy_ca_bundle_fetched_timestamp_seconds',
+        help: 'When an agent last fetched a bundle of CA certificates, and which.',
+        labelNames: ['agent', 'bundle'],
+        registers,
+        collect() {
+          this.reset()
+          for (const { agent, bundle, at } of gauges().caBundles?.().fetched ?? []) this.set({ agent, bundle }, at / 1000)
+        },
+      }),
+    ],
+    identity: [
+      kept(
+        'identity_lookups_total',
+        'Source addresses looked up among pods, by what was found.',
+        'result',
+        () => gauges().identity?.()?.lookups,
+      ),
+      asked('identity_pods', 'Pods known.', 'namespace', () => gauges().identity?.()?.pods),
+      asked('kube_watch_last_sync_timestamp_seconds', 'When the Kubernetes API last told of pods; 0: never.', 'namespace', () =>
+        inSeconds(gauges().identity?.()?.lastSync),
+      ),
+      kept(
+        'kube_watch_failures_total',
+        'Lists and watches of pods that failed, by status.',
+        'reason',
+        () => gauges().identity?.()?.failures,
+      ),
+    ],
     leafCacheEntries: new Gauge({
       name: 'ironproxy_tls_leaf_cache_entries',
       help: 'Leaf certificates kept in memory.',

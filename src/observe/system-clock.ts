@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '#base/clock.ts'
 
-/** The time of this machine. */
+/** The machine's own time, for all rooms of the running product. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   elapsed: () => performance.now(),
@@ -13,6 +13,6 @@ export const systemClock: Clock = {
 
 /** Looks again every few milliseconds, for as many as given. */
 export async function waitUntil(holds: () => boolean, milliseconds: number): Promise<void> {
-  const end = systemClock.elapsed() + milliseconds
-  while (!holds() && systemClock.elapsed() < end) await sleep(10)
+  const end = performance.now() + milliseconds
+  while (!holds() && performance.now() < end) await sleep(10)
 }

@@ -41,6 +41,7 @@ const sourceSchema = z
       .strictObject({
         namespace: z.string().min(1).meta({ description: 'Kubernetes namespace' }),
         labels: z.record(z.string(), z.string()).default({}).meta({ description: 'Labels the pod must carry' }),
+        serviceAccount: z.string().min(1).optional().meta({ description: 'ServiceAccount the pod must run as' }),
       })
       .optional()
       .meta({ description: 'Kubernetes: the pod that owns the source address' }),

@@ -6,6 +6,7 @@ import type { Cidr } from '#base/address.ts'
 import type { Host, HostPattern } from '#base/host.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { SecretRef } from '#base/secret.ts'
+import type { PodSelector } from './pods.ts'
 
 export type AgentId = string
 export type RuleId = string
@@ -27,8 +28,8 @@ export interface Agent {
   readonly budgets: readonly BudgetId[]
   readonly cidrs: readonly Cidr[]
   readonly proxyAuth: readonly { readonly username: string; readonly password: SecretRef }[]
-  /** Kubernetes selectors; not looked at yet. */
-  readonly pods: readonly { readonly namespace: string; readonly labels: Readonly<Record<string, string>> }[]
+  /** Kubernetes: a pod that any of these selects is this agent. */
+  readonly pods: readonly PodSelector[]
 }
 
 /** `*` is one path segment, `**` any number, the rest is compared as it is (in lower case where a rule refuses). */

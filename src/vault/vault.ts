@@ -100,6 +100,11 @@ export class Vault implements VaultPort {
     return secret !== undefined && this.#values.has(refName(secret))
   }
 
+  health(credential: Credential): 'ok' | 'needs_login' | 'unavailable' {
+    if (this.#leases?.keeper(credential.id)?.status().needsLogin !== undefined) return 'needs_login'
+    return this.holds(credential) ? 'ok' : 'unavailable'
+  }
+
   grant(credential: Credential): Grant | Promise<Grant> {
     if (credential.lease) {
       const keeper = this.#leases?.keeper(credential.id)

@@ -194,7 +194,7 @@ function setup(options: Omit<LeafCacheOptions, 'clock' | 'onMint'> = {}, now = D
   const made = createAuthority({ commonName: 'Test CA', days: 30, now })
   const authority: Authority = openAuthority({ ...made, now })
   const results: string[] = []
-  const cache = new LeafCache(authority, { ...options, clock, onMint: (result) => results.push(result) })
+  const cache = new LeafCache(() => authority, { ...options, clock, onMint: (result) => results.push(result) })
   return { cache, clock, authority, results }
 }
 

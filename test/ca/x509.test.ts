@@ -107,7 +107,7 @@ test.skipIf(!have('openssl'))(
     expect(shown).toMatch(/Signature Algorithm: ecdsa-with-SHA256/)
     expect(text(leafOf(authority, short))).toMatch(/Subject Alternative Name: *\n/)
     const root = text(authority.certPem)
-    expect(root).toMatch(/Basic Constraints: critical\s+CA:TRUE, pathlen:0/)
+    expect(root).toMatch(/Basic Constraints: critical\s+CA:TRUE, pathlen:2/)
     expect(root).toMatch(/Key Usage: critical\s+Certificate Sign, CRL Sign\n/)
     expect(root).toMatch(/Subject Key Identifier/)
   },

@@ -57,7 +57,9 @@ describe('iron-proxy', () => {
       64,
       'no agent is called "nobody"; there is local',
     ],
-    ['ca without a verb', ['ca'], 64, 'say init, status or bundle'],
+    ['ca rotate without a step', ['ca', 'rotate'], 64, 'say one of --stage, --activate and --retire'],
+    ['ca rotate with nothing staged', ['ca', 'rotate', '--activate'], 66, 'no root is staged'],
+    ['ca without a verb', ['ca'], 64, 'say init, status, bundle or rotate'],
     ['a setting that cannot be', ['check', '--listen-dns', 'everywhere'], 78, '"everywhere" is not a place to listen'],
     ['a settings file that is not there', ['check', '--config', 'none.yaml'], 78, 'none.yaml'],
   ])('says what is wrong with %s', async (_name, args, code, text) => {

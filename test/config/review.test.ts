@@ -116,17 +116,3 @@ describe('credentials and rules', () => {
     )
   })
 })
-
-describe('what is accepted but not active yet', () => {
-  it('is said with its place', async () => {
-    const { snapshot, issues } = await loadText(`agents:
-  a:
-    from: [{cidr: 127.0.0.1}, {pod: {namespace: agents, labels: {agent: a}}}]
-rules: [{id: r, hosts: [x.test]}]
-`)
-    expect(issues.map(formatIssue)).toEqual([
-      'policies/test.yaml:4:32 agents.a.from[1].pod: warning: pods are not active yet: no request is recognised by this',
-    ])
-    expect(snapshot).toBeDefined()
-  })
-})

@@ -164,7 +164,6 @@ describe('settings', () => {
     expect(messages).toEqual([
       'config.yaml:2:8 state: warning: redis is not active yet: nothing is shared between replicas',
       'config.yaml:3:10 workers: warning: workers are not active yet: one thread serves everything',
-      'config.yaml:1:13 kubernetes: warning: kubernetes is not active yet: no pod is recognised',
     ])
   })
 })

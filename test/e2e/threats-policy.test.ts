@@ -164,15 +164,18 @@ describe('what changes while it is used', () => {
 })
 
 describe('the CA and what it signs', () => {
-  const certificateOf = async (name: string): Promise<X509Certificate> => {
+  /** The leaf, and the intermediate that came with it. */
+  const chainOf = async (name: string): Promise<readonly [X509Certificate, X509Certificate]> => {
     const socket = (await rig.open('https', { name })) as TLSSocket
-    const raw = socket.getPeerCertificate().raw
+    const { raw, issuerCertificate } = socket.getPeerCertificate(true)
     socket.destroy()
-    return new X509Certificate(raw)
+    return [new X509Certificate(raw), new X509Certificate(issuerCertificate.raw)]
   }
+  const certificateOf = async (name: string): Promise<X509Certificate> => (await chainOf(name))[0]
 
   test('a leaf is for one host, for servers, for at most seven days, back-dated by at most an hour, with a random serial', async () => {
-    const [one, other] = [await certificateOf('good.test'), await certificateOf('b.zone.test')]
+    const [one, issuer] = await chainOf('good.test')
+    const other = await certificateOf('b.zone.test')
     const ca = new X509Certificate(rig.scene.files.ca)
     for (const [leaf, host] of [
       [one, 'good.test'],
@@ -181,12 +184,13 @@ describe('the CA and what it signs', () => {
       expect(leaf.subjectAltName).toBe(`DNS:${host}`)
       expect(leaf.ca).toBe(false)
       expect(leaf.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1'])
-      expect(leaf.verify(ca.publicKey)).toBe(true)
+      expect(leaf.verify(issuer.publicKey)).toBe(true)
       expect(leaf.validToDate.getTime() - leaf.validFromDate.getTime()).toBeLessThanOrEqual(7 * 86_400_000)
       expect(Date.now() - leaf.validFromDate.getTime()).toBeLessThanOrEqual(3_600_000 + 60_000)
       expect(BigInt(`0x${leaf.serialNumber}`) > 1n << 64n).toBe(true)
       expect(leaf.publicKey.asymmetricKeyDetails?.namedCurve).toBe('prime256v1')
     }
+    expect([issuer.ca, issuer.verify(ca.publicKey)]).toEqual([true, true])
     expect(one.serialNumber).not.toBe(other.serialNumber)
   })
 

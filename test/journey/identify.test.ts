@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { identify } from '#journey/identify.ts'
+import type { Owner, Owners } from '#journey/ports.ts'
 import type { Door, Snapshot } from '#journey/types.ts'
 import { env } from '#vault/sources/env.ts'
 import { Vault } from '#vault/vault.ts'
@@ -15,13 +16,19 @@ agents:
   q: {from: [{proxyAuth: {username: q, password: {env: Q}}}]}
 rules: [{id: r, hosts: [good.test]}]`
 
-function who(snapshot: Snapshot | undefined, door: Door, address: string, auth?: readonly [string, string]): string {
+function who(
+  snapshot: Snapshot | undefined,
+  door: Door,
+  address: string,
+  auth?: readonly [string, string],
+  owners?: Owners,
+): string {
   const vault = new Vault([env({ P: 'password of p', Q: 'password of q' })])
   if (snapshot) vault.use(snapshot)
   const found = identify(
     { door, peer: { address: addressOf(address), port: 1 }, proxyAuth: auth && proxyAuth(...auth) },
     snapshot,
-    { vault, runs: { find: () => undefined, boundTo: () => undefined } },
+    { vault, owners, runs: { find: () => undefined, boundTo: () => undefined } },
   )
   return found.kind === 'deny' ? found.code : found.agent.id
 }
@@ -75,5 +82,47 @@ describe('who speaks', () => {
         '10.2.0.1',
       ),
     ).toBe('other')
+  })
+})
+
+describe('who speaks from a pod', () => {
+  const byPod = `
+agents:
+  a: {from: [{pod: {namespace: agents, labels: {agent: a}}}]}
+  b: {from: [{pod: {namespace: agents, labels: {agent: b, tier: x}}}, {cidr: 10.1.0.0/16}]}
+  c: {from: [{pod: {namespace: agents, serviceAccount: carol}}]}
+  p: {from: [{proxyAuth: {username: p, password: {env: P}}}]}
+rules: [{id: r, hosts: [good.test]}]`
+  const pod = (labels: Record<string, string>, serviceAccount = 'default', namespace = 'agents'): Owner => ({
+    kind: 'pod',
+    pod: { uid: '1', name: 'one', namespace, labels, serviceAccount },
+  })
+  const first = { uid: '1', name: 'one', namespace: 'agents', labels: { agent: 'a' }, serviceAccount: 'default' }
+
+  it.each<[string, Owner, string, string]>([
+    ['the labels of an agent', pod({ agent: 'a', more: 'x' }), '10.0.0.1', 'a'],
+    ['some of its labels', pod({ agent: 'b' }), '10.0.0.1', 'agent_unknown'],
+    ['all of its labels', pod({ agent: 'b', tier: 'x' }), '10.0.0.1', 'b'],
+    ['all of its labels, in its range too', pod({ agent: 'b', tier: 'x' }), '10.1.0.1', 'b'],
+    ['the labels of one agent in the range of another', pod({ agent: 'a' }), '10.1.0.1', 'agent_ambiguous'],
+    ['the ServiceAccount of an agent', pod({}, 'carol'), '10.0.0.1', 'c'],
+    ['what two agents ask for', pod({ agent: 'a' }, 'carol'), '10.0.0.1', 'agent_ambiguous'],
+    ['the labels of an agent in another namespace', pod({ agent: 'a' }, 'default', 'other'), '10.0.0.1', 'agent_unknown'],
+    ['a label that every object has', pod({}, 'default'), '10.0.0.1', 'agent_unknown'],
+    ['an address of its own no more', { kind: 'several', pods: [first, { ...first, uid: '2' }] }, '10.0.0.1', 'agent_ambiguous'],
+    ['the address of its node', { kind: 'node' }, '10.1.0.1', 'agent_masqueraded'],
+    ['an address in a range', { kind: 'nobody' }, '10.1.0.1', 'b'],
+    ['an address of nobody', { kind: 'nobody' }, '10.0.0.1', 'agent_unknown'],
+    ['an address nobody has yet', { kind: 'pending' }, '10.0.0.1', 'agent_pending'],
+  ])('with %s is told', async (_, owner, address, expected) => {
+    expect(who(await snapshotOf(byPod), 'https', address, undefined, { at: () => owner })).toBe(expected)
+  })
+
+  it('and a password must agree, where both speak', async () => {
+    const snapshot = await snapshotOf(byPod)
+    const right = ['p', 'password of p'] as const
+    expect(who(snapshot, 'proxy', '10.0.0.1', right, { at: () => pod({ agent: 'a' }) })).toBe('agent_ambiguous')
+    expect(who(snapshot, 'proxy', '10.0.0.1', right, { at: () => ({ kind: 'node' }) })).toBe('p')
+    expect(who(snapshot, 'proxy', '10.0.0.1', undefined, { at: () => ({ kind: 'node' }) })).toBe('proxy_auth_required')
   })
 })

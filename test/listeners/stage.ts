@@ -50,7 +50,7 @@ export async function stage({
   wrap = (leaves) => leaves,
 }: StageOptions = {}): Promise<Stage> {
   const world = worldOf(await snapshotOf(text), { KEY: 'the-real-value-of-key' })
-  const cache = new LeafCache(authority.authority, {
+  const cache = new LeafCache(() => authority.authority, {
     clock: { now: () => Date.now(), elapsed: () => performance.now(), later: () => () => {} },
     ...limits,
   })
