@@ -39,6 +39,7 @@ const budget = (parts: Partial<BudgetText> = {}): Budget =>
     timezone: 'UTC',
     warnAt: [],
     atLimit: 'refuse',
+    whenBlind: 'refuse',
     weights: {},
     tokens: 1000,
     ...parts,
@@ -173,6 +174,7 @@ describe('the desk', () => {
       timezone: 'UTC',
       warnAt: [],
       atLimit: 'refuse',
+      whenBlind: 'refuse',
       weights: {},
       tokens: 150,
     })
