@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { RedisGrants } from '#store/redis-grants.ts'
 import { Journal } from '#store/redis-journal.ts'
 import { RedisLedger } from '#store/redis-ledger.ts'
 import { RedisLink } from '#store/redis-link.ts'
@@ -40,6 +41,9 @@ export async function makeReplicas(url: string, prefix = `test-${randomBytes(4).
     journal: (name: string) => new Journal(join(folder, `${name}.journal`), Date.now()),
     ledger(name: string, calm = 0): RedisLedger {
       return new RedisLedger(link(calm), this.journal(name))
+    },
+    grants(name: string, calm = 0): RedisGrants {
+      return new RedisGrants(link(calm), this.journal(name), { seal })
     },
     async [Symbol.asyncDispose]() {
       await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
