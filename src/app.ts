@@ -30,9 +30,8 @@ import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
-import { LazyStore } from '#store/lazy.ts'
-import { EmbeddedLedger } from '#store/ledger.ts'
-import { openStore } from '#store/open.ts'
+import { openState } from '#store/state.ts'
+import type { State } from '#store/state.ts'
 import { OwnCalls } from '#upstream/call.ts'
 import { ownSockets } from '#upstream/own.ts'
 import { resolver } from '#upstream/resolve.ts'
@@ -87,7 +86,7 @@ export class App {
   readonly #around: Surroundings
   readonly #metrics: Metrics
   readonly #trail: Trail
-  readonly #store: LazyStore
+  readonly #state: State
   readonly #custody: Custody
   readonly #budgets: Budgets
   readonly #live = new LiveSet()
@@ -119,9 +118,9 @@ export class App {
     })
     const ids = ulids(() => clock.now())
     const calls = new OwnCalls({ upstream: this.#sender, audit: this.#trail, ids, clock })
-    this.#store = new LazyStore(() => openStore({ path: settings.state, sealKey: settings.sealKey, uid: around.uid }))
+    this.#state = openState(settings, around)
     this.#custody = new Custody(sources(around.env), {
-      store: this.#store,
+      store: this.#state.grants,
       caller: calls,
       asker: settings.whoami ? calls : undefined,
       audit: this.#trail,
@@ -129,19 +128,19 @@ export class App {
       clock,
       tools: leaseTools,
       random: Math.random,
-      // Longer than a token call may take: another process that has the store open may be making one just now.
-      abandonedAfter: 40_000,
+      abandonedAfter: this.#state.abandonedAfter,
       say: (level, fields, message) => around.log[level](fields, message),
       count: (credential, result) => this.#metrics.refreshed(credential, result),
     })
     this.#budgets = new Budgets({
-      ledger: new EmbeddedLedger(`${settings.state}-ledger`),
+      ledger: this.#state.ledger,
       clock,
       ids,
       audit: this.#trail,
       log: around.log,
       snapshot: () => this.#snapshot,
       webhook: settings.budgetWebhook,
+      blind: (budget, how) => this.#metrics.blind(budget, how),
     })
     const { vault } = this.#custody
     const policies = { current: () => this.#snapshot }
@@ -175,6 +174,8 @@ export class App {
       leafCacheEntries: () => leaves.entries,
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
+      shared: this.#state.shared,
+      caFingerprint: () => authority.fingerprint,
       caExpiry: () => ({ root: authority.notAfter }),
       credentialExpiry: () =>
         Object.fromEntries(vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
@@ -358,7 +359,7 @@ export class App {
     await this.#dns?.stop()
     // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
     await this.#custody.close()
-    await this.#store.close()
+    await this.#state.grants.close()
     await this.#sender.close()
     await this.#budgets.close()
     await Promise.all(this.#listening.map((each) => each.close()))
