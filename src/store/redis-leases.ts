@@ -39,7 +39,12 @@ export class Leases {
 
   /** These accounts are in use. */
   want(claims: readonly Claim[]): void {
-    for (const { account, limit } of claims) this.#wanted.set(accountKey(account), { account, limit, at: performance.now() })
+    for (const { account, limit } of claims) {
+      const key = accountKey(account)
+      // Who has none yet need not wait for the next round.
+      if (!this.#wanted.has(key)) this.#renewedAt = Number.NEGATIVE_INFINITY
+      this.#wanted.set(key, { account, limit, at: performance.now() })
+    }
   }
 
   /** Holds all claims on what is leased, or where a budget allows it on nothing; `undefined`: there is no room. */

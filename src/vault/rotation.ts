@@ -136,7 +136,8 @@ export class Rotation implements Course {
     const unspent = this.#isOurs(kept) && this.#mark?.unspent === true
     if (!unspent) {
       if (!this.#isOurs(kept) && !this.#isAbandoned(marked)) {
-        if (!urgent()) return { kind: 'waiting', why: 'busy' }
+        // A new seed is a login of its own: it need not wait for the end of somebody else's call.
+        if (!urgent() || this.#seed.read().kind === 'new') return { kind: 'waiting', why: 'busy' }
         await this.#sleep(pollMs)
         return 'polled'
       }
