@@ -180,7 +180,8 @@ describe.skipIf(!hasRedis)('two replicas (skipped without redis-server)', () => 
     await agreeOn(on, 440)
     expect(await balanceOf(on.a)).toMatchObject({ used: 440, reserved: 0 })
     on.provider.expireAccess()
-    expect(await Promise.all(on.replicas.map(on.get))).toEqual([200, 200])
+    // A value that is refused soon after its predecessor is not renewed at once.
+    for (const child of on.replicas) expect(await within(async () => (await on.get(child)) === 200, 20_000)).toBeDefined()
     expect(on.provider.alive).toBe(true)
   })
 })

@@ -191,5 +191,5 @@ describe.skipIf(!hasRedis)('three replicas and one budget (skipped without redis
 /** Plays the minute after which a hold without a sign of life is charged. */
 async function pass(redis: RedisServer['admin']): Promise<void> {
   const deadlines = '{iron-proxy}:deadlines'
-  for (const id of await redis.zrange(deadlines, 0, -1)) await redis.zadd(deadlines, '1', id)
+  for (const id of await redis.zrange(deadlines, '0', '-1')) await redis.zadd(deadlines, '1', id)
 }
