@@ -12,6 +12,7 @@ import { healthcheck } from './healthcheck.ts'
 import { login } from './login.ts'
 import { run } from './run.ts'
 import { schema } from './schema.ts'
+import { state } from './state.ts'
 import { version } from './version.ts'
 
 /** Every command there is, in the order of `--help`. */
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   credentials,
   login,
   budget,
+  state,
   demo,
   schema,
   healthcheck,

@@ -9,8 +9,10 @@ import { RedisGrants } from './redis-grants.ts'
 import { Journal } from './redis-journal.ts'
 import { RedisLedger } from './redis-ledger.ts'
 import { RedisLink } from './redis-link.ts'
+import type { LinkOptions } from './redis-link.ts'
 import { isRedisPlace, parseRedisPlace } from './redis-place.ts'
 import { openSeal } from './seal-key.ts'
+import type { Seal } from './seal.ts'
 import { StoreError } from './store-error.ts'
 
 /** Where the state is, as the settings say it. */
@@ -60,24 +62,10 @@ function openEmbedded({ state, sealKey }: StatePlace, uid: number | undefined): 
   }
 }
 
-function openShared({ state, sealKey, redis }: StatePlace, { uid, log }: StateOptions): State {
-  const place = parseRedisPlace(state)
-  if (typeof place === 'string') throw new StoreError('store_io', `state: ${place}`)
-  if (!existsSync(sealKey))
-    throw new StoreError(
-      'seal_key_missing',
-      `${sealKey}: is not there; make it once, \`openssl rand -base64 32\`, mode 0600, and give every replica the same`,
-    )
-  const seal = openSeal({ path: sealKey, make: false, uid })
-  const journal = new Journal(redis.journal, Date.now())
-  const password = secretIn('redis password', redis.password)
-  const sentinelPassword = secretIn('sentinel password', redis.sentinelPassword)
-  // A file that cannot be read is told at start; later, the server has the say.
-  password?.()
-  sentinelPassword?.()
-  const ca = redis.ca === undefined ? undefined : readFileSync(redis.ca, 'utf8')
-  const onChange = (up: boolean, why: string): void => log[up ? 'info' : 'warn']({ event: 'state' }, why)
-  const link = new RedisLink({ place, password, sentinelPassword, ca, prefix: redis.prefix, seal, onChange })
+function openShared(place: StatePlace, { uid, log }: StateOptions): State {
+  const seal = sharedSeal(place.sealKey, uid)
+  const journal = new Journal(place.redis.journal, Date.now())
+  const link = linkTo(place, seal, (up, why) => log[up ? 'info' : 'warn']({ event: 'state' }, why))
   return {
     grants: new RedisGrants(link, journal, { seal }),
     ledger: new RedisLedger(link, journal),
@@ -85,6 +73,28 @@ function openShared({ state, sealKey, redis }: StatePlace, { uid, log }: StateOp
     abandonedAfter: 120_000,
     shared: () => ({ up: link.up, owed: journal.owed.size }),
   }
+}
+
+/** The seal of a state that is shared: never made here, as every replica needs the same. Throws StoreError. */
+export function sharedSeal(sealKey: string, uid: number | undefined): Seal {
+  if (existsSync(sealKey)) return openSeal({ path: sealKey, make: false, uid })
+  throw new StoreError(
+    'seal_key_missing',
+    `${sealKey}: is not there; make it once, \`openssl rand -base64 32\`, mode 0600, and give every replica the same`,
+  )
+}
+
+/** Begins to connect. Throws StoreError for a place that is none, and the system's error for files that cannot be read. */
+export function linkTo({ state, redis }: StatePlace, seal: Seal, onChange?: LinkOptions['onChange']): RedisLink {
+  const place = parseRedisPlace(state)
+  if (typeof place === 'string') throw new StoreError('store_io', `state: ${place}`)
+  const password = secretIn('redis password', redis.password)
+  const sentinelPassword = secretIn('sentinel password', redis.sentinelPassword)
+  // A file that cannot be read is told at start; later, the server has the say.
+  password?.()
+  sentinelPassword?.()
+  const ca = redis.ca === undefined ? undefined : readFileSync(redis.ca, 'utf8')
+  return new RedisLink({ place, password, sentinelPassword, ca, prefix: redis.prefix, seal, onChange })
 }
 
 function secretIn(name: string, file: string | undefined): (() => Secret) | undefined {
