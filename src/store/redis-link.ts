@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
-import type { Cluster } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { answerTime, connect, evaluate, readQuietly, scriptOf, whyNot } from './redis-client.ts'
 import type { ClientOptions, Script } from './redis-client.ts'
 import type { Seal } from './seal.ts'
@@ -215,7 +214,7 @@ export class RedisLink {
       if (!this.#up) await this.join()
       for (const member of this.#members) await member.beat()
     } catch {
-      if (performance.now() - this.#heardAt > times.silence && this.#client instanceof Redis) {
+      if (performance.now() - this.#heardAt > times.silence && isSingle(this.#client)) {
         this.#heardAt = performance.now()
         this.#client.disconnect(true)
       }
@@ -225,9 +224,9 @@ export class RedisLink {
   }
 
   #refreshPassword(): void {
-    if (!(this.#client instanceof Redis)) return
     const { password } = this.#options
-    if (password) this.#client.options.password = readQuietly(password)
+    // A cluster makes its connections itself, with the password it began with.
+    if (password && isSingle(this.#client)) this.#client.options.password = readQuietly(password)
   }
 
   #fault(code: StoreFault, what: string): StoreError {
@@ -238,4 +237,8 @@ export class RedisLink {
   #faultOf(error: unknown): StoreError {
     return error instanceof StoreError ? error : this.#fault(...whyNot(error))
   }
+}
+
+function isSingle(client: Redis | Cluster): client is Redis {
+  return !client.isCluster
 }

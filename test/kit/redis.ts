@@ -23,8 +23,12 @@ export interface RedisServer extends AsyncDisposable {
   start(): Promise<void>
 }
 
-/** Starts one, with what else its configuration says: `['--appendonly', 'yes']`. */
-export async function startRedis(options: readonly string[] = [], clientOptions: object = {}): Promise<RedisServer> {
+/** Starts one, with what else its configuration says, `['--appendonly', 'yes']`, and the file of it where it must have one. */
+export async function startRedis(
+  options: readonly string[] = [],
+  clientOptions: object = {},
+  file?: string,
+): Promise<RedisServer> {
   const folder = await mkdtemp(join(tmpdir(), 'redis-'))
   const [port = 0] = await freePorts(1)
   let child: ReturnType<typeof spawn> | undefined
@@ -32,7 +36,8 @@ export async function startRedis(options: readonly string[] = [], clientOptions:
   admin.on('error', () => {})
 
   async function start(): Promise<void> {
-    const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...options]
+    const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
+    const args = file === undefined ? [...place, '--save', '', ...options] : [file, ...place, ...options]
     child = spawn('redis-server', args, { stdio: 'ignore' })
     const up = await within(async () => (await admin.ping().catch(() => '')) === 'PONG')
     if (up === undefined) throw new Error('redis-server did not start')
