@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
+import type * as Library from 'ioredis'
 import type { Cluster, Redis } from 'ioredis'
 import type { Secret } from '#base/secret.ts'
 import type { RedisPlace } from './redis-place.ts'
@@ -54,7 +55,7 @@ export async function evaluate(
 
 /** A client that connects when it is told to, and then again and again; `before` is called each time. */
 export function connect(options: ClientOptions, before: () => void): Redis | Cluster {
-  const { Cluster, Redis } = load('ioredis') as typeof import('ioredis')
+  const { Cluster, Redis } = load('ioredis') as typeof Library
   const { place, ca, password, sentinelPassword } = options
   const tls = place.tls ? (ca === undefined ? {} : { ca }) : undefined
   const retry = (times: number): number => {

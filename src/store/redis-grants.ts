@@ -155,8 +155,9 @@ export class RedisGrants implements GrantStore, Member {
     const flat = fields as readonly string[]
     const row: Record<string, string> = {}
     for (let i = 0; i + 1 < flat.length; i += 2) row[flat[i] ?? ''] = flat[i + 1] ?? ''
-    // Only what is sound: a damaged row must not come back after it was mended.
-    if (rowShape.safeParse(row).success) this.#journal.keepGrant(credential, row)
+    // Only what is sound: a damaged row must not take the place of one that could mend it.
+    const sound = rowShape.safeParse(row).data
+    if (sound && this.#openPair(sound.pair, credential, sound.generation)) this.#journal.keepGrant(credential, row)
     return row
   }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
+import type { SQLOutputValue } from 'node:sqlite'
 import type { Account } from '#metering/types.ts'
 import { accountKey } from './amounts.ts'
 import { accountsIn, openAccounts } from './accounts.ts'
@@ -78,9 +79,9 @@ async function readGrants(path: string, seal: Seal): Promise<ReadonlyMap<string,
   }
 }
 
-function textOf([name, value]: readonly [string, unknown]): readonly (readonly [string, string])[] {
-  if (value === null || value === undefined) return []
-  return [[name, value instanceof Uint8Array ? Buffer.from(value).toString('base64') : String(value as string | number)]]
+function textOf([name, value]: readonly [string, SQLOutputValue]): readonly (readonly [string, string])[] {
+  if (value === null) return []
+  return [[name, value instanceof Uint8Array ? Buffer.from(value).toString('base64') : String(value)]]
 }
 
 /** Spend of every window that is still known. Holds of a proxy that has ended are charges. */

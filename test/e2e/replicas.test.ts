@@ -76,44 +76,44 @@ describe.skipIf(!hasRedis)('three replicas and one login of single-use tokens (s
   })
 
   it('wait for one that is stopped in the middle of its call, and nobody is logged out', { timeout: 200_000 }, async () => {
-    let holder: Child | undefined
+    const holding: { by?: Child } = {}
     const spent = Promise.withResolvers<void>()
     const provider = new Provider({
       delay: () => {
-        holder?.kill('SIGSTOP')
+        holding.by?.kill('SIGSTOP')
         spent.resolve()
       },
     })
     await using on = await oauthCrew(provider)
     // Without a seed it starts idle; it is the only one there when the seed comes.
-    holder = await on.crew.start('a')
+    holding.by = await on.crew.start('a')
     await writeSeed(on.crew.files, provider)
     await spent.promise
     const others = await Promise.all(['b', 'c'].map((name) => on.crew.start(name)))
     const waiting = many(10, (i) => on.get(others[i % 2] as Child))
     await sleep(whole ? 60_000 : 2_000)
     expect([provider.calls, provider.alive]).toEqual([1, true])
-    holder.kill('SIGCONT')
+    holding.by.kill('SIGCONT')
     expect(await waiting).toEqual(Array.from({ length: 10 }, () => 200))
-    expect(await on.get(holder)).toBe(200)
+    expect(await on.get(holding.by)).toBe(200)
     expect([provider.calls, provider.alive]).toEqual([1, true])
   })
 
   it('refuse the late write of one that was stopped while somebody logged in anew', { timeout: 200_000 }, async () => {
-    let holder: Child | undefined
+    const holding: { by?: Child } = {}
     const spent = Promise.withResolvers<void>()
     const provider = new Provider({
       delay: () => {
-        holder?.kill('SIGSTOP')
+        holding.by?.kill('SIGSTOP')
         spent.resolve()
       },
     })
     await using on = await oauthCrew(provider)
-    holder = await on.crew.start('a')
+    const stopped = await on.crew.start('a')
+    holding.by = stopped
     await writeSeed(on.crew.files, provider)
     await spent.promise
-    const stopped = holder
-    holder = undefined
+    delete holding.by
     const other = await on.crew.start('b')
     await writeSeed(on.crew.files, provider)
     expect(await within(async () => (await on.get(other)) === 200, 20_000)).toBeDefined()

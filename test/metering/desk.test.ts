@@ -275,3 +275,32 @@ describe('a ledger that cannot be written', () => {
     expect(await balance()).toMatchObject({ spent: 47, held: 0 })
   })
 })
+
+describe('while the ledger cannot be asked', () => {
+  const told: string[] = []
+  const blindly = (): Desk => {
+    told.length = 0
+    const ledger = Object.create(on.ledger, {
+      open: { value: () => Promise.reject(new Error('away')) },
+      reserve: { value: () => Promise.reject(new Error('away')) },
+      settle: { value: () => Promise.reject(new Error('away')) },
+      now: { value: () => clock.now() },
+    }) as typeof on.ledger
+    return new Desk({ ledger, clock, news: () => {}, blind: ({ id }, how) => told.push(`${id} ${how}`) })
+  }
+
+  it('a request is refused, and told', async () => {
+    desk = blindly()
+    await expect(admit()).rejects.toThrow('away')
+    expect(told).toEqual(['day refused'])
+  })
+
+  it('one whose budgets all allow it goes on, and is charged when the ledger is back', async () => {
+    desk = blindly()
+    const open = budget({ whenBlind: 'allow' })
+    const held = await admit({ budgets: [open] })
+    expect(told).toEqual(['day allowed'])
+    await held.release()
+    await expect(admit({ budgets: [open, budget()] })).rejects.toThrow('away')
+  })
+})
