@@ -391,8 +391,9 @@ describe('two replicas over one store', () => {
 
   test('take in a new seed though another has a call under way', async () => {
     const one = await keeping({ ports: { abandonedAfter: 120 * second } })
+    await one.vault.close()
+    one.clock.advance(2 * hour)
     await one.store.begin('claude', 1, one.clock.now())
-    one.clock.advance(2 * hour - 100 * second)
     const two = await one.beside()
     void two.value()
     await two.pass(second, 250)
