@@ -184,4 +184,19 @@ describe.skipIf(!hasRedis)('two replicas (skipped without redis-server)', () => 
     expect(await Promise.all(on.replicas.map(on.get))).toEqual([200, 200])
     expect(on.provider.alive).toBe(true)
   })
+
+  it('that start while Redis is away are ready, and begin with it when it comes', { timeout: 60_000 }, async () => {
+    await using on = await stage()
+    await on.crew.redis.kill()
+    const late = await on.crew.start('late')
+    expect(await isReady(late)).toBe(true)
+    expect(await on.ask(late, large, '127.0.2.1')).toBe(200)
+    expect([await on.ask(late), await on.get(late)]).toEqual([503, 503])
+    await on.crew.redis.start()
+    expect(await within(async () => (await on.used(late)) === 220, 20_000)).toBeDefined()
+    expect(await on.ask(late)).toBe(200)
+    // It looks for its login again after half a minute at most.
+    expect(await within(async () => (await on.get(late)) === 200, 40_000)).toBeDefined()
+    expect([on.provider.calls, on.provider.alive]).toEqual([1, true])
+  })
 })
