@@ -133,16 +133,23 @@ export class RedisLink {
   /** Runs a script over an order and gives what follows its `ok`. Rejects with StoreError: it did not happen, or nobody knows. */
   async ask(script: Script, order: () => object): Promise<readonly unknown[]> {
     for (let tries = 0; tries < 4; tries += 1) {
-      await this.opened()
-      if (this.#calmUntil > performance.now()) {
-        await sleep(this.#calmUntil - performance.now())
-        continue
-      }
+      await this.#quiet()
       const [word, ...rest] = await this.tell(script, order())
       if (word === 'ok') return rest
       await this.join()
     }
     throw this.#fault('store_io', 'forgets what it is told')
+  }
+
+  /** Resolves when there is a server that everybody has told what they know. Rejects as `opened` does. */
+  async #quiet(): Promise<void> {
+    await this.opened()
+    for (;;) {
+      const left = this.#calmUntil - performance.now()
+      if (left <= 0) return
+      await sleep(left)
+      await this.opened()
+    }
   }
 
   /** The same while the server is being met. */

@@ -36,7 +36,7 @@ export async function startRedis(
   admin.on('error', () => {})
 
   async function start(): Promise<void> {
-    const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder]
+    const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--repl-diskless-sync-delay', '0']
     const args = file === undefined ? [...place, '--save', '', ...options] : [file, ...place, ...options]
     child = spawn('redis-server', args, { stdio: 'ignore' })
     const up = await within(async () => (await admin.ping().catch(() => '')) === 'PONG')
