@@ -55,17 +55,21 @@ local function spentOf(account)
   return sum
 end
 
-local function balanceOf(account)
-  local held = {0, 0}
-  local holds, tail = 0, false
-  for _, text in ipairs(redis.call('HVALS', keyOf('held', account.key))) do
-    local numbers = counts(text)
-    held[1] = held[1] + numbers[1]
-    held[2] = held[2] + numbers[2]
-    holds = holds + 1
-    tail = tail or numbers[3] == 1
+-- Beside the holds of an account stand their sums, so that a balance does not cost more the more is running.
+local function enlist(account, id, text)
+  local key = keyOf('held', account.key)
+  local before, after = counts(redis.call('HGET', key, id) or '0 0 0 0'), counts(text or '0 0 0 0')
+  for i, name in ipairs({'=tokens', '=nano', '=tails', '=holds'}) do
+    if before[i] ~= after[i] then redis.call('HINCRBY', key, name, int(after[i] - before[i])) end
   end
-  return {spent = spentOf(account), held = held, holds = holds, tail = tail}
+  if text then redis.call('HSET', key, id, text) else redis.call('HDEL', key, id) end
+  keep(key, account.window)
+end
+
+local function balanceOf(account)
+  local sums = redis.call('HMGET', keyOf('held', account.key), '=tokens', '=nano', '=tails', '=holds')
+  for i = 1, 4 do sums[i] = tonumber(sums[i] or '0') end
+  return {spent = spentOf(account), held = {sums[1], sums[2]}, tail = sums[3] > 0, holds = sums[4]}
 end
 
 -- What other replicas may spend while they are cut off. One that is over is taken out.
@@ -106,16 +110,14 @@ local function enter(id, claims, tail, deadline)
   for i, claim in ipairs(claims) do
     redis.call('HSET', key, 'key' .. i, claim.account.key, 'window' .. i, int(claim.account.window),
       'tokens' .. i, int(claim.tokens), 'nano' .. i, int(claim.nano))
-    local held = keyOf('held', claim.account.key)
-    redis.call('HSET', held, id, int(claim.tokens) .. ' ' .. int(claim.nano) .. ' ' .. mark)
-    keep(held, claim.account.window)
+    enlist(claim.account, id, int(claim.tokens) .. ' ' .. int(claim.nano) .. ' ' .. mark .. ' 1')
   end
   redis.call('PEXPIREAT', key, int(deadline + 2 * day))
   redis.call('ZADD', p .. 'deadlines', int(deadline), id)
 end
 
-local function leave(id, hold)
-  for _, claim in ipairs(hold.claims) do redis.call('HDEL', keyOf('held', claim.account.key), id) end
+local function leave(id, left)
+  for _, claim in ipairs(left.claims) do enlist(claim.account, id, nil) end
   redis.call('ZREM', p .. 'deadlines', id)
   redis.call('DEL', keyOf('hold', id))
 end
@@ -123,11 +125,11 @@ end
 -- Holds past their deadline become charges. They stay for a while, so that a late settlement can correct them.
 local function expire()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', p .. 'deadlines', '-inf', '(' .. int(now), 'LIMIT', 0, 1000)) do
-    local hold = holdOf(id)
-    if hold and not hold.charged then
-      for _, claim in ipairs(hold.claims) do
+    local over = holdOf(id)
+    if over and not over.charged then
+      for _, claim in ipairs(over.claims) do
         add(claim.account, claim.tokens, claim.nano, 1)
-        redis.call('HDEL', keyOf('held', claim.account.key), id)
+        enlist(claim.account, id, nil)
       end
       redis.call('HSET', keyOf('hold', id), 'charged', '1')
     end

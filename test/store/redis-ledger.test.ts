@@ -100,7 +100,7 @@ describe.skipIf(!hasRedis)('with a real redis-server (skipped where there is non
       await server.admin.del(...(await server.admin.keys(`${lagging}*`)))
       // A server that lags behind still has the hold that was settled since.
       await server.admin.hset(`${lagging}hold:b`, hold)
-      await server.admin.hset(`${lagging}held:${hold['key1']}`, 'b', '200 0 0')
+      await server.admin.hset(`${lagging}held:${hold['key1']}`, { b: '200 0 0 1', '=tokens': '200', '=holds': '1' })
       expect([await spent(one), await held(one)]).toEqual([10, 100])
     })
 
