@@ -33,9 +33,8 @@ import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
-import { LazyStore } from '#store/lazy.ts'
-import { EmbeddedLedger } from '#store/ledger.ts'
-import { openStore } from '#store/open.ts'
+import { openState } from '#store/state.ts'
+import type { State } from '#store/state.ts'
 import { OwnCalls } from '#upstream/call.ts'
 import { ownSockets } from '#upstream/own.ts'
 import { resolver } from '#upstream/resolve.ts'
@@ -44,7 +43,6 @@ import { Custody } from '#vault/custody.ts'
 import { hashes } from '#vault/hashes.ts'
 import { leaseTools } from '#vault/jwt.ts'
 import { sources } from '#vault/sources/index.ts'
-import type { Reading } from '#vault/vault.ts'
 
 /** What the process brings: everything else the app makes itself. */
 export interface Surroundings {
@@ -81,7 +79,7 @@ export class App {
   readonly #around: Surroundings
   readonly #metrics: Metrics
   readonly #trail: Trail
-  readonly #store: LazyStore
+  readonly #state: State
   readonly #custody: Custody
   readonly #budgets: Budgets
   readonly #cluster: Cluster | undefined
@@ -115,9 +113,9 @@ export class App {
     })
     const ids = ulids(() => clock.now())
     const calls = new OwnCalls({ upstream: this.#sender, audit: this.#trail, ids, clock })
-    this.#store = new LazyStore(() => openStore({ path: settings.state, sealKey: settings.sealKey, uid: around.uid }))
+    this.#state = openState(settings, around)
     this.#custody = new Custody(sources(around.env), {
-      store: this.#store,
+      store: this.#state.grants,
       caller: calls,
       asker: settings.whoami ? calls : undefined,
       audit: this.#trail,
@@ -125,19 +123,20 @@ export class App {
       clock,
       tools: leaseTools,
       random: Math.random,
-      // Longer than a token call may take: another process that has the store open may be making one just now.
-      abandonedAfter: 40_000,
+      abandonedAfter: this.#state.abandonedAfter,
       say: (level, fields, message) => around.log[level](fields, message),
       count: (credential, result) => this.#metrics.refreshed(credential, result),
+      unread: (credential) => this.#metrics.secretReadFailed(credential),
     })
     this.#budgets = new Budgets({
-      ledger: new EmbeddedLedger(`${settings.state}-ledger`),
+      ledger: this.#state.ledger,
       clock,
       ids,
       audit: this.#trail,
       log: around.log,
       snapshot: () => this.#snapshot,
       webhook: settings.budgetWebhook,
+      blind: (budget, how) => this.#metrics.blind(budget, how),
     })
     const { vault } = this.#custody
     this.#runs = new Runs({
@@ -173,11 +172,7 @@ export class App {
       desk: this.#budgets.desk,
       hashes,
     }
-    this.#doors = new Doors(doorAddresses(settings), ports, {
-      allow: (host) => void ca.leaves.contextFor(host),
-      allowDenied: (host, agent) => ca.leaves.contextForDenied(host, agent) !== undefined,
-      present: (host) => ca.leaves.present(host),
-    })
+    this.#doors = new Doors(doorAddresses(settings), ports, ca.leaves)
     const dns = settings.listen.dns
     this.#dns =
       dns === 'off'
@@ -186,16 +181,12 @@ export class App {
     this.#watch = new Watch(() => void this.reload('watch'))
     this.#metrics.watch({
       connections: () => this.#doors.connections,
-      leafCacheEntries: () => ca.leaves.entries,
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
       identity: () => this.#cluster?.gauges(),
-      caExpiry: () => ca.expiry(),
-      caBundles: () => ({ current: ca.trust.bundle, fetched: ca.fetches }),
-      credentialExpiry: () =>
-        Object.fromEntries(vault.status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
-      reauthRequired: () =>
-        Object.fromEntries(vault.status().map(({ id, needsLogin }) => [id, needsLogin === undefined ? 0 : 1])),
+      shared: this.#state.shared,
+      ...ca.gauges(),
+      ...this.#custody.gauges(),
     })
   }
 
@@ -259,7 +250,7 @@ export class App {
       this.#around.log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
     const changed = snapshot !== undefined && snapshot.hash !== this.#snapshot?.hash
     if (changed) this.#take(snapshot)
-    else this.#look(this.#custody.refresh())
+    else this.#custody.refresh()
     this.#lastReload = { trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash, at: clock.now() }
     this.#metrics.reloaded(this.#lastReload)
     if (changed || snapshot === undefined) {
@@ -274,21 +265,12 @@ export class App {
   /** Swaps policy and secrets in one step: no request sees the one without the other. */
   #take(snapshot: Snapshot): void {
     const before = this.#live.present()
-    this.#look(this.#custody.use(snapshot))
+    this.#custody.use(snapshot)
     this.#snapshot = snapshot
     followPods(this.#cluster, snapshot.policy, (message) => this.#around.log.warn({ event: 'kubernetes' }, message))
     setTimeout(() => {
       if (this.#snapshot) this.#live.redecide(before, this.#snapshot)
     }, longRunning).unref()
-  }
-
-  #look(readings: readonly Reading[]): void {
-    for (const { ref, result, detail, credentials } of readings) {
-      if (result === 'new') this.#around.log.info({ event: 'secret', ref }, 'secret loaded')
-      if (result !== 'failed') continue
-      this.#around.log.warn({ event: 'secret', ref, detail }, 'secret cannot be read; the last good value stays in force')
-      for (const credential of credentials) this.#metrics.secretReadFailed(credential)
-    }
   }
 
   async #serveOperators(): Promise<void> {
@@ -381,7 +363,7 @@ export class App {
     await this.#cluster?.close()
     // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
     await this.#custody.close()
-    await this.#store.close()
+    await this.#state.grants.close()
     await this.#sender.close()
     await this.#budgets.close()
     await Promise.all(this.#listening.map((each) => each.close()))

@@ -112,6 +112,16 @@ export class LiveCa {
     }
   }
 
+  /** What metrics show of it, asked at each scrape. */
+  gauges() {
+    return {
+      leafCacheEntries: () => this.leaves.entries,
+      caFingerprint: () => this.#trust.active.fingerprint,
+      caExpiry: () => this.expiry(),
+      caBundles: () => ({ current: this.#trust.bundle, fetched: this.fetches }),
+    }
+  }
+
   /** For operators: all of it is public. */
   status(): object {
     const { active, others, bundle } = this.#trust

@@ -15,6 +15,7 @@ import { login } from './login.ts'
 import { run } from './run.ts'
 import { schema } from './schema.ts'
 import { scopes } from './scopes.ts'
+import { state } from './state.ts'
 import { version } from './version.ts'
 
 /** Every command there is, in the order of `--help`. */
@@ -30,6 +31,7 @@ export const commands: readonly Command[] = [
   scopes,
   init,
   doctor,
+  state,
   demo,
   schema,
   healthcheck,

@@ -7,6 +7,7 @@ import { parseEndpoint } from '#base/endpoint.ts'
 import type { Endpoint } from '#base/endpoint.ts'
 import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
+import { isRedisPlace, parseRedisPlace } from '#store/redis-place.ts'
 
 /** Where a door listens. */
 export type Listen = { readonly address: Address; readonly port: number } | 'off'
@@ -76,8 +77,9 @@ const resolvers = z
 const stateField = z
   .string()
   .min(1)
-  .refine((text) => !/^\w+:\/\//.test(text) || /^rediss?:\/\//.test(text), {
-    error: 'write a file, or redis://host:6379/0',
+  .superRefine((text, context) => {
+    const place = isRedisPlace(text) ? parseRedisPlace(text) : undefined
+    if (typeof place === 'string') context.addIssue({ code: 'custom', message: place })
   })
 
 const natsSchema = z.strictObject({
@@ -118,6 +120,22 @@ export const settingsSchema = z.strictObject({
   ca: z.strictObject({ cert: fileField.default('certs/ca.crt'), key: fileField.default('certs/ca.key') }).prefault({}),
   state: stateField.default('.iron-proxy/state.db').meta({ description: 'File, or redis:// when more than one replica runs' }),
   sealKey: fileField.default('.iron-proxy/seal.key').meta({ description: 'Seals grants at rest' }),
+  redis: z
+    .strictObject({
+      password: fileField.optional().meta({ description: 'File with the password of `state`' }),
+      sentinelPassword: fileField.optional().meta({ description: 'File with the password of its Sentinels' }),
+      ca: fileField.optional().meta({ description: 'Roots of its certificate, where it is not a public one' }),
+      prefix: z
+        .string()
+        .regex(/^[\w.-]{1,64}$/, { error: 'write letters, digits, dots, hyphens and underscores' })
+        .default('iron-proxy')
+        .meta({ description: 'What all keys begin with; the same for every replica' }),
+      journal: fileField.default('.iron-proxy/shared.journal').meta({
+        description: 'What this replica knows of the shared state, to tell it again; one file each',
+      }),
+    })
+    .prefault({}),
+  replicas: z.int().min(1).max(100).default(1).meta({ description: 'How many run; more than one share `state`' }),
   workers: z
     .int()
     .min(1)

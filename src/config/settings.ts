@@ -12,6 +12,7 @@ import { keysAt } from './keys.ts'
 import { configVariable, fromText, settingKeys } from './setting-keys.ts'
 import { settingsSchema } from './settings-schema.ts'
 import type { Settings } from './settings-schema.ts'
+import { isRedisPlace } from '#store/redis-place.ts'
 
 export interface SettingsSource {
   /** Path of the settings file; left out: `IRON_PROXY_CONFIG`, or none. */
@@ -65,6 +66,8 @@ export async function loadSettings({ file, env, flags }: SettingsSource): Promis
       issues.push(placed(mistake.path, 'error', mistake.message, origins, yaml, mistake.key))
     }
   } else {
+    if (parsed.data.replicas > 1 && !isRedisPlace(parsed.data.state))
+      issues.push(placed(['state'], 'error', alone, origins, yaml))
     issues.push(...inactive(parsed.data).map(([path, message]) => placed(path, 'warning', message, origins, yaml)))
   }
   const sound = parsed.success && issues.every(({ severity }) => severity === 'warning')
@@ -116,9 +119,12 @@ function placed(
   return { severity, position: { file, line: 0, column: 0 }, path: text, message }
 }
 
-function inactive({ state, workers }: Settings): [string[], string][] {
+const alone =
+  'a file is for one replica, and `replicas` says that there are more: each would spend every budget by itself and refresh every ' +
+  'login by itself, which ends it; write redis://host:6379/0, or run one replica'
+
+function inactive({ workers }: Settings): [string[], string][] {
   const found: [string[], string][] = []
-  if (state.includes('://')) found.push([['state'], 'redis is not active yet: nothing is shared between replicas'])
   if (workers > 1) found.push([['workers'], 'workers are not active yet: one thread serves everything'])
   return found
 }

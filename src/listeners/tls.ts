@@ -18,9 +18,9 @@ import { splice } from './splice.ts'
 /** Certificates by name; the decision comes before the minting. */
 export interface Leaves {
   /** Makes one for a name the policy lets this agent reach. */
-  allow(host: Host): void
-  /** Makes one for a denied name; `false`: this agent has caused too many, close the connection. */
-  allowDenied(host: Host, agent: string): boolean
+  contextFor(host: Host): SecureContext
+  /** Makes one for a denied name; `undefined`: this agent has caused too many, close the connection. */
+  contextForDenied(host: Host, agent: string): SecureContext | undefined
   /** What was made for this name a moment ago. */
   present(host: Host): SecureContext | undefined
 }
@@ -83,7 +83,7 @@ export class TlsFront {
     const { leaves, ports } = this.#options
     const bound = { host, port: before.tunnel?.port ?? 443 }
     if (before.tunnel) {
-      leaves.allow(host)
+      leaves.contextFor(host)
       return this.#shake(socket, { ...before, scheme: 'https', bound })
     }
     const pass = judgeTunnel({ kind: 'tunnel', ...before, target: { scheme: 'https', ...bound } }, ports)
@@ -91,11 +91,11 @@ export class TlsFront {
       case 'splice':
         return this.relay(socket, pass.tunnel, bound)
       case 'inspect':
-        leaves.allow(host)
+        leaves.contextFor(host)
         return this.#shake(socket, { ...before, scheme: 'https', bound })
       case 'deny':
         // The handshake is completed all the same, so that the client reads a 403 and not a reset.
-        if (leaves.allowDenied(host, pass.agent ?? before.peer.address))
+        if (leaves.contextForDenied(host, pass.agent ?? before.peer.address))
           return this.#shake(socket, { ...before, scheme: 'https', bound })
         return this.#refuse(socket, before, 'tls_denied_flood', pass.denial.reason, host)
       default:

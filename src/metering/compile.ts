@@ -11,11 +11,13 @@ export interface BudgetText {
   readonly usd?: number | undefined
   readonly warnAt: readonly number[]
   readonly atLimit: Budget['atLimit']
+  readonly whenBlind: Budget['whenBlind']
   readonly weights: Readonly<Partial<Record<TokenClass, number | undefined>>>
 }
 
 /** Makes the frozen Budget of what was validated: dollars become nano-dollars, weights that are left out are 1. */
-export function compileBudget(id: string, { per, window, timezone, tokens, usd, warnAt, atLimit, weights }: BudgetText): Budget {
+export function compileBudget(id: string, text: BudgetText): Budget {
+  const { per, window, timezone, tokens, usd, warnAt, atLimit, whenBlind, weights } = text
   return Object.freeze({
     id,
     per,
@@ -25,6 +27,7 @@ export function compileBudget(id: string, { per, window, timezone, tokens, usd, 
     nano: usd === undefined ? undefined : nanoDollars(usd),
     warnAt: warnAt.toSorted((one, other) => one - other),
     atLimit,
+    whenBlind,
     weights: Object.freeze(
       Object.fromEntries(tokenClasses.map((each) => [each, weights[each] ?? 1])) as Record<TokenClass, number>,
     ),
@@ -37,7 +40,17 @@ export function runBudget(
   { tokens, usd }: Pick<BudgetText, 'tokens' | 'usd'>,
   span: { readonly start: number; readonly end: number },
 ): Budget {
-  const text = { per: 'agent', window: 'day', timezone: 'UTC', tokens, usd, warnAt: [], atLimit: 'cut', weights: {} } as const
+  const text = {
+    per: 'agent',
+    window: 'day',
+    timezone: 'UTC',
+    tokens,
+    usd,
+    warnAt: [],
+    atLimit: 'cut',
+    whenBlind: 'refuse',
+    weights: {},
+  } as const
   return Object.freeze({ ...compileBudget(`${runPrefix}${run}`, text), window: 'run', span })
 }
 

@@ -8,7 +8,7 @@ import type { BudgetEvent, BudgetRefusal, Standing } from './notice.ts'
 import { exhaustedRefusal, standings } from './notice.ts'
 import type { PriceList } from './price.ts'
 import { contextWindow, priceOf } from './price.ts'
-import type { Account, Amount, Budget, Claim, Ledger } from './types.ts'
+import type { Account, Amount, Blind, Budget, Claim, Ledger, Reserved } from './types.ts'
 import { windowOf } from './window.ts'
 
 /** A metered request before it is sent. */
@@ -36,6 +36,8 @@ export interface DeskOptions {
   readonly clock: Clock
   /** Told once a window for each threshold of each account. */
   readonly news: (event: BudgetEvent) => void
+  /** Told of each request that comes while the ledger cannot be asked. */
+  readonly blind?: (budget: Budget, how: Blind | 'refused') => void
   /** Milliseconds a request waits for room behind others; default 30 s. */
   readonly patience?: number
 }
@@ -56,6 +58,7 @@ export class Desk {
   readonly calibration = new Calibration()
   readonly #clock: Clock
   readonly #news: (event: BudgetEvent) => void
+  readonly #blind: NonNullable<DeskOptions['blind']>
   readonly #patience: number
   readonly #held = new Set<Held>()
   readonly #waiting = new Set<() => void>()
@@ -65,16 +68,18 @@ export class Desk {
   readonly #told = new LruMap<string, true>(10_000)
   #beat: (() => void) | undefined
 
-  constructor({ ledger, clock, news, patience = 30_000 }: DeskOptions) {
+  constructor({ ledger, clock, news, blind = ignore, patience = 30_000 }: DeskOptions) {
     this.ledger = ledger
     this.#clock = clock
     this.#news = news
+    this.#blind = blind
     this.#patience = patience
   }
 
   /** Holds what the request may cost with every budget of its agent, or with none. Throws `StoreError` and the signal's reason. */
   async admit(order: Order, signal: AbortSignal): Promise<Held | BudgetRefusal> {
-    if (order.budgets.length > 0) await this.ledger.open()
+    // A ledger that cannot be opened is asked all the same: it may have something set aside.
+    if (order.budgets.length > 0) await this.ledger.open().catch(ignore)
     const now = this.ledger.now()
     const foreseen = this.#foresee(order, now)
     const price = priceHold(order, foreseen, now)
@@ -84,10 +89,7 @@ export class Desk {
     for (;;) {
       signal.throwIfAborted()
       const claims = order.budgets.map((budget) => claimOf(budget, order, foreseen, price ?? 0, this.ledger.now()))
-      const reserved =
-        claims.length === 0
-          ? ({ kind: 'held', holds: [], tail: false } as const)
-          : await this.ledger.reserve(order.id, claims, this.ledger.now() + lifetime)
+      const reserved = await this.#reserve(order, claims)
       if (reserved.kind === 'held') {
         const held = new Held(this, order, { foreseen, accounts: claims.map(({ account }) => account), holds: reserved.holds })
         this.#enter(held)
@@ -155,6 +157,20 @@ export class Desk {
     if (used < limit || budget.atLimit !== 'cut') return
     for (const held of this.#held) {
       if (held.accounts.some((each) => sameAccount(each, account))) held.cut(exhaustedRefusal(standing, held.order.agent))
+    }
+  }
+
+  async #reserve({ id, budgets }: Order, claims: readonly Claim[]): Promise<Reserved> {
+    if (claims.length === 0) return { kind: 'held', holds: [], tail: false }
+    try {
+      const reserved = await this.ledger.reserve(id, claims, this.ledger.now() + lifetime)
+      if (reserved.kind === 'held' && reserved.blind) for (const budget of budgets) this.#blind(budget, reserved.blind)
+      return reserved
+    } catch (error) {
+      const allowed = budgets.every(({ whenBlind }) => whenBlind === 'allow')
+      for (const budget of budgets) this.#blind(budget, allowed ? 'allowed' : 'refused')
+      if (!allowed) throw error
+      return { kind: 'held', holds: claims.map(({ hold }) => hold), tail: false, blind: 'allowed' }
     }
   }
 
@@ -232,6 +248,7 @@ function claimOf(budget: Budget, { agent, fixed }: Order, foreseen: TokenCounts,
     hold: fixed ?? { tokens: weighMost(foreseen, budget), nano },
     // A prompt that does not fit is not sent: its cost is certain, only the output is a guess.
     least: fixed ?? { tokens: weighMost({ ...foreseen, output: 1 }, budget), nano: 1 },
+    whenBlind: budget.whenBlind,
   }
 }
 

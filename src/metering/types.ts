@@ -25,6 +25,8 @@ interface Ceiling {
   /** Shares of the limit at which to warn, ascending. */
   readonly warnAt: readonly number[]
   readonly atLimit: 'refuse' | 'cut'
+  /** What becomes of requests while the ledger cannot be asked and nothing is set aside for them. */
+  readonly whenBlind: 'refuse' | 'allow'
   readonly weights: Readonly<Record<'input' | 'cache_read' | 'cache_write' | 'output', number>>
 }
 
@@ -51,11 +53,22 @@ export interface Claim {
   readonly hold: Amount
   /** Remaining below which no tail request is let in. */
   readonly least: Amount
+  /** While the ledger cannot be asked; default `refuse`. */
+  readonly whenBlind?: Budget['whenBlind'] | undefined
 }
+
+/** On what a request runs while the ledger cannot be asked. */
+export type Blind = 'leased' | 'allowed'
 
 export type Reserved =
   /** On disk. `tail`: one of the holds did not fit, and what was left was held instead; no other runs beside it on that account. */
-  | { readonly kind: 'held'; readonly holds: readonly Amount[]; readonly tail: boolean }
+  | {
+      readonly kind: 'held'
+      readonly holds: readonly Amount[]
+      readonly tail: boolean
+      /** Nobody could be asked: it runs on what was set aside for this replica, or since its budgets allow it. */
+      readonly blind?: Blind
+    }
   /** Does not fit beside what is running; may once that has settled. */
   | { readonly kind: 'busy'; readonly account: Account }
   /** Used up. */

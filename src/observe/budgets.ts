@@ -8,7 +8,7 @@ import type { BookLine } from '#metering/book.ts'
 import { nanoDollars } from '#metering/compile.ts'
 import { accountOf, Desk } from '#metering/desk.ts'
 import type { BudgetEvent } from '#metering/notice.ts'
-import type { Amount, Ledger } from '#metering/types.ts'
+import type { Amount, Blind, Ledger } from '#metering/types.ts'
 import { localTime } from '#metering/window.ts'
 import { alertOf, summaryOf } from './budget-alert.ts'
 import type { Log } from './log.ts'
@@ -41,6 +41,8 @@ export interface BudgetPorts {
   readonly snapshot: () => Snapshot | undefined
   /** Where thresholds are told besides log and audit. */
   readonly webhook: string | undefined
+  /** Told, by budget, of each request that comes while the ledger cannot be asked. */
+  readonly blind: (budget: string, how: Blind | 'refused') => void
 }
 
 /**
@@ -56,7 +58,12 @@ export class Budgets {
 
   constructor(ports: BudgetPorts) {
     this.#ports = ports
-    this.desk = new Desk({ ledger: ports.ledger, clock: ports.clock, news: (event) => this.#tell(event) })
+    this.desk = new Desk({
+      ledger: ports.ledger,
+      clock: ports.clock,
+      news: (event) => this.#tell(event),
+      blind: ({ id }, how) => ports.blind(id, how),
+    })
     this.#webhook =
       ports.webhook === undefined
         ? undefined

@@ -17,6 +17,10 @@ export interface Gauges {
   /** What is known of pods; `undefined`: no cluster is watched. Times in milliseconds since the epoch, by namespace. */
   readonly identity?: () => IdentityGauges | undefined
   readonly caBundles?: () => BundleGauges
+  /** Of a state that replicas share: whether it can be asked, and how many charges wait to be told. */
+  readonly shared?: (() => { readonly up: boolean; readonly owed: number }) | undefined
+  /** Of the CA that signs leaves. */
+  readonly caFingerprint?: () => string
   /** When each certificate expires, by role, in milliseconds since the epoch. */
   readonly caExpiry?: () => Readonly<Record<string, number>>
 }
@@ -104,6 +108,18 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
         }
       },
     })
+  /** A gauge of a state that replicas share; one that is a file leaves no series. */
+  const ofShared = (name: string, help: string, read: (shared: { readonly up: boolean; readonly owed: number }) => number) =>
+    new Gauge({
+      name: `ironproxy_state_${name}`,
+      help,
+      registers,
+      collect() {
+        this.remove()
+        const shared = gauges().shared?.()
+        if (shared) this.set(read(shared))
+      },
+    })
   const measures = [
     { measure: 'tokens', unit: 'tokens', words: 'weighted tokens' },
     { measure: 'usd', unit: 'dollars', words: 'US dollars' },
@@ -119,6 +135,18 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       ]),
       ofBudgets('reset_timestamp_seconds', 'When the window ends and the budget starts anew.', ({ resetsAt }) => resetsAt / 1000),
     ],
+    state: [
+      ofShared('up', 'Whether the shared state can be asked; 1 if so.', ({ up }) => (up ? 1 : 0)),
+      ofShared('owed_charges', 'Charges that wait in the journal for the shared state.', ({ owed }) => owed),
+    ],
+    blind: counter('budget_blind_total', 'Requests that came while the ledger could not be asked, by what became of them.', [
+      'budget',
+      'result',
+    ]),
+    caInfo: asked('ca_info', 'The CA that signs leaves, by its fingerprint; always 1.', 'fingerprint', () => {
+      const fingerprint = gauges().caFingerprint?.()
+      return fingerprint === undefined ? {} : { [fingerprint]: 1 }
+    }),
     connections: asked('connections_active', 'Open connections.', 'kind', () => gauges().connections?.()),
     auditQueue: asked('audit_queue_depth', 'Audit records not yet written.', 'sink', () => gauges().auditQueue?.()),
     caExpiry: asked('ca_expiry_timestamp_seconds', 'When a CA certificate expires.', 'role', () =>

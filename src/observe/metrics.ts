@@ -32,6 +32,7 @@ export interface Metrics {
   reloaded(reload: Reload): void
   refreshed(credential: string, result: 'ok' | 'failed' | 'needs_login' | 'store_failed'): void
   secretReadFailed(credential: string): void
+  blind(budget: string, result: 'leased' | 'allowed' | 'refused'): void
   leafMinted(result: 'allowed' | 'denied' | 'refused'): void
   auditResult(sink: string, result: 'ok' | 'error' | 'dropped', records: number): void
 }
@@ -54,6 +55,7 @@ export function createMetrics(build: Build, options: { readonly runtime?: boolea
     reloaded: (reload) => countReload(instruments, reload),
     refreshed: (credential, result) => instruments.refreshes.inc({ credential, result }),
     secretReadFailed: (credential) => instruments.secretReadErrors.inc({ credential }),
+    blind: (budget, result) => instruments.blind.inc({ budget, result }),
     leafMinted: (result) => instruments.leafsMinted.inc({ result }),
     auditResult: (sink, result, records) => instruments.auditEvents.inc({ sink, result }, records),
   }

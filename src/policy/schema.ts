@@ -185,6 +185,10 @@ export const budgetSchema = z
     atLimit: z.enum(['refuse', 'cut']).default('refuse').meta({
       description: 'refuse: running streams may end; cut: they are ended too',
     }),
+    whenBlind: z.enum(['refuse', 'allow']).default('refuse').meta({
+      description:
+        'While the ledger cannot be asked. refuse: what is set aside for this replica, then nothing; allow: everything',
+    }),
     weights: z
       .strictObject({ input: weightField, output: weightField, cache_read: weightField, cache_write: weightField })
       .default({})

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import type { Pair } from '#credentials/lease.ts'
 import type { GrantStore, KeptGrant } from '#journey/ports.ts'
 import { openDatabase, transact } from './database.ts'
-import { readPair, writePair } from './pair.ts'
+import { pairContext, readPair, reasonContext, writePair } from './pair.ts'
 import type { Seal } from './seal.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
@@ -159,13 +159,4 @@ export class EmbeddedStore implements GrantStore {
         `log in again with \`iron-proxy login ${credential}\``,
     )
   }
-}
-
-function pairContext(credential: string, generation: number): readonly [string, number, string] {
-  return [credential, generation, 'pair']
-}
-
-/** Without the generation: the reason stays when a late reply still brings the next pair. */
-function reasonContext(credential: string): readonly [string, string] {
-  return [credential, 'needs_login']
 }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import type { Account, Amount, Balance, Claim, Ledger, Reserved } from '#metering/types.ts'
+import { mustBeWhole } from './amounts.ts'
 import { StoreError } from './store-error.ts'
 import type { StoreFault } from './store-error.ts'
 
@@ -147,14 +148,5 @@ export class EmbeddedLedger implements Ledger {
     this.#waiting.clear()
     for (const { reject } of waiting)
       reject(new StoreError('store_io', `${this.#path}: the ledger’s thread has ended`, { cause }))
-  }
-}
-
-/** Amounts are whole numbers that no sum of a window can carry past what a number holds. */
-function mustBeWhole(...amounts: readonly Amount[]): void {
-  for (const { tokens, nano } of amounts) {
-    for (const each of [tokens, nano]) {
-      if (!Number.isSafeInteger(each) || each < 0) throw new RangeError(`${each} is not an amount: a whole number, not negative`)
-    }
   }
 }

@@ -29,6 +29,16 @@ export function readPair(text: string, credential: string): Pair | undefined {
   }
 }
 
+/** What a sealed pair is bound to. */
+export function pairContext(credential: string, generation: number): readonly [string, number, string] {
+  return [credential, generation, 'pair']
+}
+
+/** What a sealed reason is bound to. Without the generation: it stays when a late reply still brings the next pair. */
+export function reasonContext(credential: string): readonly [string, string] {
+  return [credential, 'needs_login']
+}
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

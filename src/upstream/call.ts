@@ -10,7 +10,7 @@ import { settleOwn } from '#journey/settle.ts'
 import type { RawHeaders } from '#journey/types.ts'
 
 /** Bytes of a reply that is still one, and milliseconds it may take: a token that is lost is worse than a name. */
-const limits = { reply: 1 << 20, token: 30_000, whoami: 10_000 } as const
+const limits = { reply: 1 << 20, token: 30_000, whoami: 10_000, moment: 250 } as const
 
 /**
  * The proxy's own calls: to token endpoints, and to those who say whose a value is. They take the way of everything else:
@@ -50,7 +50,7 @@ export class OwnCalls implements TokenCaller, WhoamiAsker {
     const reply = new Collected()
     const bytesUp = body?.length ?? 0
     const stop = new AbortController()
-    const calledOff = this.#clock.later(patience, () => stop.abort())
+    const calledOff = patiently(this.#clock, patience, () => stop.abort())
     try {
       const sent = await this.#upstream.send(out, body && bodyOf(body), reply, stop.signal)
       this.#audit.write(own({ status: reply.status, upstream: sent.address, bytesUp, bytesDown: reply.size }))
@@ -63,6 +63,17 @@ export class OwnCalls implements TokenCaller, WhoamiAsker {
       calledOff()
     }
   }
+}
+
+/**
+ * Calls back after so many milliseconds and a moment. A process that was stopped finds its timers due before it has read what came
+ * meanwhile, which may be the only copy of a pair.
+ */
+function patiently(clock: Clock, milliseconds: number, act: () => void): () => void {
+  let calledOff = clock.later(milliseconds, () => {
+    calledOff = clock.later(limits.moment, act)
+  })
+  return () => calledOff()
 }
 
 function outbound(

@@ -28,6 +28,8 @@ export interface CustodyPorts extends Omit<LeasePorts, 'onEvent'> {
   readonly say: (level: 'info' | 'warn', fields: object, message: string) => void
   /** How a call for a new value has ended. */
   readonly count: (credential: string, result: NonNullable<(typeof leaseNews)[LeaseEvent['kind']]['result']>) => void
+  /** The source of a credential's value could not be read. */
+  readonly unread: (credential: string) => void
 }
 
 /** The vault, and what an operator has to do with it: how each credential is, whose it is, how to log it in. */
@@ -58,19 +60,29 @@ export class Custody {
   }
 
   /** Takes in a policy: its secrets are read, and whose they are is asked in the background. */
-  use(snapshot: Snapshot): readonly Reading[] {
+  use(snapshot: Snapshot): void {
     this.#snapshot = snapshot
     const readings = this.vault.use(snapshot)
     this.#incidents.keep(snapshot.credentials)
     this.#identities?.use(snapshot.credentials)
     for (const id of this.#warned.keys()) if (!snapshot.credentials.has(id)) this.#warned.delete(id)
     for (const credential of snapshot.credentials.values()) this.#review(credential)
-    return this.#woken(readings)
+    this.#read(readings)
   }
 
   /** Looks at every source of a secret again. */
-  refresh(): readonly Reading[] {
-    return this.#woken(this.vault.refresh())
+  refresh(): void {
+    this.#read(this.vault.refresh())
+  }
+
+  /** What metrics show of it, asked at each scrape. */
+  gauges() {
+    const status = () => this.vault.status()
+    return {
+      credentialExpiry: () =>
+        Object.fromEntries(status().flatMap(({ id, expiresAt }) => (expiresAt === undefined ? [] : [[id, expiresAt]]))),
+      reauthRequired: () => Object.fromEntries(status().map(({ id, needsLogin }) => [id, needsLogin === undefined ? 0 : 1])),
+    }
   }
 
   /** Every credential as an operator may see it. */
@@ -120,10 +132,18 @@ export class Custody {
     return this.#snapshot?.credentials.get(id)
   }
 
-  #woken(readings: readonly Reading[]): readonly Reading[] {
-    for (const { result, credentials } of readings)
-      if (result === 'new') for (const id of credentials) if (!this.#find(id)?.lease) this.#identities?.wake(id)
-    return readings
+  #read(readings: readonly Reading[]): void {
+    const { say, unread } = this.#ports
+    for (const { ref, result, detail, credentials } of readings) {
+      if (result === 'new') {
+        say('info', { event: 'secret', ref }, 'secret loaded')
+        for (const id of credentials) if (!this.#find(id)?.lease) this.#identities?.wake(id)
+      }
+      if (result === 'failed') {
+        say('warn', { event: 'secret', ref, detail }, 'secret cannot be read; the last good value stays in force')
+        for (const id of credentials) unread(id)
+      }
+    }
   }
 
   /** What happened to a lease. Its incidents are told when they begin and when they end, whatever is tried in between. */

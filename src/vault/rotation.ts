@@ -130,13 +130,20 @@ export class Rotation implements Course {
     const marked = kept.inFlightSince
     if (marked === undefined) {
       const since = clock.now()
+      const began = clock.elapsed()
       if (!(await this.#store.begin(credential, generation, since))) return again
-      return this.#spend(kept, { generation, since, unspent: false }, call, false)
+      const mark: Mark = { generation, since, unspent: false }
+      if (this.#overslept(began)) {
+        this.#mark = { ...mark, unspent: true }
+        return again
+      }
+      return this.#spend(kept, mark, call, false)
     }
     const unspent = this.#isOurs(kept) && this.#mark?.unspent === true
     if (!unspent) {
       if (!this.#isOurs(kept) && !this.#isAbandoned(marked)) {
-        if (!urgent()) return { kind: 'waiting', why: 'busy' }
+        // A new seed is a login of its own: it need not wait for the end of somebody else's call.
+        if (!urgent() || this.#seed.read().kind === 'new') return { kind: 'waiting', why: 'busy' }
         await this.#sleep(pollMs)
         return 'polled'
       }
@@ -144,8 +151,14 @@ export class Rotation implements Course {
       if (!urgent()) return { kind: 'waiting', why: 'unsure' }
     }
     const since = Math.max(clock.now(), marked + 1)
+    const began = clock.elapsed()
     if (!(await this.#store.takeOver(credential, generation, marked, since))) return again
-    return this.#spend(kept, { generation, since, unspent: false }, call, !unspent)
+    const mark: Mark = { generation, since, unspent: false }
+    if (unspent && this.#overslept(began)) {
+      this.#mark = { ...mark, unspent: true }
+      return again
+    }
+    return this.#spend(kept, mark, call, !unspent)
   }
 
   /** Makes the call under a mark that we hold. `unsure`: an earlier call may have spent the pair already. */
@@ -201,6 +214,14 @@ export class Rotation implements Course {
       this.#unwritten = next
       return { kind: 'unwritten', held, first, reason: reasonOf(error) }
     }
+  }
+
+  /**
+   * Whether we were stopped for so long after a mark was asked for that somebody may soon take it for abandoned: then the pair
+   * must not be shown before we have looked again.
+   */
+  #overslept(began: number): boolean {
+    return this.#abandonedAfter > 0 && this.#calling.clock.elapsed() - began > this.#abandonedAfter / 4
   }
 
   #isOurs({ generation, inFlightSince }: KeptGrant): boolean {

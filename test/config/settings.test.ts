@@ -89,6 +89,33 @@ describe('settings', () => {
     expect((await loadSettings({ env: { IRON_PROXY_WHOAMI: value }, flags: {} })).settings?.whoami).toBe(expected)
   })
 
+  it.each([
+    ['redis://cache:6379/2', undefined],
+    ['rediss://proxy@cache', undefined],
+    ['redis+sentinel://one:26379,two:26379/main/0', undefined],
+    ['redis+cluster://one:6379,two:6379', undefined],
+    ['postgres://db', 'write a file, or redis://host:6379/0'],
+    ['redis://u:secret@cache', 'a password does not belong here; put it into a file and name that as `redis.password`'],
+    ['redis://one,two', 'several hosts are a redis+sentinel:// or a redis+cluster://'],
+    ['redis://cache/main', '"main" does not end in the number of a database'],
+    ['redis+sentinel://one', 'name the group that the Sentinels watch: redis+sentinel://host:26379/group'],
+    ['redis+cluster://one/3', 'a cluster has no database but 0'],
+  ])('say where the state is: %s', async (state, wrong) => {
+    const { settings, issues } = await loadSettings({ env: { IRON_PROXY_STATE: state }, flags: {} })
+    expect(issues.map(({ message }) => message)).toEqual(wrong === undefined ? [] : [wrong])
+    expect(settings?.state).toBe(wrong === undefined ? state : undefined)
+  })
+
+  it('with a file for the state of several replicas are refused, and name the fix', async () => {
+    const { settings, issues } = await loadSettings({ env: { IRON_PROXY_REPLICAS: '2' }, flags: {} })
+    expect(settings).toBeUndefined()
+    expect(issues.map(({ path, message }) => [path, message])).toEqual([
+      ['state', expect.stringMatching(/^a file is for one replica, .* write redis:\/\/host:6379\/0, or run one replica$/)],
+    ])
+    const shared = await loadSettings({ env: { IRON_PROXY_REPLICAS: '2', IRON_PROXY_STATE: 'redis://cache' }, flags: {} })
+    expect(shared.settings?.replicas).toBe(2)
+  })
+
   it('in a file may turn a door off by word or by false', async () => {
     const { settings } = await fromFile('listen: {dns: off, http: false, https: 10444}')
     expect(settings?.listen).toMatchObject({ dns: 'off', http: 'off', https: { port: 10444 } })
@@ -161,9 +188,6 @@ describe('settings', () => {
       'kubernetes: on\nstate: redis://host:6379/0\nworkers: 2\naudit: {nats: {url: nats://host, subject: audit}}\n',
     )
     expect(settings).toBeDefined()
-    expect(messages).toEqual([
-      'config.yaml:2:8 state: warning: redis is not active yet: nothing is shared between replicas',
-      'config.yaml:3:10 workers: warning: workers are not active yet: one thread serves everything',
-    ])
+    expect(messages).toEqual(['config.yaml:3:10 workers: warning: workers are not active yet: one thread serves everything'])
   })
 })

@@ -24,6 +24,7 @@ const exposing: Readonly<Record<string, number>> = {
   'src/journey/identify.ts': 1,
   'src/journey/sign.ts': 1,
   'src/store/pair.ts': 2,
+  'src/store/redis-client.ts': 1,
   'src/vault/identities.ts': 1,
   'src/vault/jwt.ts': 1,
   'src/vault/leases.ts': 1,

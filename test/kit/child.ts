@@ -23,6 +23,8 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Another Node than the one of the tests. */
   readonly node?: string
+  /** Of one of several over the same files: it has settings, audit and journal of its own. */
+  readonly name?: string
 }
 
 export interface Child extends AsyncDisposable {
@@ -57,27 +59,30 @@ export async function startChild(options: ChildOptions): Promise<Child> {
   }
 }
 
-async function startOnce({ files, hosts, settings = {}, env = {}, node = process.execPath }: ChildOptions): Promise<Child> {
+async function startOnce(options: ChildOptions): Promise<Child> {
+  const { files, hosts, settings = {}, env = {}, node = process.execPath, name } = options
   const free = await freePorts(doors.length)
   const ports = Object.fromEntries(doors.map((door, i) => [door, free[i] ?? 0])) as Record<(typeof doors)[number], number>
   const written = {
     policies: files.policies,
     listen: { dns: 'off', ...ports, ...settings.listen },
     ca: { cert: files.caFile, key: files.caKeyFile },
-    state: join(files.folder, 'state.db'),
+    state: settings.state ?? join(files.folder, 'state.db'),
     sealKey: join(files.folder, 'seal.key'),
     upstream: {
       hosts: Object.fromEntries(Object.entries(hosts).map(([host, port]) => [host, `127.0.0.1:${port}`])),
       ca: [files.upstreamCaFile],
       allowPrivate: ['127.0.0.0/8'],
     },
-    audit: { stdout: false, file: files.auditFile },
+    audit: { stdout: false, file: name === undefined ? files.auditFile : join(files.folder, `${name}.jsonl`) },
     whoami: settings.whoami ?? 'off',
     ...(settings.shutdown && { shutdown: settings.shutdown }),
     ...(settings.log && { log: settings.log }),
+    ...(settings.replicas && { replicas: settings.replicas }),
+    redis: { journal: join(files.folder, `${name ?? 'shared'}.journal`), ...settings.redis },
   }
   // JSON is YAML too.
-  const settingsFile = join(files.folder, 'settings.yaml')
+  const settingsFile = join(files.folder, `${name ?? 'settings'}.yaml`)
   await writeFile(settingsFile, JSON.stringify(written))
 
   const child = spawn(node, [bin, 'run', '--config', settingsFile], {

@@ -1,3 +1,4 @@
+import { createSecureContext } from 'node:tls'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { Doors } from '#listeners/doors.ts'
@@ -6,7 +7,7 @@ import { listen } from '../kit/listen.ts'
 import { openTcp } from '../kit/raw.ts'
 import { closed, open, stage, until } from './stage.ts'
 
-const leaves = { allow: () => {}, allowDenied: () => false, present: () => undefined }
+const leaves = { contextFor: () => createSecureContext(), contextForDenied: () => undefined, present: () => undefined }
 
 describe('the doors', () => {
   it('count what is open, by door', async () => {

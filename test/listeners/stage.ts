@@ -55,8 +55,8 @@ export async function stage({
     ...limits,
   })
   const leaves: Leaves = {
-    allow: (host) => void cache.contextFor(host),
-    allowDenied: (host, agent) => cache.contextForDenied(host, agent) !== undefined,
+    contextFor: (host) => cache.contextFor(host),
+    contextForDenied: (host, agent) => cache.contextForDenied(host, agent),
     present: (host) => cache.present(host),
   }
   const ports: Ports = { ...world.ports, upstream: { ...world.ports.upstream, connect: (target) => set.connect(target) } }

@@ -121,7 +121,7 @@ describe('when no certificate can be made', () => {
     await using on = await stage({
       wrap: (leaves) => ({
         ...leaves,
-        allow: () => {
+        contextFor: () => {
           throw new Error('no key')
         },
       }),

@@ -7,6 +7,7 @@ const text = {
   timezone: 'UTC',
   warnAt: [0.8, 0.5],
   atLimit: 'cut',
+  whenBlind: 'refuse',
   weights: { cache_read: 0.1, cache_write: 0 },
 } as const
 
@@ -20,6 +21,7 @@ it('a budget has its money in nano-dollars, its warnings in order and every weig
     nano: 40_000_000_000,
     warnAt: [0.5, 0.8],
     atLimit: 'cut',
+    whenBlind: 'refuse',
     weights: { input: 1, cache_read: 0.1, cache_write: 0, output: 1 },
   })
 })

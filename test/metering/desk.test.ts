@@ -39,6 +39,7 @@ const budget = (parts: Partial<BudgetText> = {}): Budget =>
     timezone: 'UTC',
     warnAt: [],
     atLimit: 'refuse',
+    whenBlind: 'refuse',
     weights: {},
     tokens: 1000,
     ...parts,
@@ -173,6 +174,7 @@ describe('the desk', () => {
       timezone: 'UTC',
       warnAt: [],
       atLimit: 'refuse',
+      whenBlind: 'refuse',
       weights: {},
       tokens: 150,
     })
@@ -271,5 +273,34 @@ describe('a ledger that cannot be written', () => {
     clock.advance(10_000)
     expect(await within(() => desk.owed === 0)).toBeDefined()
     expect(await balance()).toMatchObject({ spent: 47, held: 0 })
+  })
+})
+
+describe('while the ledger cannot be asked', () => {
+  const told: string[] = []
+  const blindly = (): Desk => {
+    told.length = 0
+    const ledger = Object.create(on.ledger, {
+      open: { value: () => Promise.reject(new Error('away')) },
+      reserve: { value: () => Promise.reject(new Error('away')) },
+      settle: { value: () => Promise.reject(new Error('away')) },
+      now: { value: () => clock.now() },
+    }) as typeof on.ledger
+    return new Desk({ ledger, clock, news: () => {}, blind: ({ id }, how) => told.push(`${id} ${how}`) })
+  }
+
+  it('a request is refused, and told', async () => {
+    desk = blindly()
+    await expect(admit()).rejects.toThrow('away')
+    expect(told).toEqual(['day refused'])
+  })
+
+  it('one whose budgets all allow it goes on, and is charged when the ledger is back', async () => {
+    desk = blindly()
+    const open = budget({ whenBlind: 'allow' })
+    const held = await admit({ budgets: [open] })
+    expect(told).toEqual(['day allowed'])
+    await held.release()
+    await expect(admit({ budgets: [open, budget()] })).rejects.toThrow('away')
   })
 })

@@ -10,6 +10,7 @@ const budget = (parts: Partial<BudgetText> = {}) =>
     timezone: 'Europe/Berlin',
     warnAt: [],
     atLimit: 'refuse',
+    whenBlind: 'refuse',
     weights: {},
     tokens: 2_000_000,
     ...parts,

@@ -88,7 +88,15 @@ describe('a local time', () => {
 
 describe('the window of a budget', () => {
   it('is that of the calendar, and for a run the run itself, whenever it is asked for', () => {
-    const text = { per: 'agent', window: 'day', timezone: 'UTC', warnAt: [], atLimit: 'cut', weights: {} } as const
+    const text = {
+      per: 'agent',
+      window: 'day',
+      timezone: 'UTC',
+      warnAt: [],
+      atLimit: 'cut',
+      whenBlind: 'refuse',
+      weights: {},
+    } as const
     const now = at('2026-11-21T13:00:00Z')
     expect(windowOf(compileBudget('day', text), now)).toEqual(windowAt('day', 'UTC', now))
     const span = { start: now, end: now + hour }

@@ -9,6 +9,7 @@ const budget = compileBudget('day', {
   timezone: 'UTC',
   warnAt: [0.8],
   atLimit: 'cut',
+  whenBlind: 'refuse',
   weights: {},
   tokens: 1000,
   usd: 2,

@@ -305,3 +305,18 @@ describe('the exposition', () => {
     expect(status).toBe(0)
   })
 })
+
+test('a state that replicas share says whether it can be asked, and one that is a file leaves no series', async () => {
+  const metrics = createMetrics(build)
+  const series = async () =>
+    (await metrics.text()).split('\n').filter((line) => /^ironproxy_(?:state_|ca_info|budget_blind)/.test(line))
+  expect(await series()).toEqual([])
+  metrics.watch({ shared: () => ({ up: true, owed: 2 }), caFingerprint: () => 'ab:cd' })
+  metrics.blind('day', 'leased')
+  expect((await series()).toSorted()).toEqual([
+    'ironproxy_budget_blind_total{budget="day",result="leased"} 1',
+    'ironproxy_ca_info{fingerprint="ab:cd"} 1',
+    'ironproxy_state_owed_charges 2',
+    'ironproxy_state_up 1',
+  ])
+})

@@ -98,8 +98,21 @@ describe('a call of the proxy’s own', () => {
     const call = on.call('{}').catch((error: unknown) => error)
     await arrived.promise
     on.clock.advance(30_000)
+    on.clock.advance(250)
     expect(await call).toMatchObject({ code: 'upstream_timeout' })
     expect(on.records).toMatchObject([{ verdict: 'error', code: 'upstream_timeout' }])
+  })
+
+  it('reads what came while the process was stopped, though its time was up then', async () => {
+    const arrived = Promise.withResolvers<void>()
+    await using on = await stage((_request, response) => {
+      response.end('{}')
+      arrived.resolve()
+    })
+    const call = on.call('{}').catch((error: unknown) => error)
+    await arrived.promise
+    on.clock.advance(60_000)
+    expect(await call).toMatchObject({ status: 200 })
   })
 
   it('asks whose a value is, without a body and without a trace of it', async () => {
@@ -130,6 +143,7 @@ describe('a call of the proxy’s own', () => {
     const asked = on.ask('value').catch((error: unknown) => error)
     await arrived.promise
     on.clock.advance(10_000)
+    on.clock.advance(250)
     expect(await asked).toMatchObject({ code: 'upstream_timeout' })
   })
 })

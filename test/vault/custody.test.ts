@@ -70,6 +70,7 @@ function stage({ asks = true, caller, store = new MemoryStore() }: Around = {}) 
     abandonedAfter: 0,
     say: (level, fields) => void said.push({ level, ...(fields as { event: unknown; detail: unknown }) }),
     count: () => {},
+    unread: () => {},
   })
   const grants = () => said.filter(({ event }) => event === 'grant').map(({ detail }) => detail)
   return { asked, clock, custody, grants, records, said }

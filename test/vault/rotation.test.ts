@@ -367,6 +367,43 @@ describe('two replicas over one store', () => {
     expect(one.provider.alive).toBe(true)
   })
 
+  test('do not spend what another has spent while they were stopped with the mark just set', async () => {
+    const one = await keeping({ expiresIn: 3600, ports: { abandonedAfter: 120 * second } })
+    const two = await one.beside()
+    one.clock.advance(2 * hour)
+    const begin = one.store.begin.bind(one.store)
+    let stopped = false
+    one.store.begin = async (...args) => {
+      const begun = await begin(...args)
+      if (stopped || !begun) return begun
+      // Here one is stopped, for so long that two takes its mark for abandoned.
+      stopped = true
+      const asked = two.value()
+      await one.pass(3 * minute, second)
+      expect(one.provider.accepts(await asked)).toBe(true)
+      return begun
+    }
+    const value = one.value()
+    await one.pass(5 * second, 250)
+    expect(one.provider.accepts(await value)).toBe(true)
+    expect([one.provider.calls, one.provider.alive]).toEqual([1, true])
+  })
+
+  test('take in a new seed though another has a call under way', async () => {
+    const one = await keeping({ ports: { abandonedAfter: 120 * second } })
+    await one.vault.close()
+    one.clock.advance(2 * hour)
+    await one.store.begin('claude', 1, one.clock.now())
+    const two = await one.beside()
+    void two.value()
+    await two.pass(second, 250)
+    const login = one.provider.login()
+    one.files.set('seed', seedOf(login, one.clock.now() + hour))
+    two.vault.refresh()
+    await two.pass(2 * second, 250)
+    expect(await two.value()).toBe(login.access)
+  })
+
   test('take over from one that died, not before its call must have ended', async () => {
     const crew = await keeping({ ports: { abandonedAfter: 45 * second } })
     await crew.vault.close()

@@ -1,0 +1,40 @@
+import { copyState } from '#store/state-copy.ts'
+import { isRedisPlace } from '#store/redis-place.ts'
+import { StoreError } from '#store/store-error.ts'
+import { exit, line, UsageError } from './command.ts'
+import type { Command } from './command.ts'
+import { readSettings, settingHelp, settingOptions } from './settings.ts'
+
+export const state: Command = {
+  name: 'state',
+  summary: 'carry grants and spend from a file to Redis',
+  usage: 'copy [options]',
+  options: { ...settingOptions, from: { type: 'string' } },
+  help: { ...settingHelp, from: 'copy: the file that `state` was until now (default: .iron-proxy/state.db)' },
+  examples: [
+    'iron-proxy state copy --state redis://cache:6379/0',
+    'iron-proxy state copy --from /data/state.db --config iron-proxy.yaml',
+  ],
+  async run(input, terminal) {
+    const { from = '.iron-proxy/state.db', ...values } = input.values
+    if (input.positionals[0] !== 'copy' || input.positionals.length > 1 || typeof from !== 'string')
+      throw new UsageError('say copy')
+    const { settings } = await readSettings({ positionals: [], values }, terminal)
+    if (!settings) return exit.config
+    if (!isRedisPlace(settings.state)) throw new UsageError('say where to with --state redis://host:6379/0')
+    try {
+      const { grants, accounts } = await copyState(from, settings, terminal.uid)
+      for (const { credential, generation, kept } of grants)
+        line(terminal.stdout, `${credential}: generation ${generation}${kept ? ' was there already, and stays' : ''}`)
+      line(
+        terminal.stdout,
+        `${grants.length} grants and the spend of ${accounts} accounts are in ${settings.state.replace(/\/\/[^@/]*@/, '//')}`,
+      )
+      return exit.ok
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      line(terminal.stderr, `iron-proxy: ${error.message}`)
+      return error.code === 'store_io' ? exit.unavailable : exit.config
+    }
+  },
+}

@@ -1,0 +1,223 @@
+import { randomUUID } from 'node:crypto'
+import { appendFile } from 'node:fs/promises'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Account, Amount } from '#metering/types.ts'
+import { accountOfKey } from './amounts.ts'
+import { StoreError, toStoreError } from './store-error.ts'
+
+/** Charged tokens, nano-dollars and requests, and the same taken back: each number only grows. */
+export type Counts = readonly number[]
+
+/** A charge that was not told to the server yet. */
+export interface Owed {
+  readonly accounts: readonly Account[]
+  readonly amounts: readonly Amount[]
+}
+
+/** The fields of a grant as they stand in Redis: what is secret in them is sealed. */
+export type SealedRow = Readonly<Record<string, string>>
+
+const version = 1
+/** Milliseconds after which a month's account is of the past; the same as in the ledger's script. */
+const kept = 40 * 86_400_000
+/** Bytes of what was added after which the file is written anew. */
+const longest = 4 * 1024 * 1024
+
+type Line =
+  | { readonly kind: 'head'; readonly version: number; readonly replica: string }
+  | { readonly kind: 'spend'; readonly account: string; readonly replica: string; readonly counts: Counts }
+  | { readonly kind: 'owe'; readonly id: string; readonly accounts: readonly Account[]; readonly amounts: readonly Amount[] }
+  | { readonly kind: 'paid'; readonly id: string }
+  | { readonly kind: 'grant'; readonly credential: string; readonly row: SealedRow }
+
+/**
+ * What this replica knows of the shared state, in a file of its own, one JSON line for each thing learnt: what a server that has
+ * lost something is told again. Nothing in it is secret but the grants, which are sealed.
+ */
+export class Journal {
+  readonly #path: string
+  readonly #spends = new Map<string, Map<string, Counts>>()
+  readonly #owed = new Map<string, Owed>()
+  readonly #grants = new Map<string, SealedRow>()
+  #replica: string = randomUUID()
+  #waiting: Line[] = []
+  #writing: Promise<void> | undefined
+  #added = 0
+
+  /** Throws StoreError where the file can be neither read nor made, or is of another version. */
+  constructor(path: string, now: number) {
+    this.#path = path
+    this.#load()
+    for (const key of this.#spends.keys()) {
+      const account = accountOfKey(key)
+      if (!account || account.window < now - kept) this.#spends.delete(key)
+    }
+    this.#rewrite()
+  }
+
+  /** The name this replica charges under: the same as long as its file is there. */
+  get replica(): string {
+    return this.#replica
+  }
+
+  /** By account and replica. */
+  get spends(): ReadonlyMap<string, ReadonlyMap<string, Counts>> {
+    return this.#spends
+  }
+
+  get owed(): ReadonlyMap<string, Owed> {
+    return this.#owed
+  }
+
+  get grants(): ReadonlyMap<string, SealedRow> {
+    return this.#grants
+  }
+
+  /** Takes in what the server says of an account: the larger of each number counts. */
+  learn(account: string, replica: string, counts: Counts): void {
+    const before = this.#spends.get(account)?.get(replica)
+    const merged = larger(before, counts)
+    if (before && merged.every((each, i) => each === before[i])) return
+    this.#write({ kind: 'spend', account, replica, counts: merged })
+  }
+
+  /** Resolves when it is on disk. Rejects with StoreError. */
+  async owe(id: string, owed: Owed): Promise<void> {
+    this.#write({ kind: 'owe', id, ...owed })
+    await this.flush()
+  }
+
+  paid(id: string): void {
+    if (this.#owed.has(id)) this.#write({ kind: 'paid', id })
+  }
+
+  keepGrant(credential: string, row: SealedRow): void {
+    const before = this.#grants.get(credential)
+    if (before && JSON.stringify(before) === JSON.stringify(row)) return
+    this.#write({ kind: 'grant', credential, row })
+  }
+
+  /** Resolves when everything so far is on disk. Rejects with StoreError, and what was not written is tried again. */
+  async flush(): Promise<void> {
+    while (this.#waiting.length > 0 || this.#writing) {
+      this.#writing ??= this.#append().finally(() => {
+        this.#writing = undefined
+      })
+      await this.#writing
+    }
+  }
+
+  #write(line: Line): void {
+    this.#take(line)
+    this.#waiting.push(line)
+    // Whoever must know calls `flush` and hears of it.
+    void this.flush().catch(() => {})
+  }
+
+  async #append(): Promise<void> {
+    const lines = this.#waiting
+    this.#waiting = []
+    const text = textOf(lines)
+    try {
+      if (this.#added > longest) this.#rewrite()
+      else await appendFile(this.#path, text, { flush: true, mode: 0o600 })
+      this.#added += text.length
+    } catch (error) {
+      this.#waiting = [...lines, ...this.#waiting]
+      throw toStoreError(this.#path, error)
+    }
+  }
+
+  #load(): void {
+    let text: string
+    try {
+      text = readFileSync(this.#path, 'utf8')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+      throw toStoreError(this.#path, error)
+    }
+    // The last line of a process that was killed may be half of one.
+    for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
+      if (line === '') continue
+      const read = parse(line)
+      if (!read) throw new StoreError('store_corrupt', `${this.#path}: is not a journal; move it away`)
+      if (read.kind === 'head' && read.version !== version)
+        throw new StoreError(
+          'store_version',
+          `${this.#path}: is of version ${read.version} and this program reads version ${version}; run the newer iron-proxy`,
+        )
+      this.#take(read)
+    }
+  }
+
+  #take(line: Line): void {
+    switch (line.kind) {
+      case 'head':
+        this.#replica = line.replica
+        return
+      case 'spend': {
+        const replicas = this.#spends.get(line.account) ?? new Map<string, Counts>()
+        this.#spends.set(line.account, replicas.set(line.replica, larger(replicas.get(line.replica), line.counts)))
+        return
+      }
+      case 'owe':
+        this.#owed.set(line.id, { accounts: line.accounts, amounts: line.amounts })
+        return
+      case 'paid':
+        this.#owed.delete(line.id)
+        return
+      case 'grant':
+        this.#grants.set(line.credential, line.row)
+        return
+      default:
+        line satisfies never
+    }
+  }
+
+  /** Only what is still worth knowing, in a new file that takes the place of the old one. */
+  #rewrite(): void {
+    const lines: Line[] = [
+      { kind: 'head', version, replica: this.#replica },
+      ...[...this.#spends].flatMap(([account, replicas]) =>
+        [...replicas].map(([replica, counts]): Line => ({ kind: 'spend', account, replica, counts })),
+      ),
+      ...[...this.#owed].map(([id, owed]): Line => ({ kind: 'owe', id, ...owed })),
+      ...[...this.#grants].map(([credential, row]): Line => ({ kind: 'grant', credential, row })),
+    ]
+    const temporary = `${this.#path}.${randomUUID()}.new`
+    try {
+      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
+      const descriptor = openSync(temporary, 'wx', 0o600)
+      try {
+        writeSync(descriptor, textOf(lines))
+        fsyncSync(descriptor)
+      } finally {
+        closeSync(descriptor)
+      }
+      renameSync(temporary, this.#path)
+    } catch (error) {
+      throw toStoreError(this.#path, error)
+    }
+    this.#added = 0
+  }
+}
+
+function larger(one: Counts | undefined, other: Counts): Counts {
+  return Array.from({ length: 6 }, (_, i) => Math.max(one?.[i] ?? 0, other[i] ?? 0))
+}
+
+function textOf(lines: readonly Line[]): string {
+  return lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+}
+
+const kinds = new Set<unknown>(['head', 'spend', 'owe', 'paid', 'grant'])
+
+function parse(text: string): Line | undefined {
+  try {
+    const line = JSON.parse(text) as Line
+    return kinds.has(line.kind) ? line : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,102 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { Secret } from '#base/secret.ts'
+import type { GrantStore } from '#journey/ports.ts'
+import type { Ledger } from '#metering/types.ts'
+import { LazyStore } from './lazy.ts'
+import { EmbeddedLedger } from './ledger.ts'
+import { openStore } from './open.ts'
+import { RedisGrants } from './redis-grants.ts'
+import { Journal } from './redis-journal.ts'
+import { RedisLedger } from './redis-ledger.ts'
+import { RedisLink } from './redis-link.ts'
+import type { LinkOptions } from './redis-link.ts'
+import { isRedisPlace, parseRedisPlace } from './redis-place.ts'
+import { openSeal } from './seal-key.ts'
+import type { Seal } from './seal.ts'
+import { StoreError } from './store-error.ts'
+
+/** Where the state is, as the settings say it. */
+export interface StatePlace {
+  /** A file, or a server's URL. */
+  readonly state: string
+  readonly sealKey: string
+  readonly redis: {
+    readonly password?: string | undefined
+    readonly sentinelPassword?: string | undefined
+    readonly ca?: string | undefined
+    readonly prefix: string
+    readonly journal: string
+  }
+}
+
+export interface State {
+  readonly grants: GrantStore
+  readonly ledger: Ledger
+  /** See `RotationOptions`. */
+  readonly abandonedAfter: number
+  /** Of a server: whether it can be asked, and how many charges wait to be told; `undefined`: the state is a file. */
+  readonly shared: (() => { readonly up: boolean; readonly owed: number }) | undefined
+}
+
+interface StateOptions {
+  readonly uid: number | undefined
+  /** Told when a server is there, and when it is not and why. */
+  readonly log: Readonly<Record<'info' | 'warn', (fields: object, message: string) => void>>
+}
+
+/**
+ * The grants and the ledger, in a file for one replica or on a server for several. Connects in the background: a server that is
+ * away is no reason not to start. Throws StoreError for what no waiting mends: no seal key, no journal, settings that make no sense.
+ */
+export function openState(place: StatePlace, options: StateOptions): State {
+  return isRedisPlace(place.state) ? openShared(place, options) : openEmbedded(place, options.uid)
+}
+
+function openEmbedded({ state, sealKey }: StatePlace, uid: number | undefined): State {
+  return {
+    grants: new LazyStore(() => openStore({ path: state, sealKey, uid })),
+    ledger: new EmbeddedLedger(`${state}-ledger`),
+    // Longer than a token call may take: another process that has the store open may be making one just now.
+    abandonedAfter: 40_000,
+    shared: undefined,
+  }
+}
+
+function openShared(place: StatePlace, { uid, log }: StateOptions): State {
+  const seal = sharedSeal(place.sealKey, uid)
+  const journal = new Journal(place.redis.journal, Date.now())
+  const link = linkTo(place, seal, (up, why) => log[up ? 'info' : 'warn']({ event: 'state' }, why))
+  return {
+    grants: new RedisGrants(link, journal, { seal }),
+    ledger: new RedisLedger(link, journal),
+    // A replica that was stopped for a minute in the middle of a call still has the only copy of what came back.
+    abandonedAfter: 120_000,
+    shared: () => ({ up: link.up, owed: journal.owed.size }),
+  }
+}
+
+/** The seal of a state that is shared: never made here, as every replica needs the same. Throws StoreError. */
+export function sharedSeal(sealKey: string, uid: number | undefined): Seal {
+  if (existsSync(sealKey)) return openSeal({ path: sealKey, make: false, uid })
+  throw new StoreError(
+    'seal_key_missing',
+    `${sealKey}: is not there; make it once, \`openssl rand -base64 32\`, mode 0600, and give every replica the same`,
+  )
+}
+
+/** Begins to connect. Throws StoreError for a place that is none, and the system's error for files that cannot be read. */
+export function linkTo({ state, redis }: StatePlace, seal: Seal, onChange?: LinkOptions['onChange']): RedisLink {
+  const place = parseRedisPlace(state)
+  if (typeof place === 'string') throw new StoreError('store_io', `state: ${place}`)
+  const password = secretIn('redis password', redis.password)
+  const sentinelPassword = secretIn('sentinel password', redis.sentinelPassword)
+  // A file that cannot be read is told at start; later, the server has the say.
+  password?.()
+  sentinelPassword?.()
+  const ca = redis.ca === undefined ? undefined : readFileSync(redis.ca, 'utf8')
+  return new RedisLink({ place, password, sentinelPassword, ca, prefix: redis.prefix, seal, onChange })
+}
+
+function secretIn(name: string, file: string | undefined): (() => Secret) | undefined {
+  return file === undefined ? undefined : () => new Secret(name, readFileSync(file, 'utf8').trim())
+}
