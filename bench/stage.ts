@@ -5,13 +5,14 @@
 import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthority } from '#ca/authority.ts'
 import { writeAuthority } from '#ca/files.ts'
+import type { Proxy } from './contenders/types.ts'
 import { testAuthority } from '../test/kit/ca.ts'
 
 /** The host whose replies are asked for, and the zone of as many more as a scenario wants. */
@@ -38,6 +39,8 @@ export interface Stage extends AsyncDisposable {
   request(text: string): string
   /** A process on a core of its own; ended with the stage at the latest. */
   spawn(core: string, command: readonly string[], options?: SpawnOptions): Running
+  /** The same for a proxy that says that it is ready by listening. */
+  proxy(core: string, port: number, command: readonly string[], options?: Omit<SpawnOptions, 'port'>): Promise<Proxy>
 }
 
 export interface SpawnOptions {
@@ -50,32 +53,34 @@ export interface SpawnOptions {
 export interface Running {
   readonly pid: number
   readonly ready: Promise<void>
-  stop(): Promise<void>
+  /** Ends it at once, or with a signal that lets it say good-bye. */
+  stop(signal?: 'SIGKILL' | 'SIGTERM'): Promise<void>
 }
 
-/** Runs this again inside network and mount namespaces, unless it is there already. `false`: that has been done, with its exit code. */
-export function enter(): boolean {
+/**
+ * Runs this again inside network and mount namespaces, unless it is there already. `false`: that has been done, with its exit code.
+ * Signals go on to what runs inside, which tidies up.
+ */
+export async function enter(): Promise<boolean> {
   if (process.env['IRON_PROXY_BENCH'] === 'inside') return true
   const hosts = join(tmpdir(), `bench-hosts-${process.pid}`)
   const many = Array.from({ length: manyHosts }, (_, i) => `${upstream} h${i}.${zone}`)
   writeFileSync(hosts, ['127.0.0.1 localhost', `${upstream} ${host}`, `${events} ${eventsHost}`, ...many, ''].join('\n'))
-  const inside = 'mount --bind "$1" /etc/hosts && ip link set lo mtu 1500 up && shift && exec "$@"'
-  const { status } = spawnSync(
-    'unshare',
-    [
-      '--net',
-      '--mount',
-      ...(process.getuid?.() === 0 ? [] : ['--map-root-user']),
-      'sh',
-      '-c',
-      inside,
-      'bench',
-      hosts,
-      ...process.argv,
-    ],
-    { stdio: 'inherit', env: { ...process.env, IRON_PROXY_BENCH: 'inside' } },
-  )
-  process.exitCode = status ?? 1
+  const inside = 'mount --bind "$1" /etc/hosts && ip link set lo mtu 1500 up && shift && exec taskset -c "$0" "$@"'
+  const rights = process.getuid?.() === 0 ? [] : ['--map-root-user']
+  const child = spawn('unshare', ['--net', '--mount', ...rights, 'sh', '-c', inside, cores.load, hosts, ...process.argv], {
+    stdio: 'inherit',
+    env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin`, IRON_PROXY_BENCH: 'inside' },
+  })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+  try {
+    const [code] = (await once(child, 'exit')) as [number | null]
+    process.exitCode = code ?? 1
+  } catch (error) {
+    throw new Error('the bench needs unshare, mount, ip and taskset (util-linux, iproute2), and Linux', { cause: error })
+  } finally {
+    rmSync(hosts, { force: true })
+  }
   return false
 }
 
@@ -94,13 +99,16 @@ export async function makeStage(): Promise<Stage> {
 
   function start(core: string, command: readonly string[], { env = {}, port, at = '127.0.0.1' }: SpawnOptions = {}): Running {
     const child = spawn('taskset', ['-c', core, ...command], {
-      env: { PATH: `${process.env['PATH']}:/usr/sbin`, HOME: folder, ...env },
+      env: { PATH: `${process.env['PATH']}:/usr/sbin`, HOME: folder, TMPDIR: folder, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     const each: Running = {
       pid: child.pid ?? 0,
       ready: port === undefined ? Promise.resolve() : answers(at, port, child),
-      stop: () => end(child),
+      stop: async (signal = 'SIGKILL') => {
+        await end(child, signal)
+        running.delete(each)
+      },
     }
     running.add(each)
     return each
@@ -126,6 +134,7 @@ export async function makeStage(): Promise<Stage> {
   for (const [name, size] of [
     ['1m', 2 ** 20],
     ['10m', 10 * 2 ** 20],
+    ['400m', 400 * 2 ** 20],
     ['1g', 2 ** 30],
   ] as const) {
     writeFileSync(join(folder, 'file', name), '')
@@ -150,8 +159,25 @@ export async function makeStage(): Promise<Stage> {
     load,
     request: (text) => file(`request-${++requests}`, text),
     spawn: start,
+    async proxy(core, port, command, options) {
+      const began = performance.now()
+      const running = start(core, command, { ...options, port })
+      try {
+        await running.ready
+      } catch (error) {
+        await running.stop()
+        throw error
+      }
+      return { port, pid: running.pid, startedIn: performance.now() - began, stop: running.stop }
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+/** How many connections the upstream has taken so far. */
+export async function taken(): Promise<number> {
+  const told = await (await fetch(`http://${upstream}/`, { headers: { connection: 'close' } })).text()
+  return Number(/requests\s+(\d+)/.exec(told)?.[1] ?? Number.NaN)
 }
 
 /** A process and all it has started. */
@@ -162,31 +188,41 @@ export function family(pid: number): readonly number[] {
   return [pid, ...children.flatMap((child) => family(Number(child)))]
 }
 
-/** Resident memory of a process and all it has started, in MiB. */
+/** Resident memory of a process and all it has started, in MiB; what has ended meanwhile has none. */
 export function memory(pid: number): number {
+  return family(pid).reduce((sum, each) => sum + Number(/^VmRSS:\s+(\d+)/m.exec(proc(each, 'status'))?.[1] ?? 0) / 1024, 0)
+}
+
+/** CPU seconds that a process and all it has started have used: proc(5), `stat`, in ticks of 10 ms. */
+export function cpuSeconds(pid: number): number {
   return family(pid).reduce((sum, each) => {
-    const status = readFileSync(`/proc/${each}/status`, 'latin1')
-    return sum + Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024
+    const fields = proc(each, 'stat').replace(/^.*\) /, '').split(' ')
+    return sum + (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100
   }, 0)
 }
 
-function parentOf(pid: string): number {
+/** How many threads they have together. */
+export function threads(pid: number): number {
+  return family(pid).reduce((sum, each) => sum + Number(/^Threads:\s+(\d+)/m.exec(proc(each, 'status'))?.[1] ?? 0), 0)
+}
+
+function proc(pid: number, file: string): string {
   try {
-    return Number(
-      readFileSync(`/proc/${pid}/stat`, 'latin1')
-        .replace(/^.*\) \S /, '')
-        .split(' ')[0],
-    )
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
   } catch {
-    return 0
+    return ''
   }
+}
+
+function parentOf(pid: string): number {
+  return Number(proc(Number(pid), 'stat').replace(/^.*\) \S /, '').split(' ')[0])
 }
 
 /** Until something listens there. */
 async function answers(host: string, port: number, child: ChildProcess): Promise<void> {
   let said = ''
   child.stderr?.on('data', (text: Buffer) => (said = `${said}${text.toString()}`.slice(-2000)))
-  for (let attempt = 0; attempt < 300; attempt += 1) {
+  for (let attempt = 0; attempt < 1500; attempt += 1) {
     const socket = createConnection({ host, port })
     const connected = await Promise.race([
       once(socket, 'connect').then(() => true),
@@ -195,17 +231,17 @@ async function answers(host: string, port: number, child: ChildProcess): Promise
     socket.destroy()
     if (connected) return
     if (child.exitCode !== null) break
-    await new Promise((go) => setTimeout(go, 50))
+    await new Promise((go) => setTimeout(go, 10))
   }
   throw new Error(`${child.spawnargs.slice(3).join(' ')} does not listen: ${said}`)
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function end(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   for (const pid of family(child.pid ?? 0).toReversed()) {
     try {
-      process.kill(pid, 'SIGKILL')
+      process.kill(pid, signal)
     } catch {
       // It has gone with its parent.
     }
@@ -229,10 +265,12 @@ http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 300; client_max_body_size 0; sendfile on; tcp_nodelay on;
   ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((each) => `${each}_temp_path ${folder}/${each};`).join(' ')}
   ssl_certificate ${cert}; ssl_certificate_key ${key}; ssl_session_cache shared:s:10m;
+  server { listen ${upstream}:80; location / { stub_status; } }
   server {
     listen ${upstream}:443 ssl backlog=16384;
     ${location('/json', json)}
     ${location('/v1/chat/completions', completion)}
+    location /echo { return 200 '$http_authorization'; }
     location /file/ { root ${folder}; }
     location / { return 200 'ok'; }
   }

@@ -1,0 +1,148 @@
+/** New connections: full handshakes, resumed ones, names never seen before, and a flood of names that are denied. */
+import { ironProxy } from '../contenders/iron-proxy.ts'
+import { costOf, head, load, race } from '../measure.ts'
+import type { Load } from '../measure.ts'
+import { cores, eventsHost, host, manyHosts, upstream, zone } from '../stage.ts'
+import { spreads } from '../spread.ts'
+import type { Scenario } from '../types.ts'
+
+const connectionMeasures = {
+  rate: { says: 'connections/s', unit: '' },
+  cpu: { says: 'CPU of the proxy', unit: 'µs' },
+  p50: { says: 'p50, with a request', unit: 'µs' },
+  p99: { says: 'p99', unit: 'µs' },
+  resumed: { says: 'resumed', unit: '%' },
+} as const
+
+const figures = ({ requests, seconds, cpu, p50, p99, resumed, handshakes }: Load) => ({
+  rate: requests / seconds,
+  cpu: costOf(cpu, requests),
+  p50,
+  p99,
+  resumed: (resumed / Math.max(1, handshakes)) * 100,
+})
+
+export const handshakes: Scenario = {
+  name: 'handshakes',
+  async run(bench) {
+    const request = bench.stage.request(head('GET /json', host))
+    const options = { request, connections: 8 }
+    const cases = [
+      { of: 'full', options: { ...options, flags: ['--fresh'] as const }, figures },
+      { of: 'resumed', options: { ...options, flags: ['--fresh', '--resume'] as const }, figures },
+    ]
+    const transparent = ironProxy({ name: 'iron-proxy, transparent', way: 'tls' })
+    const { rows, notes } = await race(bench, [...bench.contenders, transparent], cases)
+    return [
+      {
+        name: 'handshakes',
+        title: 'A new TLS connection for each request, 8 at a time',
+        measures: connectionMeasures,
+        compare: { measure: 'rate', better: 'more' },
+        rows,
+        notes: [
+          '`direct` and `HAProxy` end TLS at the upstream, whose core load shares. iron-proxy asks for a tunnel first; transparent is what compares with nginx.',
+          ...notes,
+        ],
+      },
+    ]
+  },
+}
+
+/** The first connection to each of many names beside a second one to the same, while paced streams run. */
+export const hosts: Scenario = {
+  name: 'hosts',
+  async run({ stage, contenders }) {
+    const request = stage.request(head('GET /json', '@host@'))
+    const paced = stage.request(head('GET /paced/1500/2', eventsHost))
+    const rows = []
+    const notes: string[] = []
+    for (const contender of contenders.filter(({ name, way }) => way === 'connect' && !name.includes('sketch'))) {
+      try {
+        const proxy = await contender.start(stage, cores.proxy, upstream)
+        try {
+          const known = stage.request(head('GET /json', host))
+          await load(stage, contender, proxy, { request: known, warm: 3, warmRequests: contender.warm, seconds: 0.1 })
+          const stream = { request: paced, sni: eventsHost, connections: 8, warm: 0.5, seconds: 3, flags: ['--events'] as const }
+          const streams = load(stage, contender, proxy, stream)
+          await new Promise((go) => setTimeout(go, 1000))
+          const each = { request, sni: zone, hosts: manyHosts, connections: 1, warm: 0, limit: 200, seconds: 1.5, flags: ['--fresh'] as const }
+          const first = await load(stage, contender, proxy, each)
+          // The load begins at the first name again, as often as is needed to get past those it has met before.
+          const again = await load(stage, contender, proxy, { ...each, hosts: Math.max(1, first.requests), seconds: 1 })
+          const { delay } = await streams
+          const of = '8 paced streams beside'
+          const told = { first: first.shake.p50, again: again.shake.p50, mint: first.shake.p50 - again.shake.p50, stall: delay.max }
+          rows.push({ of, contender: contender.name, figures: spreads([told]) })
+        } finally {
+          await proxy.stop()
+        }
+      } catch (error) {
+        notes.push(`${contender.name} is left out: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+    return [
+      {
+        name: 'hosts',
+        title: 'A name never seen before',
+        measures: {
+          first: { says: 'handshake of a new name', unit: 'µs' },
+          again: { says: 'of a known one', unit: 'µs' },
+          mint: { says: 'difference', unit: 'µs' },
+          stall: { says: 'longest delay of an event', unit: 'µs' },
+        },
+        compare: { measure: 'first', better: 'less' },
+        rows,
+        notes: ['squid, mitmproxy and mockttp dial the upstream before they answer the handshake.', ...notes],
+      },
+    ]
+  },
+}
+
+/** Allowed requests, alone and beside as many connections for denied names as eight clients can open. */
+export const flood: Scenario = {
+  name: 'flood',
+  async run({ stage, rounds }) {
+    const contender = ironProxy({ way: 'tls' })
+    const proxy = await contender.start(stage, cores.proxy, upstream)
+    try {
+      const request = stage.request(head('GET /json', host))
+      const denied = stage.request(head('GET /json', '@host@'))
+      const fresh = { connections: 8, warm: 0.2, seconds: 1.6, flags: ['--fresh', '--tolerant'] as const }
+      const of = '32 connections'
+      await load(stage, contender, proxy, { request, warm: 8, warmRequests: contender.warm, seconds: 0.1 })
+      const runs = { alone: [], allowed: [], denied: [] } as Record<'alone' | 'allowed' | 'denied', Record<string, number>[]>
+      const known = stage.request(head('GET /json', '@host@'))
+      for (let round = 0; round < rounds; round += 1) {
+        for (const beside of ['alone', 'allowed', 'denied'] as const) {
+          const other =
+            beside === 'alone'
+              ? undefined
+              : load(stage, contender, proxy, beside === 'denied' ? { ...fresh, request: denied, sni: 'denied.test', hosts: 1_000_000 } : { ...fresh, request: known, sni: zone, hosts: 16 })
+          const { p50, p99, requests, seconds } = await load(stage, contender, proxy, { request, warm: 0.4, seconds: 1.2 })
+          const { requests: answered = 0, errors = 0, seconds: lasted = 1 } = (await other) ?? {}
+          runs[beside].push({ p50, p99, rate: requests / seconds, others: (answered + errors) / lasted })
+        }
+      }
+      const title = { alone: 'alone', allowed: 'beside new connections for allowed names', denied: 'beside a flood of denied names' }
+      return [
+        {
+          name: 'flood',
+          title: 'Denied names without end, beside allowed traffic',
+          measures: {
+            p50: { says: 'p50', unit: 'µs' },
+            p99: { says: 'p99', unit: 'µs' },
+            rate: { says: 'requests/s', unit: '' },
+            others: { says: 'connections/s beside', unit: '' },
+          },
+          compare: { measure: 'p99', better: 'less' },
+          rows: (['alone', 'allowed', 'denied'] as const).map((each) => ({ of, contender: title[each], figures: spreads(runs[each]) })),
+          notes: [],
+        },
+      ]
+    } finally {
+      await proxy.stop()
+    }
+  },
+}
+

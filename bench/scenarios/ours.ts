@@ -1,0 +1,123 @@
+/** Ours beside ours: what the meter, the swap, many rules, each door and a second worker cost. */
+import { ironProxy } from '../contenders/iron-proxy.ts'
+import type { Variant } from '../contenders/iron-proxy.ts'
+import { load, head, race, requestFigures, requestMeasures } from '../measure.ts'
+import { cores, host, memory, threads, upstream } from '../stage.ts'
+import { spreads } from '../spread.ts'
+import type { Stage } from '../stage.ts'
+import type { Row, Scenario } from '../types.ts'
+
+const compare = { measure: 'cpu', better: 'less' } as const
+
+function completion(stage: Stage): string {
+  const body = JSON.stringify({
+    model: 'gpt-5',
+    max_tokens: 400,
+    messages: [{ role: 'user', content: 'What does a proxy cost? Answer in one sentence, please. '.repeat(8) }],
+  })
+  const fields = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  return stage.request(head('POST /v1/chat/completions', host, fields) + body)
+}
+
+/** What a call to a model costs with each of what happens to it turned off. */
+export const switches: Scenario = {
+  name: 'switches',
+  async run(bench) {
+    const request = completion(bench.stage)
+    const variants: readonly Variant[] = [
+      { name: 'everything on' },
+      { name: 'no budget', budget: false },
+      { name: 'no meter', meter: false },
+      { name: 'no swap and scrub', swap: false },
+      { name: 'neither', meter: false, swap: false },
+    ]
+    const { rows, notes } = await race(
+      bench,
+      variants.map((variant) => ironProxy(variant)),
+      [{ of: 'POST /v1/chat/completions, 32 connections', options: { request }, figures: requestFigures }],
+      { rounds: bench.rounds + 2, warmSeconds: 6 },
+    )
+    return [{ name: 'switches', title: 'What happens to a call to a model, and what it costs', measures: requestMeasures, compare, rows, notes }]
+  },
+}
+
+export const rules: Scenario = {
+  name: 'rules',
+  async run(bench) {
+    const request = bench.stage.request(head('GET /json', host))
+    const { rows, notes } = await race(
+      bench,
+      [10, 1000, 10_000].map((count) => ironProxy({ name: `${count.toLocaleString('en')} rules`, rules: count })),
+      [{ of: '32 connections', options: { request }, figures: requestFigures }],
+      { rounds: bench.rounds + 2, warmSeconds: 6 },
+    )
+    return [{ name: 'rules', title: 'Rules before the one that matches', measures: requestMeasures, compare, rows, notes }]
+  },
+}
+
+/** One process, reached through each of its doors, and asked for what it refuses. */
+export const doors: Scenario = {
+  name: 'doors',
+  async run({ stage, rounds }) {
+    const proxy = await ironProxy().start(stage, cores.proxy, upstream)
+    try {
+      const allowed = stage.request(head('GET /json', host))
+      const denied = stage.request(head('GET /denied', host))
+      const ways = [
+        { of: 'allowed', contender: 'CONNECT', way: 'connect', port: proxy.ports.proxy, request: allowed, refused: 0 },
+        { of: 'allowed', contender: 'transparent', way: 'tls', port: proxy.ports.https, request: allowed, refused: 0 },
+        { of: 'denied', contender: 'CONNECT', way: 'connect', port: proxy.ports.proxy, request: denied, refused: 403 },
+        { of: 'denied', contender: 'transparent', way: 'tls', port: proxy.ports.https, request: denied, refused: 403 },
+      ] as const
+      const found = ways.map(() => [] as Readonly<Record<string, number>>[])
+      for (let round = -1; round < rounds; round += 1) {
+        for (const [i, { way, port, request, refused }] of ways.entries()) {
+          const through = { name: 'iron-proxy', way }
+          const warm = round < 0 ? { warm: 4, warmRequests: 50_000, seconds: 0.1 } : {}
+          const told = await load(stage, through, { ...proxy, port }, { request, refused, ...warm })
+          if (round >= 0) found[i]?.push(requestFigures(told))
+        }
+      }
+      const rows: readonly Row[] = ways.map(({ of, contender }, i) => ({ of, contender, figures: spreads(found[i] ?? []) }))
+      return [{ name: 'doors', title: 'Each door of ours, and what a refusal costs', measures: requestMeasures, compare, rows, notes: [] }]
+    } finally {
+      await proxy.stop()
+    }
+  },
+}
+
+/** One worker and two, on both cores, which load and upstream need as well. */
+export const workers: Scenario = {
+  name: 'workers',
+  async run({ stage, rounds }) {
+    const request = stage.request(head('GET /json', host))
+    const runs = new Map<number, Readonly<Record<string, number>>[]>([
+      [1, []],
+      [2, []],
+    ])
+    const seen = new Map<number, number>()
+    for (let round = 0; round < rounds; round += 1) {
+      for (const [count, found] of runs) {
+        const contender = ironProxy({ workers: count })
+        const proxy = await contender.start(stage, cores.both, upstream)
+        try {
+          await load(stage, contender, proxy, { request, connections: 64, warm: 4, warmRequests: 30_000 * count, seconds: 0.1 })
+          seen.set(count, threads(proxy.pid))
+          const told = await load(stage, contender, proxy, { request, connections: 64 })
+          found.push({ ...requestFigures(told), memory: memory(proxy.pid) })
+        } finally {
+          await proxy.stop()
+        }
+      }
+    }
+    const active = (seen.get(2) ?? 0) > (seen.get(1) ?? 0)
+    const notes = active
+      ? ['The proxy may use both cores, and load and upstream want one of them: with two cores the rate cannot double.']
+      : ['`workers: 2` is not active: one thread served everything, and its row is left out.']
+    const rows: readonly Row[] = [...runs]
+      .filter(([count]) => count === 1 || active)
+      .map(([count, found]) => ({ of: '64 connections', contender: `workers: ${count}`, figures: spreads(found) }))
+    const measures = { ...requestMeasures, memory: { says: 'memory', unit: 'MiB' } }
+    return [{ name: 'workers', title: 'One worker and two', measures, compare, rows, notes }]
+  },
+}
