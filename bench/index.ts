@@ -45,8 +45,8 @@ async function main(): Promise<void> {
   const bench: Bench = { stage, rounds: options.rounds, contenders: all.filter((each) => each.version() !== undefined) }
   const missing = all.filter((each) => !bench.contenders.includes(each)).map(({ name }) => `${name}, not installed`)
   for (const each of missing) process.stderr.write(`left out: ${each}\n`)
-  if (options.smoke) return guard(bench, options)
-  return full(bench, options, missing)
+  if (options.smoke) await guard(bench, options)
+  else await full(bench, options, missing)
 }
 
 async function full(bench: Bench, { names }: Options, missing: readonly string[]): Promise<void> {

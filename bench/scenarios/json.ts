@@ -13,13 +13,13 @@ export const json: Scenario = {
     const of = (connections: number) => `${connections} connection${connections > 1 ? 's' : ''}`
     const cases = [...counts, many].map((connections) => ({
       of: of(connections),
-      options: { request, connections, warm: connections === many ? 3 : 0.3 },
+      options: { request, connections, warm: 0.3 + connections / 500 },
       figures: requestFigures,
       // 2,000 are opened anew in each round, which only those that open connections fast can do in a few seconds.
       ...(connections === many ? { who: ({ name }: { readonly name: string }) => /iron|nginx|HAProxy|direct/.test(name) } : {}),
     }))
     const warm = { request, connections: 32 }
-    const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 12 })
+    const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 8 })
     return [
       {
         name: 'json',
