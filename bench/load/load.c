@@ -419,6 +419,7 @@ static void step(struct connection *c) {
           break;
         }
         if (status == 101 && options.echo) { send_message(c); break; }
+        if (options.echo) { broken_status = status; return fail(c); }
         if (status >= 400 && broken_status == 0) broken_status = status;
         char *size = field(c->head, "\r\ncontent-length:"), *coding = field(c->head, "\r\ntransfer-encoding:"), *close_field = field(c->head, "\r\nconnection:");
         c->closes = close_field && strcasestr(close_field, "close") == close_field + strspn(close_field, " ");
@@ -426,7 +427,7 @@ static void step(struct connection *c) {
         c->chunk_left = 0;
         c->body_left = coding ? -1 : size ? strtoll(size, NULL, 10) : -2;
         c->state = options.idle || options.stall ? HELD : REPLY_BODY;
-        if (c->state == HELD) { if (counting || options.idle) requests++; return; }
+        if (c->state == HELD) { asked++; if (counting || options.idle) requests++; return; }
         if ((c->body_left == 0 || read_body(c, body, length)) && !answered(c)) return;
         break;
       }
@@ -525,9 +526,9 @@ int main(int count, char **values) {
   }
   double seconds = (double)(now() - start) / 1e9;
   cpu = cpu_seconds() - cpu;
-  printf("{\"requests\":%llu,\"errors\":%llu,\"status\":%d,\"seconds\":%.4f,\"bytes\":%llu,\"handshakes\":%llu,\"resumed\":%llu,\"cpu\":%.3f,"
+  printf("{\"asked\":%llu,\"requests\":%llu,\"errors\":%llu,\"status\":%d,\"seconds\":%.4f,\"bytes\":%llu,\"handshakes\":%llu,\"resumed\":%llu,\"cpu\":%.3f,"
          "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f,\"delay\":{\"count\":%llu,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f},\"first\":{\"p50\":%.1f,\"p99\":%.1f},\"shake\":{\"p50\":%.1f,\"p99\":%.1f}}\n",
-         (unsigned long long)requests, (unsigned long long)errors, broken_status, seconds, (unsigned long long)bytes, (unsigned long long)handshakes,
+         (unsigned long long)asked, (unsigned long long)requests, (unsigned long long)errors, broken_status, seconds, (unsigned long long)bytes, (unsigned long long)handshakes,
          (unsigned long long)resumed, cpu, at(&latencies, 0.5), at(&latencies, 0.9), at(&latencies, 0.99), (double)latencies.most / 10,
          (unsigned long long)delays.total, at(&delays, 0.5), at(&delays, 0.99), (double)delays.most / 10, at(&firsts, 0.5), at(&firsts, 0.99), at(&shakes, 0.5), at(&shakes, 0.99));
   return 0;

@@ -1,4 +1,5 @@
 /** Messages of 64 bytes, echoed. */
+import { sketch } from '../contenders/yardsticks.ts'
 import { head, race, requestFigures } from '../measure.ts'
 import { events, eventsHost } from '../stage.ts'
 import type { Scenario } from '../types.ts'
@@ -13,7 +14,9 @@ export const websocket: Scenario = {
       options: { request, sni: eventsHost, connections, seconds: 1, flags: ['--echo'] as const },
       figures: requestFigures,
     }))
-    const { rows, notes } = await race(bench, bench.contenders, cases, { upstream: events, warmSeconds: 2.5 })
+    // The sketch knows no upgrades.
+    const able = bench.contenders.filter((each) => each !== sketch)
+    const { rows, notes } = await race(bench, able, cases, { upstream: events, warmSeconds: 2.5 })
     const measures = {
       rate: { says: 'echoes/s', unit: '' },
       cpu: { says: 'CPU of the proxy', unit: 'µs', digits: 1 },
