@@ -35,5 +35,7 @@ export function holds(comparisons: readonly Comparison[]): boolean {
 /** The comparison as lines for a terminal. */
 export function comparisonText(comparisons: readonly Comparison[]): string {
   const show = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(2)).padStart(6)
-  return comparisons.map(({ name, was, is, verdict }) => `${show(is)}  was ${show(was)}  ${verdict.padEnd(12)}  ${name}\n`).join('')
+  return comparisons
+    .map(({ name, was, is, verdict }) => `${show(is)}  was ${show(was)}  ${verdict.padEnd(12)}  ${name}\n`)
+    .join('')
 }

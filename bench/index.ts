@@ -27,7 +27,10 @@ async function main(): Promise<void> {
   let options: Options
   let given: readonly ReturnType<typeof external>[]
   try {
-    options = readOptions(process.argv.slice(2), scenarios.map(({ name }) => name))
+    options = readOptions(
+      process.argv.slice(2),
+      scenarios.map(({ name }) => name),
+    )
     given = options.contenders.map((file) => external(readDescriptor(readFileSync(file, 'utf8'), file)))
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${usage}`)
@@ -39,7 +42,9 @@ async function main(): Promise<void> {
   let ending: Promise<void> | undefined
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // A terminal tells the whole group, and `enter` tells it again.
-    process.on(signal, () => (ending ??= Promise.resolve(stage[Symbol.asyncDispose]()).then(() => process.exit(1))))
+    process.on(signal, () => {
+      ending ??= Promise.resolve(stage[Symbol.asyncDispose]()).then(() => process.exit(1))
+    })
   }
   const all = [...builtIn, ...given]
   const bench: Bench = { stage, rounds: options.rounds, contenders: all.filter((each) => each.version() !== undefined) }
@@ -84,7 +89,10 @@ async function guard(bench: Bench, { write }: Options): Promise<void> {
   for (const note of notes) process.stderr.write(`${note}\n`)
   if (write) {
     const baseline: Baseline = { made: `${new Date().toISOString().slice(0, 10)}, ${machine()}, Node ${process.version}`, ratios }
-    const rounded = { ...baseline, ratios: Object.fromEntries(Object.entries(ratios).map(([name, ratio]) => [name, Number(ratio.toFixed(3))])) }
+    const rounded = {
+      ...baseline,
+      ratios: Object.fromEntries(Object.entries(ratios).map(([name, ratio]) => [name, Number(ratio.toFixed(3))])),
+    }
     writeFileSync(baselineFile, `${JSON.stringify(rounded, undefined, 2)}\n`)
   }
   if (!existsSync(baselineFile)) throw new Error('there is no bench/baseline.json; npm run bench -- --smoke --write makes it')

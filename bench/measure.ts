@@ -62,7 +62,10 @@ export async function load(
   const child = spawn(
     'taskset',
     [
-      ...['-c', cores.load, stage.load, '--request', request, '--sni', sni, '--at', proxy.at ?? '127.0.0.1'],
+      '-c',
+      cores.load,
+      stage.load,
+      ...Object.entries({ request, sni, at: proxy.at ?? '127.0.0.1' }).flatMap(([name, value]) => [`--${name}`, value]),
       ...(proxy.pid > 0 ? ['--pids', family(proxy.pid).join(',')] : []),
       ...Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]),
       ...(way === 'connect' && !flags.includes('--plain') ? ['--tunnel'] : []),
@@ -88,7 +91,13 @@ export const requestMeasures = {
   p99: { says: 'p99', unit: 'µs' },
 } as const satisfies Record<string, Measure>
 
-export function requestFigures({ requests, seconds, cpu, p50, p99 }: Load): Readonly<Record<keyof typeof requestMeasures, number>> {
+export function requestFigures({
+  requests,
+  seconds,
+  cpu,
+  p50,
+  p99,
+}: Load): Readonly<Record<keyof typeof requestMeasures, number>> {
   return { rate: requests / seconds, cpu: costOf(cpu, requests), p50, p99 }
 }
 

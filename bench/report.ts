@@ -34,11 +34,16 @@ export function judgements(tables: readonly Table[]): string {
 
 /** One table with its notes. */
 export function tableText({ measures, compare, rows, notes }: Table): string {
-  if (rows.length === 0) return `${list(notes).join('\n')}`
+  if (rows.length === 0) return list(notes).join('\n')
   const columns = Object.entries(measures)
   const reference = rows.some(({ contender }) => contender === 'iron-proxy') ? 'iron-proxy' : rows[0]?.contender
   const compared = compare && measures[compare.measure]
-  const head = ['', '', ...(compared ? [`${reference} ÷ it, ${compared.says}`] : []), ...columns.map(([, { says, unit }]) => heading(says, unit))]
+  const head = [
+    '',
+    '',
+    ...(compared ? [`${reference} ÷ it, ${compared.says}`] : []),
+    ...columns.map(([, { says, unit }]) => heading(says, unit)),
+  ]
   const lines = rows.map((row, i) => {
     const base = rows.find(({ of, contender }) => of === row.of && contender === reference)
     return [
@@ -49,7 +54,7 @@ export function tableText({ measures, compare, rows, notes }: Table): string {
     ]
   })
   const sense = compare ? [`${compare.better === 'more' ? 'Above' : 'Below'} 1, ${reference} is the better one.`, ''] : []
-  return [`${markdown(head, lines)}`, '', ...sense, ...list(notes)].join('\n')
+  return [markdown(head, lines), '', ...sense, ...list(notes)].join('\n')
 }
 
 function quotient(base: Row | undefined, row: Row, measure: string): string {
@@ -71,7 +76,8 @@ function heading(says: string, unit: string): string {
 }
 
 function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }
 

@@ -8,7 +8,9 @@ import { host } from './stage.ts'
 import type { Bench } from './types.ts'
 
 /** How often CPU of the peer's is CPU of ours, by what was asked: the higher the better. */
-export async function smoke(bench: Bench): Promise<{ readonly ratios: Readonly<Record<string, number>>; readonly notes: readonly string[] }> {
+export async function smoke(
+  bench: Bench,
+): Promise<{ readonly ratios: Readonly<Record<string, number>>; readonly notes: readonly string[] }> {
   const small = bench.stage.request(head('GET /json', host))
   const large = bench.stage.request(head('GET /file/1m', host))
   const figures = ({ cpu, requests }: Load) => ({ cpu: costOf(cpu, requests) })

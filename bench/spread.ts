@@ -9,7 +9,5 @@ export function spread(values: readonly number[]): Spread {
 
 /** What some runs have found, each figure with its spread. */
 export function spreads(runs: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, Spread>> {
-  return Object.fromEntries(
-    Object.keys(runs[0] ?? {}).map((key) => [key, spread(runs.map((run) => run[key] ?? Number.NaN))]),
-  )
+  return Object.fromEntries(Object.keys(runs[0] ?? {}).map((key) => [key, spread(runs.map((run) => run[key] ?? Number.NaN))]))
 }

@@ -168,7 +168,7 @@ export async function makeStage(): Promise<Stage> {
         await running.stop()
         throw error
       }
-      return { port, pid: running.pid, startedIn: performance.now() - began, stop: running.stop }
+      return { port, pid: running.pid, startedIn: performance.now() - began, stop: (signal) => running.stop(signal) }
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
@@ -196,7 +196,9 @@ export function memory(pid: number): number {
 /** CPU seconds that a process and all it has started have used: proc(5), `stat`, in ticks of 10 ms. */
 export function cpuSeconds(pid: number): number {
   return family(pid).reduce((sum, each) => {
-    const fields = proc(each, 'stat').replace(/^.*\) /, '').split(' ')
+    const fields = proc(each, 'stat')
+      .replace(/^.*\) /, '')
+      .split(' ')
     return sum + (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100
   }, 0)
 }
@@ -215,7 +217,11 @@ function proc(pid: number, file: string): string {
 }
 
 function parentOf(pid: string): number {
-  return Number(proc(Number(pid), 'stat').replace(/^.*\) \S /, '').split(' ')[0])
+  return Number(
+    proc(Number(pid), 'stat')
+      .replace(/^.*\) \S /, '')
+      .split(' ')[0],
+  )
 }
 
 /** Until something listens there. */

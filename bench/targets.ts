@@ -57,7 +57,15 @@ const paced = 'one each 2 ms'
 const call = 'POST /v1/chat/completions, 32 connections'
 
 function atLeast(wanted: number, unit: string, says: string, reached: Figure, sketch?: number): Target {
-  return { says, sense: 'at least', wanted, unit, digits: unit === '×' ? 2 : 0, reached, ...(sketch === undefined ? {} : { sketch }) }
+  return {
+    says,
+    sense: 'at least',
+    wanted,
+    unit,
+    digits: unit === '×' ? 2 : 0,
+    reached,
+    ...(sketch === undefined ? {} : { sketch }),
+  }
 }
 
 function atMost(wanted: number, unit: string, says: string, reached: Figure, sketch?: number): Target {
@@ -96,8 +104,20 @@ export const targets: readonly Target[] = [
     times('handshakes', 'full', peers.nginx, 'rate', 'iron-proxy, transparent'),
     0.87,
   ),
-  atLeast(2.2, '×', 'new TLS connections: rate over http-mitm-proxy', times('handshakes', 'full', peers.httpMitmProxy, 'rate'), 2.2),
-  atMost(1000, 'µs', 'a new host: its handshake over that of a known one', figure('hosts', '8 paced streams beside', us, 'mint'), 230),
+  atLeast(
+    2.2,
+    '×',
+    'new TLS connections: rate over http-mitm-proxy',
+    times('handshakes', 'full', peers.httpMitmProxy, 'rate'),
+    2.2,
+  ),
+  atMost(
+    1000,
+    'µs',
+    'a new host: its handshake over that of a known one',
+    figure('hosts', '8 paced streams beside', us, 'mint'),
+    230,
+  ),
   atMost(5000, 'µs', 'a new host: longest delay of other streams', figure('hosts', '8 paced streams beside', us, 'stall'), 5000),
   atMost(
     2,

@@ -18,7 +18,6 @@ function write(stage: Stage, name: string, text: string): string {
   return path
 }
 
-
 export const haproxy: Contender = {
   name: 'HAProxy (TCP, unopened)',
   way: 'tls',

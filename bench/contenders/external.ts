@@ -81,5 +81,7 @@ export function external({ name, way, command, version, env, warm, opens }: Desc
 }
 
 function unknownIn(text: string): readonly string[] {
-  return [...text.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name).filter((name) => !(placeholders as readonly string[]).includes(name))
+  return [...text.matchAll(/\{(\w+)\}/g)]
+    .map(([, name = '']) => name)
+    .filter((name) => !(placeholders as readonly string[]).includes(name))
 }

@@ -6,14 +6,4 @@ import type { Contender } from './types.ts'
 import { direct, sketch } from './yardsticks.ts'
 
 export const ours = ironProxy()
-export const contenders: readonly Contender[] = [
-  ours,
-  direct,
-  haproxy,
-  nginx,
-  sketch,
-  squid,
-  httpMitmProxy,
-  mockttp,
-  mitmproxy,
-]
+export const contenders: readonly Contender[] = [ours, direct, haproxy, nginx, sketch, squid, httpMitmProxy, mockttp, mitmproxy]

@@ -17,7 +17,13 @@ const inside = createTlsServer({ cert: readFileSync(cert), key: readFileSync(key
   const sent = Object.fromEntries(Object.entries(headers).filter(([name]) => !ofHop.has(name)))
   const hasBody = 'content-length' in headers || 'transfer-encoding' in headers
   upstream.dispatch(
-    { origin: `https://${headers.host}`, method, path, headers: { ...sent, authorization: 'Bearer real' }, body: hasBody ? request : null },
+    {
+      origin: `https://${headers.host}`,
+      method,
+      path,
+      headers: { ...sent, authorization: 'Bearer real' },
+      body: hasBody ? request : null,
+    },
     {
       onRequestStart: (controller) => {
         response.on('drain', () => controller.resume())

@@ -26,7 +26,11 @@ export const bulk: Scenario = {
     const cases = [
       down('1m', mib),
       down('10m', 10 * mib),
-      { of: '1m up', options: { request: stage.request(upload), body: mib, connections: 4, seconds: 1.5 }, figures: figures(mib) },
+      {
+        of: '1m up',
+        options: { request: stage.request(upload), body: mib, connections: 4, seconds: 1.5 },
+        figures: figures(mib),
+      },
     ]
     const warm = { request: stage.request(head('GET /json', host)) }
     const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 3 })
@@ -75,7 +79,14 @@ async function gigabyte({ stage, contenders }: Bench): Promise<Table> {
     cpu: { says: 'CPU of the proxy for a MiB', unit: 'µs' },
     grown: { says: 'memory grown by', unit: 'MiB', digits: 1 },
   }
-  return { name: 'gigabyte', title: '1 GiB, one connection, once', measures, compare: { measure: 'rate', better: 'more' }, rows, notes }
+  return {
+    name: 'gigabyte',
+    title: '1 GiB, one connection, once',
+    measures,
+    compare: { measure: 'rate', better: 'more' },
+    rows,
+    notes,
+  }
 }
 
 /** A reader who asks for 400 MB and takes nothing of it. */
@@ -90,7 +101,13 @@ async function stalled({ stage, contenders }: Bench): Promise<Table> {
         await load(stage, contender, proxy, small)
         const before = memory(proxy.pid)
         const request = stage.request(head('GET /file/400m', host))
-        const work = load(stage, contender, proxy, { request, connections: 1, warm: 0, seconds: 2.5, flags: ['--stall', '--tolerant'] })
+        const work = load(stage, contender, proxy, {
+          request,
+          connections: 1,
+          warm: 0,
+          seconds: 2.5,
+          flags: ['--stall', '--tolerant'],
+        })
         const { most } = await peak(proxy.pid, work)
         rows.push({ of: '400 MB asked for', contender: contender.name, figures: spreads([{ grown: most - before }]) })
       } finally {
@@ -101,5 +118,12 @@ async function stalled({ stage, contenders }: Bench): Promise<Table> {
     }
   }
   const measures = { grown: { says: 'memory grown by', unit: 'MiB', digits: 1 } }
-  return { name: 'stalled', title: 'A reader that stops reading', measures, compare: { measure: 'grown', better: 'less' }, rows, notes }
+  return {
+    name: 'stalled',
+    title: 'A reader that stops reading',
+    measures,
+    compare: { measure: 'grown', better: 'less' },
+    rows,
+    notes,
+  }
 }

@@ -63,19 +63,40 @@ export const hosts: Scenario = {
         try {
           const known = stage.request(head('GET /json', host))
           await load(stage, contender, proxy, { request: known, warm: 3, warmRequests: contender.warm, seconds: 0.1 })
-          const stream = { request: paced, sni: eventsHost, connections: 8, warm: 0.5, seconds: 3, flags: ['--events', '--tolerant'] as const }
+          const stream = {
+            request: paced,
+            sni: eventsHost,
+            connections: 8,
+            warm: 0.5,
+            seconds: 3,
+            flags: ['--events', '--tolerant'] as const,
+          }
           const streams = load(stage, contender, proxy, stream)
           // It is waited for below, unless something else goes wrong first.
           streams.catch(() => {})
           await new Promise((go) => setTimeout(go, 1000))
-          const each = { request, sni: zone, hosts: manyHosts, connections: 1, warm: 0, limit: 200, seconds: 1.5, flags: ['--fresh'] as const }
+          const each = {
+            request,
+            sni: zone,
+            hosts: manyHosts,
+            connections: 1,
+            warm: 0,
+            limit: 200,
+            seconds: 1.5,
+            flags: ['--fresh'] as const,
+          }
           const first = await load(stage, contender, proxy, each)
           // The load begins at the first name again, as often as is needed to get past those it has met before.
           const again = await load(stage, contender, proxy, { ...each, hosts: Math.max(1, first.requests), seconds: 1 })
           const { delay } = await streams
           if (delay.count === 0) throw new Error('no event came')
           const of = '8 paced streams beside'
-          const told = { first: first.shake.p50, again: again.shake.p50, mint: first.shake.p50 - again.shake.p50, stall: delay.max }
+          const told = {
+            first: first.shake.p50,
+            again: again.shake.p50,
+            mint: first.shake.p50 - again.shake.p50,
+            stall: delay.max,
+          }
           rows.push({ of, contender: contender.name, figures: spreads([told]) })
         } finally {
           await proxy.stop()
@@ -121,13 +142,24 @@ export const flood: Scenario = {
           const other =
             beside === 'alone'
               ? undefined
-              : load(stage, contender, proxy, beside === 'denied' ? { ...fresh, request: denied, sni: 'denied.test', hosts: 1_000_000 } : { ...fresh, request: known, sni: zone, hosts: 16 })
+              : load(
+                  stage,
+                  contender,
+                  proxy,
+                  beside === 'denied'
+                    ? { ...fresh, request: denied, sni: 'denied.test', hosts: 1_000_000 }
+                    : { ...fresh, request: known, sni: zone, hosts: 16 },
+                )
           const { p50, p99, requests, seconds } = await load(stage, contender, proxy, { request, warm: 0.4, seconds: 1.2 })
           const { requests: answered = 0, errors = 0, seconds: lasted = 1 } = (await other) ?? {}
           runs[beside].push({ p50, p99, rate: requests / seconds, others: (answered + errors) / lasted })
         }
       }
-      const title = { alone: 'alone', allowed: 'beside new connections for allowed names', denied: 'beside a flood of denied names' }
+      const title = {
+        alone: 'alone',
+        allowed: 'beside new connections for allowed names',
+        denied: 'beside a flood of denied names',
+      }
       return [
         {
           name: 'flood',
@@ -139,7 +171,11 @@ export const flood: Scenario = {
             others: { says: 'connections/s beside', unit: '' },
           },
           compare: { measure: 'p99', better: 'less' },
-          rows: (['alone', 'allowed', 'denied'] as const).map((each) => ({ of, contender: title[each], figures: spreads(runs[each]) })),
+          rows: (['alone', 'allowed', 'denied'] as const).map((each) => ({
+            of,
+            contender: title[each],
+            figures: spreads(runs[each]),
+          })),
           notes: [],
         },
       ]
@@ -148,4 +184,3 @@ export const flood: Scenario = {
     }
   },
 }
-

@@ -38,10 +38,13 @@ export const dns: Scenario = {
     stack.defer(() => ours.stop())
     const servers: Server[] = [{ name: 'iron-proxy', port: ours.ports.dns, pid: ours.pid }]
     const notes: string[] = []
-    for (const [name, start] of [['unbound', unbound], ['dnsmasq', dnsmasq]] as const) {
+    for (const [name, start] of [
+      ['unbound', unbound],
+      ['dnsmasq', dnsmasq],
+    ] as const) {
       try {
         const server = await start(stage)
-        stack.defer(server.stop)
+        stack.defer(() => server.stop())
         servers.push(server)
       } catch (error) {
         notes.push(`${name} is left out: ${(error as Error).message}`)
@@ -59,22 +62,32 @@ export const dns: Scenario = {
         const cpu = costOf(cpuSeconds(server.pid) - before, queries)
         if (lost > queries / 1000 && round === 0) notes.push(`${server.name}: ${lost} of ${queries + lost} queries were lost`)
         const each = await ask(server, questions, ['-q', '64', '-c', '8', '-l', '1', '-Q', '10000', '-v'])
-        const latencies = [...each.matchAll(/^> \S+ \S+ \S+ ([\d.]+)$/gm)].map((match) => Number(match[1]) * 1e6).sort((a, b) => a - b)
+        const latencies = [...each.matchAll(/^> \S+ \S+ \S+ ([\d.]+)$/gm)]
+          .map((match) => Number(match[1]) * 1e6)
+          .sort((a, b) => a - b)
         const at = (share: number) => latencies[Math.floor(latencies.length * share)] ?? Number.NaN
         if (round >= 0) found.get(server.name)?.push({ rate, cpu, p50: at(0.5), p99: at(0.99) })
       }
     }
-    const rows: readonly Row[] = servers.map(({ name }) => ({ of: '64 outstanding', contender: name, figures: spreads(found.get(name) ?? []) }))
+    const rows: readonly Row[] = servers.map(({ name }) => ({
+      of: '64 outstanding',
+      contender: name,
+      figures: spreads(found.get(name) ?? []),
+    }))
     return [{ ...table, rows, notes: ['dnsperf and the server have a core each; EDNS.', ...notes] }]
   },
 }
 
 async function ask({ port }: Server, questions: string, flags: readonly string[]): Promise<string> {
-  const child = spawn('taskset', ['-c', cores.load, 'dnsperf', '-s', '127.0.0.1', '-p', String(port), '-d', questions, '-e', ...flags], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-    timeout: 20_000,
-    killSignal: 'SIGKILL',
-  })
+  const child = spawn(
+    'taskset',
+    ['-c', cores.load, 'dnsperf', '-s', '127.0.0.1', '-p', String(port), '-d', questions, '-e', ...flags],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 20_000,
+      killSignal: 'SIGKILL',
+    },
+  )
   const [told] = await Promise.all([text(child.stdout), once(child, 'close')])
   return told
 }
@@ -106,19 +119,18 @@ remote-control:
 
 function dnsmasq(stage: Stage): Promise<Server & { stop(): Promise<void> }> {
   if (!said('dnsmasq', '--version', /version (\S+)/)) throw new Error('it is not installed')
-  return serve(stage, 'dnsmasq', 9302, [
-    ...['dnsmasq', '-k', '-C', '/dev/null', '-p', '9302', '-a', '127.0.0.1', '-z', '-R', '-h', '-x', join(stage.folder, 'dnsmasq.pid')],
-    ...['--user=root', `--address=/${host}/127.0.0.1`, '--local=/test/'],
-  ])
+  const pid = join(stage.folder, 'dnsmasq.pid')
+  const flags = `-k -C /dev/null -p 9302 -a 127.0.0.1 -z -R -h -x ${pid} --user=root --address=/${host}/127.0.0.1 --local=/test/`
+  return serve(stage, 'dnsmasq', 9302, ['dnsmasq', ...flags.split(' ')])
 }
 
 async function serve(stage: Stage, name: string, port: number, command: readonly string[]) {
-  const { pid, stop } = stage.spawn(cores.proxy, command)
+  const running = stage.spawn(cores.proxy, command)
   for (let attempt = 0; attempt < 100; attempt += 1) {
-    if (await answers(port)) return { name, port, pid, stop: () => stop() }
+    if (await answers(port)) return { name, port, pid: running.pid, stop: () => running.stop() }
     await sleep(50)
   }
-  await stop()
+  await running.stop()
   throw new Error('it does not answer')
 }
 
@@ -128,7 +140,7 @@ async function answers(port: number): Promise<boolean> {
   socket.on('error', () => {})
   try {
     const answer = once(socket, 'message', { signal: AbortSignal.timeout(200) })
-    socket.send(Buffer.from('000101000001000000000000000001' + '0001', 'hex').subarray(0, 17), port, '127.0.0.1')
+    socket.send(Buffer.from('0001010000010000000000000000010001', 'hex'), port, '127.0.0.1')
     await answer
     return true
   } catch {

@@ -58,12 +58,20 @@ export const metering: Scenario = {
     const body = '{"model":"claude-opus-4-5","max_tokens":100,"stream":true,"messages":[]}'
     const ask = (pace: string) =>
       bench.stage.request(
-        head('POST /v1/messages', eventsHost, { 'content-type': 'application/json', 'content-length': body.length, 'x-bench': pace }) + body,
+        head('POST /v1/messages', eventsHost, {
+          'content-type': 'application/json',
+          'content-length': body.length,
+          'x-bench': pace,
+        }) + body,
       )
     const options = { sni: eventsHost, connections: 4, flags: ['--events'] as const }
     const cases = [
       { of: `${perStream} at once`, options: { ...options, request: ask(`/flat/${perStream}`) }, figures: delayFigures },
-      { of: 'one each 2 ms', options: { ...options, request: ask(`/paced/${perStream}/2`), seconds: 2.5 }, figures: delayFigures },
+      {
+        of: 'one each 2 ms',
+        options: { ...options, request: ask(`/paced/${perStream}/2`), seconds: 2.5 },
+        figures: delayFigures,
+      },
     ]
     const variants = [ironProxy({ name: 'metered' }), ironProxy({ name: 'not metered', meter: false })]
     const { rows, notes } = await race(bench, variants, cases, { upstream: at, rounds: bench.rounds + 2, warmSeconds: 4 })
@@ -96,7 +104,14 @@ export const idle: Scenario = {
           const short = stage.request(head('GET /flat/1', eventsHost))
           await load(stage, contender, proxy, { request: short, sni: eventsHost, warm: 2, warmRequests: 10_000, seconds: 0.1 })
           const before = memory(proxy.pid)
-          const work = load(stage, contender, proxy, { request, sni: eventsHost, connections: wanted, warm: 0, seconds, flags: ['--idle', '--tolerant'] })
+          const work = load(stage, contender, proxy, {
+            request,
+            sni: eventsHost,
+            connections: wanted,
+            warm: 0,
+            seconds,
+            flags: ['--idle', '--tolerant'],
+          })
           await new Promise((go) => setTimeout(go, (seconds - 0.5) * 1000))
           const after = memory(proxy.pid)
           const { requests: held, errors } = await work

@@ -16,8 +16,14 @@ export const h2: Scenario = {
   name: 'h2',
   async run({ stage, rounds, contenders }) {
     const measures = { rate: { says: 'requests/s', unit: '' }, cpu: { says: 'CPU of the proxy', unit: 'µs', digits: 1 } }
-    const table = { name: 'h2', title: `HTTP/2, ${clients} connections`, measures, compare: { measure: 'rate', better: 'more' } as const }
-    if (spawnSync('h2load', ['--version']).error) return [{ ...table, rows: [], notes: ['h2load is not installed: nghttp2-client'] }]
+    const table = {
+      name: 'h2',
+      title: `HTTP/2, ${clients} connections`,
+      measures,
+      compare: { measure: 'rate', better: 'more' } as const,
+    }
+    if (spawnSync('h2load', ['--version']).error)
+      return [{ ...table, rows: [], notes: ['h2load is not installed: nghttp2-client'] }]
     const notes: string[] = []
     const found = new Map<string, Readonly<Record<string, number>>[]>()
     const running: [Contender, Proxy][] = []
@@ -61,10 +67,9 @@ async function run(proxy: Proxy, count: number, seconds: number): Promise<{ read
   const before = cpuSeconds(proxy.pid)
   const child = spawn(
     'taskset',
-    [
-      ...['-c', cores.load, 'h2load', `--connect-to=127.0.0.1:${proxy.port}`, '-c', String(clients), '-m', String(count)],
-      ...['-D', String(seconds), '-H', 'authorization: Bearer proxy-token-bench', `https://${host}/json`],
-    ],
+    `-c ${cores.load} h2load --connect-to=127.0.0.1:${proxy.port} -c ${clients} -m ${count} -D ${seconds}`
+      .split(' ')
+      .concat('-H', 'authorization: Bearer proxy-token-bench', `https://${host}/json`),
     { stdio: ['ignore', 'pipe', 'pipe'], timeout: (seconds + 20) * 1000, killSignal: 'SIGKILL' },
   )
   const [told] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])

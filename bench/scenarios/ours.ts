@@ -37,7 +37,16 @@ export const switches: Scenario = {
       [{ of: 'POST /v1/chat/completions, 32 connections', options: { request }, figures: requestFigures }],
       { rounds: bench.rounds + 2, warmSeconds: 6 },
     )
-    return [{ name: 'switches', title: 'What happens to a call to a model, and what it costs', measures: requestMeasures, compare, rows, notes }]
+    return [
+      {
+        name: 'switches',
+        title: 'What happens to a call to a model, and what it costs',
+        measures: requestMeasures,
+        compare,
+        rows,
+        notes,
+      },
+    ]
   },
 }
 
@@ -79,7 +88,16 @@ export const doors: Scenario = {
         }
       }
       const rows: readonly Row[] = ways.map(({ of, contender }, i) => ({ of, contender, figures: spreads(found[i] ?? []) }))
-      return [{ name: 'doors', title: 'Each door of ours, and what a refusal costs', measures: requestMeasures, compare, rows, notes: [] }]
+      return [
+        {
+          name: 'doors',
+          title: 'Each door of ours, and what a refusal costs',
+          measures: requestMeasures,
+          compare,
+          rows,
+          notes: [],
+        },
+      ]
     } finally {
       await proxy.stop()
     }

@@ -36,7 +36,11 @@ export const process: Scenario = {
           // The question for it was one more.
           const dialled = (await taken()) - before - 1
           const figures = spreads([{ fresh, loaded: memory(proxy.pid), dialled }])
-          rows.push({ of: `${connections} connections`, contender: contender.name, figures: { started: spread(startedIn), ...figures } })
+          rows.push({
+            of: `${connections} connections`,
+            contender: contender.name,
+            figures: { started: spread(startedIn), ...figures },
+          })
         } finally {
           await proxy.stop()
         }
@@ -50,6 +54,15 @@ export const process: Scenario = {
       loaded: { says: 'memory, after 4 s of load', unit: 'MiB' },
       dialled: { says: 'upstream connections dialled', unit: '' },
     }
-    return [{ name: 'process', title: 'A process from its start', measures, compare: { measure: 'loaded', better: 'less' }, rows, notes }]
+    return [
+      {
+        name: 'process',
+        title: 'A process from its start',
+        measures,
+        compare: { measure: 'loaded', better: 'less' },
+        rows,
+        notes,
+      },
+    ]
   },
 }

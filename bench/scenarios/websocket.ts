@@ -7,7 +7,12 @@ import type { Scenario } from '../types.ts'
 export const websocket: Scenario = {
   name: 'websocket',
   async run(bench) {
-    const fields = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': 13, 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==' }
+    const fields = {
+      connection: 'Upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': 13,
+      'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    }
     const request = bench.stage.request(head('GET /socket', eventsHost, fields))
     const cases = [1, 32].map((connections) => ({
       of: connections === 1 ? '1 connection' : `${connections} connections`,
@@ -23,6 +28,15 @@ export const websocket: Scenario = {
       p50: { says: 'p50', unit: 'µs' },
       p99: { says: 'p99', unit: 'µs' },
     }
-    return [{ name: 'websocket', title: 'WebSocket, an echo at a time', measures, compare: { measure: 'p50', better: 'less' }, rows, notes }]
+    return [
+      {
+        name: 'websocket',
+        title: 'WebSocket, an echo at a time',
+        measures,
+        compare: { measure: 'p50', better: 'less' },
+        rows,
+        notes,
+      },
+    ]
   },
 }

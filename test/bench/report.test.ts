@@ -9,7 +9,11 @@ const json: Table = {
   measures: { rate: { says: 'requests/s', unit: '' }, cpu: { says: 'CPU', unit: 'µs', digits: 1 } },
   compare: { measure: 'rate', better: 'more' },
   rows: [
-    { of: '64 connections', contender: 'iron-proxy', figures: { rate: { median: 20_000, low: 19_000, high: 21_000 }, cpu: exactly(40) } },
+    {
+      of: '64 connections',
+      contender: 'iron-proxy',
+      figures: { rate: { median: 20_000, low: 19_000, high: 21_000 }, cpu: exactly(40) },
+    },
     { of: '64 connections', contender: 'mitmproxy', figures: { rate: exactly(1000), cpu: exactly(Number.NaN) } },
   ],
   notes: ['mockttp is left out: it said\nnothing'],
@@ -33,7 +37,12 @@ Above 1, iron-proxy is the better one.
       { of: 'all', contender: 'on', figures: { cpu: exactly(3) } },
       { of: 'all', contender: 'off | never', figures: { cpu: exactly(2) } },
     ]
-    const text = tableText({ ...json, rows, compare: { measure: 'cpu', better: 'less' }, measures: { cpu: { says: 'CPU', unit: 'µs' } } })
+    const text = tableText({
+      ...json,
+      rows,
+      compare: { measure: 'cpu', better: 'less' },
+      measures: { cpu: { says: 'CPU', unit: 'µs' } },
+    })
     expect(text).toContain('on ÷ it, CPU')
     expect(text).toContain(String.raw`|  | off \| never | 1.50 | 2 |`)
     expect(text).toContain('Below 1, on is the better one.')
@@ -56,9 +65,13 @@ describe('the report', () => {
 
   it('says when, where and with what, the targets first and then each table', () => {
     const text = report(results)
-    const places = ['2026-01-02 in 14 minutes: a machine, 2 cores', '- squid: 5.7', 'Left out: mockttp, not installed.', '## Targets', '## Small replies'].map(
-      (each) => text.indexOf(each),
-    )
+    const places = [
+      '2026-01-02 in 14 minutes: a machine, 2 cores',
+      '- squid: 5.7',
+      'Left out: mockttp, not installed.',
+      '## Targets',
+      '## Small replies',
+    ].map((each) => text.indexOf(each))
     expect(places.every((place) => place >= 0)).toBe(true)
     expect(places).toEqual(places.toSorted((a, b) => a - b))
   })
