@@ -9,81 +9,57 @@ const limits = { host: 255, path: 2048, method: 32, reason: 1024, word: 128 } as
  * object may carry; every text has a bound and none can break out of its line.
  */
 export function auditLine(record: AuditRecord): string {
-  const { agent, dns, swaps, usage } = record
-  const line = new Line()
-  line.text('id', record.id)
-  line.text('time', record.time)
-  line.text('type', record.type)
-  line.text('event', record.event)
-  if (agent === null) line.json('agent', null)
-  else line.text('agent', agent)
-  line.text('peer', record.peer)
-  line.text('door', record.door)
-  line.text('protocol', record.protocol)
-  line.text('method', record.method, limits.method)
-  line.text('scheme', record.scheme)
-  line.text('host', record.host, limits.host)
-  line.number('port', record.port)
-  line.text('path', record.path, limits.path)
-  line.text('rule', record.rule)
-  line.text('verdict', record.verdict)
-  line.text('code', record.code)
-  line.text('reason', record.reason, limits.reason)
-  line.json(
-    'swaps',
-    swaps.map(({ credential, place }) => ({ credential: word(credential), place: word(place) })),
+  return asciiJson(
+    JSON.stringify({
+      id: word(record.id),
+      time: word(record.time),
+      type: record.type,
+      event: record.event,
+      agent: record.agent === null ? null : word(record.agent),
+      peer: word(record.peer),
+      door: record.door,
+      protocol: word(record.protocol),
+      method: cut(record.method, limits.method),
+      scheme: record.scheme,
+      host: cut(record.host, limits.host),
+      port: record.port,
+      path: cut(record.path, limits.path),
+      rule: word(record.rule),
+      verdict: record.verdict,
+      code: record.code,
+      reason: cut(record.reason, limits.reason),
+      swaps: record.swaps.map(({ credential, place }) => ({ credential: word(credential), place: word(place) })),
+      scrubbed: record.scrubbed,
+      credential: word(record.credential),
+      answered: record.answered,
+      captured: record.captured,
+      budget: word(record.budget),
+      limits: record.limits,
+      usage: record.usage && { ...record.usage, meter: word(record.usage.meter), model: word(record.usage.model) },
+      status: record.status,
+      bytesUp: record.bytesUp,
+      bytesDown: record.bytesDown,
+      duration: record.duration,
+      ttfb: record.ttfb,
+      upstream: cut(record.upstream, limits.host),
+      parent: word(record.parent),
+      runId: word(record.runId),
+      policyHash: word(record.policyHash),
+      dns: record.dns && {
+        qtype: word(record.dns.qtype),
+        rcode: word(record.dns.rcode),
+        outcome: word(record.dns.outcome),
+        proto: record.dns.proto,
+      },
+      count: record.count,
+    }),
   )
-  line.json('scrubbed', record.scrubbed)
-  line.text('credential', record.credential)
-  line.json('answered', record.answered)
-  line.json('captured', record.captured)
-  line.text('budget', record.budget)
-  line.json('limits', record.limits)
-  line.json('usage', usage && { ...usage, meter: word(usage.meter), model: word(usage.model) })
-  line.number('status', record.status)
-  line.number('bytesUp', record.bytesUp)
-  line.number('bytesDown', record.bytesDown)
-  line.number('duration', record.duration)
-  line.number('ttfb', record.ttfb)
-  line.text('upstream', record.upstream, limits.host)
-  line.text('parent', record.parent)
-  line.text('runId', record.runId)
-  line.text('policyHash', record.policyHash)
-  line.json('dns', dns && { qtype: word(dns.qtype), rcode: word(dns.rcode), outcome: word(dns.outcome), proto: dns.proto })
-  line.number('count', record.count)
-  return line.end()
 }
 
-/** What JSON takes as it is: nearly every text there is. */
-const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
-
-/** A JSON object that is written field by field, which takes a quarter of the time of an object made for `JSON.stringify`. */
-class Line {
-  #written = ''
-
-  text(name: string, value: string | undefined, limit: number = limits.word): void {
-    if (value === undefined) return
-    if (value.length <= limit && plain.test(value)) this.#put(name, `"${value}"`)
-    else this.json(name, bounded(value, limit))
-  }
-
-  number(name: string, value: number | undefined): void {
-    if (value !== undefined) this.#put(name, Number.isFinite(value) ? String(value) : 'null')
-  }
-
-  json(name: string, value: unknown): void {
-    if (value !== undefined) this.#put(name, asciiJson(JSON.stringify(value)))
-  }
-
-  end(): string {
-    return `${this.#written}}`
-  }
-
-  #put(name: string, value: string): void {
-    this.#written += `${this.#written === '' ? '{' : ','}"${name}":${value}`
-  }
+function word(text: string | undefined): string | undefined {
+  return cut(text, limits.word)
 }
 
-function word(text: string): string {
-  return bounded(text, limits.word)
+function cut(text: string | undefined, limit: number): string | undefined {
+  return text === undefined ? undefined : bounded(text, limit)
 }
