@@ -82,8 +82,8 @@ export class Desk {
     if (order.budgets.length > 0) await this.ledger.open().catch(ignore)
     const now = this.ledger.now()
     const foreseen = this.#foresee(order)
-    const price = priceHold(order, foreseen, now)
     const money = order.budgets.find(({ nano }) => nano !== undefined)
+    const price = money ? priceHold(order, foreseen, now) : (order.fixed?.nano ?? 0)
     if (money && price === undefined) return unpriced(order, money)
     const until = this.#clock.elapsed() + this.#patience
     for (;;) {
