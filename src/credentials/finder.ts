@@ -66,9 +66,11 @@ export class Finder<Kind extends Pattern> {
         continue
       }
       const start = i - last
+      // By index: an iterator would cost more than the comparison.
       const ending = this.#byWindowEnd.get(pairAt(bytes, i))
-      for (let each = 0; ending && each < ending.length; each += 1) {
-        const pattern = ending[each] as Kind
+      const candidates = ending ? ending.length : 0
+      for (let each = 0; each < candidates; each += 1) {
+        const pattern = ending?.[each] as Kind
         const end = start + pattern.bytes.length
         if (end <= length && agree(bytes, start, pattern.bytes, pattern.bytes.length)) return { start, end, pattern }
       }
