@@ -14,7 +14,8 @@ import type { Options } from './options.ts'
 import { report, tableText } from './report.ts'
 import { scenarios } from './scenarios/index.ts'
 import { smoke } from './smoke.ts'
-import { enter, makeStage } from './stage.ts'
+import { enter } from './namespace.ts'
+import { makeStage } from './stage.ts'
 import type { Bench, Table } from './types.ts'
 
 /** Seconds after which no further scenario of a full run begins. */

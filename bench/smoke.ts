@@ -2,9 +2,10 @@
 import { nginx } from './contenders/debian.ts'
 import { ours } from './contenders/index.ts'
 import { sketch } from './contenders/yardsticks.ts'
-import { costOf, head, race } from './measure.ts'
-import type { Load } from './measure.ts'
-import { host } from './stage.ts'
+import { head } from './load.ts'
+import { costOf, race } from './measure.ts'
+import type { Load } from './load.ts'
+import { host } from './names.ts'
 import type { Bench } from './types.ts'
 
 /** How often CPU of the peer's is CPU of ours, by what was asked: the higher the better. */

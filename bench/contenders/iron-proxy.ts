@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { events, eventsHost, host, manyHosts, zone } from '../stage.ts'
+import { events, eventsHost, host, manyHosts, uploadHost, uploads, zone } from '../names.ts'
 import { warmNode } from './types.ts'
 import type { Contender, Proxy } from './types.ts'
 
@@ -61,6 +61,7 @@ export function ironProxy(variant: Variant = {}): IronContender {
           hosts: {
             ...Object.fromEntries(hosts.map((name) => [name, `${upstream}:443`])),
             [eventsHost]: `${events}:443`,
+            [uploadHost]: `${uploads}:443`,
           },
           ca: [stage.upstreamCa],
           allowPrivate: ['127.0.0.0/8'],
@@ -91,7 +92,7 @@ agents:
 ${budget && meter ? 'budgets: {day: {window: day, tokens: 900000000000}}\n' : ''}${
     swap
       ? `credentials:
-  bench: {kind: bearer, stub: ${stub}, secret: {file: secrets/bench}, hosts: [${host}, ${eventsHost}, "*.${zone}"]}
+  bench: {kind: bearer, stub: ${stub}, secret: {file: secrets/bench}, hosts: [${host}, ${eventsHost}, ${uploadHost}, "*.${zone}"]}
 `
       : ''
   }rules:
@@ -101,6 +102,7 @@ ${others.join('\n')}
   - {id: api, hosts: [${host}]${swap ? ', credentials: [bench]' : ''}}
   - {id: messages, hosts: [${eventsHost}], paths: [/v1/messages]${swap ? ', credentials: [bench]' : ''}${meter ? ', meter: anthropic' : ''}}
   - {id: events, hosts: [${eventsHost}]${swap ? ', credentials: [bench]' : ''}}
+  - {id: uploads, hosts: [${uploadHost}]${swap ? ', credentials: [bench]' : ''}}
   - {id: many, hosts: ["*.${zone}"]${swap ? ', credentials: [bench]' : ''}}
 `
 }

@@ -1,129 +1,118 @@
 /** Bodies: some of each size, one of 1 GiB each way with an eye on memory, and a reader that stops reading. */
-import { costOf, head, load, peak, race } from '../measure.ts'
-import type { Load } from '../measure.ts'
-import { cores, host, memory, upstream } from '../stage.ts'
+import { head, load } from '../load.ts'
+import type { LoadOptions } from '../load.ts'
+import { costOf, oneByOne, peak, race } from '../measure.ts'
+import type { Case } from '../measure.ts'
+import { host, uploadHost, uploads, upstream } from '../names.ts'
+import { memory } from '../processes.ts'
 import { spreads } from '../spread.ts'
-import type { Bench, Row, Scenario, Table } from '../types.ts'
+import type { Stage } from '../stage.ts'
+import type { Bench, Scenario, Table } from '../types.ts'
 
 const mib = 2 ** 20
 const gib = 2 ** 30
 
+const sizes = { '1m': mib, '10m': 10 * mib } as const
+
 export const bulk: Scenario = {
   name: 'bulk',
   async run(bench) {
-    const { stage } = bench
-    const figures = (size: number) => (told: Load) => ({
-      rate: (told.requests * size) / mib / told.seconds,
-      cpu: costOf(told.cpu, (told.requests * size) / mib),
-      p50: told.p50 / 1000,
-    })
-    const down = (name: string, size: number) => ({
-      of: `${name} down`,
-      options: { request: stage.request(head(`GET /file/${name}`, host)), connections: 4, seconds: 1.5 },
-      figures: figures(size),
-    })
-    const upload = head('POST /upload', host, { 'content-type': 'application/octet-stream', 'content-length': mib })
-    const cases = [
-      down('1m', mib),
-      down('10m', 10 * mib),
-      {
-        of: '1m up',
-        options: { request: stage.request(upload), body: mib, connections: 4, seconds: 1.5 },
-        figures: figures(mib),
-      },
+    const { stage, contenders } = bench
+    const cases = (way: 'down' | 'up', options: (size: keyof typeof sizes) => LoadOptions): readonly Case[] =>
+      (['1m', '10m'] as const).map((size) => ({
+        of: `${size} ${way}`,
+        options: { ...options(size), connections: 4, seconds: 1.5 },
+        figures: figuresOf(sizes[size]),
+      }))
+    const down = cases('down', (size) => ({ request: stage.request(head(`GET /file/${size}`, host)) }))
+    const up = cases('up', (size) => upload(stage, sizes[size]))
+    const races = [
+      await race(bench, contenders, down, { warmSeconds: 2 }),
+      await race(bench, contenders, up, { upstream: uploads, warmSeconds: 2 }),
     ]
-    const warm = { request: stage.request(head('GET /json', host)) }
-    const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 3 })
-    const measures = {
-      rate: { says: 'MiB/s', unit: '' },
-      cpu: { says: 'CPU of the proxy for a MiB', unit: 'µs' },
-      p50: { says: 'p50', unit: 'ms', digits: 1 },
-    }
-    const compare = { measure: 'rate', better: 'more' } as const
     return [
-      { name: 'bulk', title: 'Bodies, 4 connections', measures, compare, rows, notes },
+      {
+        name: 'bulk',
+        title: 'Bodies, 4 connections',
+        measures: {
+          rate: { says: 'MiB/s', unit: '' },
+          cpu: { says: 'CPU of the proxy for a MiB', unit: 'µs' },
+          p50: { says: 'p50', unit: 'ms', digits: 1 },
+        },
+        compare: { measure: 'rate', better: 'more' },
+        rows: races.flatMap(({ rows }) => rows),
+        notes: races.flatMap(({ notes }) => notes),
+      },
       await gigabyte(bench),
       await stalled(bench),
     ]
   },
 }
 
-/** 1 GiB each way through those that carry it at all in a few seconds. */
-async function gigabyte({ stage, contenders }: Bench): Promise<Table> {
-  const rows: Row[] = []
-  const notes: string[] = []
-  for (const contender of contenders.filter(({ name }) => /iron|nginx|HAProxy|squid/.test(name))) {
-    for (const way of ['down', 'up'] as const) {
-      const proxy = await contender.start(stage, cores.proxy, upstream)
-      try {
-        const small = { request: stage.request(head('GET /json', host)), warm: 2, warmRequests: 10_000, seconds: 0.1 }
-        await load(stage, contender, proxy, small)
-        const before = memory(proxy.pid)
-        const of =
-          way === 'down'
-            ? { request: stage.request(head('GET /file/1g', host)) }
-            : { request: stage.request(head('POST /upload', host, { 'content-length': gib })), body: gib }
-        const work = load(stage, contender, proxy, { ...of, connections: 1, warm: 0, limit: 1, seconds: 30 })
-        const { told, most } = await peak(proxy.pid, work)
-        const figures = { rate: 1024 / told.seconds, cpu: costOf(told.cpu, 1024), grown: most - before }
-        rows.push({ of: `1 GiB ${way}`, contender: contender.name, figures: spreads([figures]) })
-      } catch (error) {
-        notes.push(`${contender.name}, 1 GiB ${way}: ${(error as Error).message}`)
-      } finally {
-        await proxy.stop()
-      }
-    }
+function figuresOf(size: number): Case['figures'] {
+  return ({ requests, seconds, cpu, p50 }) => {
+    const carried = (requests * size) / mib
+    return { rate: carried / seconds, cpu: costOf(cpu, carried), p50: p50 / 1000 }
   }
-  const measures = {
-    rate: { says: 'MiB/s', unit: '' },
-    cpu: { says: 'CPU of the proxy for a MiB', unit: 'µs' },
-    grown: { says: 'memory grown by', unit: 'MiB', digits: 1 },
+}
+
+/** A body for the upstream that reads it to its end. */
+function upload(stage: Stage, size: number): Pick<LoadOptions, 'request' | 'sni' | 'body'> {
+  const fields = { 'content-type': 'application/octet-stream', 'content-length': size }
+  return { request: stage.request(head('POST /upload', uploadHost, fields)), sni: uploadHost, body: size }
+}
+
+async function gigabyte(bench: Bench): Promise<Table> {
+  const { stage } = bench
+  const ways = [
+    { of: '1 GiB down', at: upstream, to: host, options: { request: stage.request(head('GET /file/1g', host)) } },
+    { of: '1 GiB up', at: uploads, to: uploadHost, options: upload(stage, gib) },
+  ]
+  const tables = []
+  for (const { of, at, to, options } of ways) {
+    const warm = { request: stage.request(head('GET /json', to)), sni: to }
+    tables.push(
+      await oneByOne(bench, { upstream: at, warm }, async (contender, proxy) => {
+        const before = memory(proxy.pid)
+        const work = load(stage, contender, proxy, { ...options, connections: 1, warm: 0, limit: 1, seconds: 10 })
+        const { told, most } = await peak(proxy.pid, work)
+        if (told.requests === 0) throw new Error('not within 10 s')
+        return { of, figures: spreads([{ rate: 1024 / told.seconds, cpu: costOf(told.cpu, 1024), grown: most - before }]) }
+      }),
+    )
   }
   return {
     name: 'gigabyte',
     title: '1 GiB, one connection, once',
-    measures,
+    measures: {
+      rate: { says: 'MiB/s', unit: '' },
+      cpu: { says: 'CPU of the proxy for a MiB', unit: 'µs' },
+      grown: { says: 'memory grown by', unit: 'MiB', digits: 1 },
+    },
     compare: { measure: 'rate', better: 'more' },
-    rows,
-    notes,
+    rows: tables.flatMap(({ rows }) => rows),
+    notes: tables.flatMap(({ notes }, i) => notes.map((note) => `${ways[i]?.of}: ${note}`)),
   }
 }
 
 /** A reader who asks for 400 MB and takes nothing of it. */
 async function stalled({ stage, contenders }: Bench): Promise<Table> {
-  const rows: Row[] = []
-  const notes: string[] = []
-  for (const contender of contenders.filter(({ name }) => name !== 'direct')) {
-    try {
-      const proxy = await contender.start(stage, cores.proxy, upstream)
-      try {
-        const small = { request: stage.request(head('GET /json', host)), warm: 1.5, warmRequests: 10_000, seconds: 0.1 }
-        await load(stage, contender, proxy, small)
-        const before = memory(proxy.pid)
-        const request = stage.request(head('GET /file/400m', host))
-        const work = load(stage, contender, proxy, {
-          request,
-          connections: 1,
-          warm: 0,
-          seconds: 2.5,
-          flags: ['--stall', '--tolerant'],
-        })
-        const { most } = await peak(proxy.pid, work)
-        rows.push({ of: '400 MB asked for', contender: contender.name, figures: spreads([{ grown: most - before }]) })
-      } finally {
-        await proxy.stop()
-      }
-    } catch (error) {
-      notes.push(`${contender.name} is left out: ${(error as Error).message}`)
-    }
-  }
-  const measures = { grown: { says: 'memory grown by', unit: 'MiB', digits: 1 } }
+  const proxies = { stage, contenders: contenders.filter(({ name }) => name !== 'direct') }
+  const warm = { request: stage.request(head('GET /json', host)) }
+  const request = stage.request(head('GET /file/400m', host))
+  const found = await oneByOne(proxies, { warm }, async (contender, proxy) => {
+    const before = memory(proxy.pid)
+    const flags = ['--stall', '--tolerant'] as const
+    const work = load(stage, contender, proxy, { request, connections: 1, warm: 0, seconds: 2.5, flags })
+    const { told, most } = await peak(proxy.pid, work)
+    if (told.asked === 0) throw new Error('no reply began')
+    return { of: '400 MB asked for', figures: spreads([{ grown: most - before }]) }
+  })
   return {
     name: 'stalled',
     title: 'A reader that stops reading',
-    measures,
+    measures: { grown: { says: 'memory grown by', unit: 'MiB', digits: 1 } },
     compare: { measure: 'grown', better: 'less' },
-    rows,
-    notes,
+    ...found,
   }
 }

@@ -1,8 +1,10 @@
 /** New connections: full handshakes, resumed ones, names never seen before, and a flood of names that are denied. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ironProxy } from '../contenders/iron-proxy.ts'
-import { costOf, head, load, race } from '../measure.ts'
-import type { Load } from '../measure.ts'
-import { cores, eventsHost, host, manyHosts, upstream, zone } from '../stage.ts'
+import { head, load } from '../load.ts'
+import { costOf, oneByOne, race } from '../measure.ts'
+import type { Load } from '../load.ts'
+import { cores, eventsHost, host, manyHosts, upstream, zone } from '../names.ts'
 import { spreads } from '../spread.ts'
 import type { Scenario } from '../types.ts'
 
@@ -32,7 +34,7 @@ export const handshakes: Scenario = {
       { of: 'resumed', options: { ...options, flags: ['--fresh', '--resume'] as const }, figures },
     ]
     const transparent = ironProxy({ name: 'iron-proxy, transparent', way: 'tls' })
-    const { rows, notes } = await race(bench, [...bench.contenders, transparent], cases)
+    const { rows, notes } = await race(bench, [...bench.contenders, transparent], cases, { warmSeconds: 2.5 })
     return [
       {
         name: 'handshakes',
@@ -53,58 +55,25 @@ export const handshakes: Scenario = {
 export const hosts: Scenario = {
   name: 'hosts',
   async run({ stage, contenders }) {
-    const request = stage.request(head('GET /json', '@host@'))
-    const paced = stage.request(head('GET /paced/1500/2', eventsHost))
-    const rows = []
-    const notes: string[] = []
-    for (const contender of contenders.filter(({ name, way }) => way === 'connect' && !name.includes('sketch'))) {
-      try {
-        const proxy = await contender.start(stage, cores.proxy, upstream)
-        try {
-          const known = stage.request(head('GET /json', host))
-          await load(stage, contender, proxy, { request: known, warm: 3, warmRequests: contender.warm, seconds: 0.1 })
-          const stream = {
-            request: paced,
-            sni: eventsHost,
-            connections: 8,
-            warm: 0.5,
-            seconds: 3,
-            flags: ['--events', '--tolerant'] as const,
-          }
-          const streams = load(stage, contender, proxy, stream)
-          // It is waited for below, unless something else goes wrong first.
-          streams.catch(() => {})
-          await new Promise((go) => setTimeout(go, 1000))
-          const each = {
-            request,
-            sni: zone,
-            hosts: manyHosts,
-            connections: 1,
-            warm: 0,
-            limit: 200,
-            seconds: 1.5,
-            flags: ['--fresh'] as const,
-          }
-          const first = await load(stage, contender, proxy, each)
-          // The load begins at the first name again, as often as is needed to get past those it has met before.
-          const again = await load(stage, contender, proxy, { ...each, hosts: Math.max(1, first.requests), seconds: 1 })
-          const { delay } = await streams
-          if (delay.count === 0) throw new Error('no event came')
-          const of = '8 paced streams beside'
-          const told = {
-            first: first.shake.p50,
-            again: again.shake.p50,
-            mint: first.shake.p50 - again.shake.p50,
-            stall: delay.max,
-          }
-          rows.push({ of, contender: contender.name, figures: spreads([told]) })
-        } finally {
-          await proxy.stop()
-        }
-      } catch (error) {
-        notes.push(`${contender.name} is left out: ${error instanceof Error ? error.message : String(error)}`)
-      }
-    }
+    const many = { request: stage.request(head('GET /json', '@host@')), sni: zone, connections: 1, warm: 0 }
+    const paced = { request: stage.request(head('GET /paced/1500/2', eventsHost)), sni: eventsHost, connections: 8 }
+    const minting = { stage, contenders: contenders.filter(({ name, way }) => way === 'connect' && !name.includes('sketch')) }
+    const warm = { request: stage.request(head('GET /json', host)), warm: 3 }
+    const { rows, notes } = await oneByOne(minting, { warm }, async (contender, proxy) => {
+      const streams = load(stage, contender, proxy, { ...paced, warm: 0.5, seconds: 3, flags: ['--events', '--tolerant'] })
+      // It is waited for below, unless something else goes wrong first.
+      streams.catch(() => {})
+      await sleep(1000)
+      const each = { ...many, limit: 200, flags: ['--fresh'] } as const
+      const first = await load(stage, contender, proxy, { ...each, hosts: manyHosts, seconds: 1.5 })
+      // The load begins at the first name again, as often as is needed to get past those it has met before.
+      const again = await load(stage, contender, proxy, { ...each, hosts: Math.max(1, first.requests), seconds: 1 })
+      const { delay } = await streams
+      if (delay.count === 0) throw new Error('no event came')
+      const [unknown, known] = [first.shake.p50, again.shake.p50]
+      const figures = spreads([{ first: unknown, again: known, mint: unknown - known, stall: delay.max }])
+      return { of: '8 paced streams beside', figures }
+    })
     return [
       {
         name: 'hosts',

@@ -1,10 +1,13 @@
 /** Server-sent events: as fast as they come, at the pace of a model, metered, and quiet ones by the thousand. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ironProxy } from '../contenders/iron-proxy.ts'
-import { costOf, head, load, race } from '../measure.ts'
-import type { Load } from '../measure.ts'
-import { cores, events as at, eventsHost, memory } from '../stage.ts'
+import { head, load } from '../load.ts'
+import { costOf, oneByOne, race } from '../measure.ts'
+import type { Load } from '../load.ts'
+import { events as at, eventsHost } from '../names.ts'
+import { memory } from '../processes.ts'
 import { spreads } from '../spread.ts'
-import type { Row, Scenario } from '../types.ts'
+import type { Scenario } from '../types.ts'
 
 const perStream = 500
 const delayMeasures = {
@@ -92,47 +95,43 @@ export const metering: Scenario = {
 export const idle: Scenario = {
   name: 'idle',
   async run({ stage, contenders }) {
-    const rows: Row[] = []
-    const notes: string[] = []
+    const short: string[] = []
+    const proxies = { stage, contenders: contenders.filter(({ name }) => name !== 'direct') }
+    const warm = { request: stage.request(head('GET /flat/1', eventsHost)), sni: eventsHost }
     const request = stage.request(head('GET /idle', eventsHost))
-    const brisk = /iron|nginx|HAProxy/
-    for (const contender of contenders.filter(({ name }) => name !== 'direct')) {
-      const [wanted, seconds] = brisk.test(contender.name) ? [2000, 7] : [300, 4]
-      try {
-        const proxy = await contender.start(stage, cores.proxy, at)
-        try {
-          const short = stage.request(head('GET /flat/1', eventsHost))
-          await load(stage, contender, proxy, { request: short, sni: eventsHost, warm: 2, warmRequests: 10_000, seconds: 0.1 })
-          const before = memory(proxy.pid)
-          const work = load(stage, contender, proxy, {
-            request,
-            sni: eventsHost,
-            connections: wanted,
-            warm: 0,
-            seconds,
-            flags: ['--idle', '--tolerant'],
-          })
-          await new Promise((go) => setTimeout(go, (seconds - 0.5) * 1000))
-          const after = memory(proxy.pid)
-          const { requests: held, errors } = await work
-          if (held < wanted) notes.push(`${contender.name} held ${held} of ${wanted} (${errors} failed)`)
-          rows.push({
-            of: `${wanted} streams`,
-            contender: contender.name,
-            figures: spreads([{ each: ((after - before) * 1024) / Math.max(1, held), held, memory: after }]),
-          })
-        } finally {
-          await proxy.stop()
-        }
-      } catch (error) {
-        notes.push(`${contender.name} is left out: ${(error as Error).message}`)
-      }
-    }
-    const measures = {
-      each: { says: 'memory for each', unit: 'KiB' },
-      held: { says: 'held', unit: '' },
-      memory: { says: 'memory of all', unit: 'MiB' },
-    }
-    return [{ name: 'idle', title: 'Quiet streams', measures, compare: { measure: 'each', better: 'less' }, rows, notes }]
+    const { rows, notes } = await oneByOne(proxies, { upstream: at, warm }, async (contender, proxy) => {
+      // The others do not open 2,000 in the time there is.
+      const [wanted, seconds] = /iron|nginx|HAProxy/.test(contender.name) ? [2000, 7] : [300, 4]
+      const before = memory(proxy.pid)
+      const options = {
+        request,
+        sni: eventsHost,
+        connections: wanted,
+        warm: 0,
+        seconds,
+        flags: ['--idle', '--tolerant'],
+      } as const
+      const work = load(stage, contender, proxy, options)
+      await sleep((seconds - 0.5) * 1000)
+      const after = memory(proxy.pid)
+      const { requests: held, errors } = await work
+      if (held < wanted) short.push(`${contender.name} held ${held} of ${wanted} (${errors} failed)`)
+      const each = ((after - before) * 1024) / Math.max(1, held)
+      return { of: `${wanted} streams`, figures: spreads([{ each, held, memory: after }]) }
+    })
+    return [
+      {
+        name: 'idle',
+        title: 'Quiet streams',
+        measures: {
+          each: { says: 'memory for each', unit: 'KiB' },
+          held: { says: 'held', unit: '' },
+          memory: { says: 'memory of all', unit: 'MiB' },
+        },
+        compare: { measure: 'each', better: 'less' },
+        rows,
+        notes: [...short, ...notes],
+      },
+    ]
   },
 }

@@ -6,7 +6,8 @@ import { ironProxy } from '../contenders/iron-proxy.ts'
 import type { Contender, Proxy } from '../contenders/types.ts'
 import { costOf } from '../measure.ts'
 import { spreads } from '../spread.ts'
-import { cores, cpuSeconds, host, upstream } from '../stage.ts'
+import { cores, host, upstream } from '../names.ts'
+import { cpuSeconds } from '../processes.ts'
 import type { Row, Scenario } from '../types.ts'
 
 const streams = [1, 10, 100]

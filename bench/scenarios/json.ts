@@ -1,6 +1,7 @@
 /** Small replies over connections that stay: what an agent's calls to an API are. */
-import { head, race, requestFigures, requestMeasures } from '../measure.ts'
-import { host } from '../stage.ts'
+import { head } from '../load.ts'
+import { race, requestFigures, requestMeasures } from '../measure.ts'
+import { host } from '../names.ts'
 import type { Scenario } from '../types.ts'
 
 const counts = [1, 16, 64, 256]
@@ -15,8 +16,10 @@ export const json: Scenario = {
       of: of(connections),
       options: { request, connections, warm: 0.3 + connections / 500 },
       figures: requestFigures,
-      // 2,000 are opened anew in each round, which only those that open connections fast can do in a few seconds.
-      ...(connections === many ? { who: ({ name }: { readonly name: string }) => /iron|nginx|HAProxy|direct/.test(name) } : {}),
+      // 2,000 are opened anew, which only those that open connections fast can do in a few seconds.
+      ...(connections === many
+        ? { once: true, who: ({ name }: { readonly name: string }) => /iron|nginx|HAProxy|direct/.test(name) }
+        : {}),
     }))
     const warm = { request, connections: 32 }
     const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 8 })

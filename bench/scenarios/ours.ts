@@ -1,8 +1,10 @@
 /** Ours beside ours: what the meter, the swap, many rules, each door and a second worker cost. */
 import { ironProxy } from '../contenders/iron-proxy.ts'
 import type { Variant } from '../contenders/iron-proxy.ts'
-import { load, head, race, requestFigures, requestMeasures } from '../measure.ts'
-import { cores, host, memory, threads, upstream } from '../stage.ts'
+import { head, load } from '../load.ts'
+import { race, requestFigures, requestMeasures } from '../measure.ts'
+import { cores, host, upstream } from '../names.ts'
+import { memory, threads } from '../processes.ts'
 import { spreads } from '../spread.ts'
 import type { Stage } from '../stage.ts'
 import type { Row, Scenario } from '../types.ts'

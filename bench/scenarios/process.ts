@@ -1,9 +1,13 @@
 /** A process from its start: until it listens, its memory before and after work, and the connections it dials for it. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ironProxy } from '../contenders/iron-proxy.ts'
-import { head, load } from '../measure.ts'
-import { cores, host, memory, taken, upstream } from '../stage.ts'
+import { head, load } from '../load.ts'
+import { oneByOne } from '../measure.ts'
+import { cores, host, upstream } from '../names.ts'
+import { memory } from '../processes.ts'
+import { taken } from '../upstreams.ts'
 import { spread, spreads } from '../spread.ts'
-import type { Row, Scenario } from '../types.ts'
+import type { Scenario } from '../types.ts'
 
 const connections = 64
 const starts = 5
@@ -11,57 +15,41 @@ const starts = 5
 export const process: Scenario = {
   name: 'process',
   async run({ stage, contenders }) {
-    const rows: Row[] = []
-    const notes: string[] = []
     // With SIGTERM, so that Node writes its compile cache.
     const cold = await ironProxy().start(stage, cores.proxy, upstream)
     await cold.stop('SIGTERM')
-    notes.push(`iron-proxy with an empty compile cache: ${cold.startedIn.toFixed(0)} ms`)
-    for (const contender of contenders.filter(({ name }) => name !== 'direct')) {
-      try {
-        const startedIn: number[] = []
-        for (let i = 1; i < starts; i += 1) {
-          const proxy = await contender.start(stage, cores.proxy, upstream)
-          startedIn.push(proxy.startedIn)
-          await proxy.stop('SIGTERM')
-        }
-        const proxy = await contender.start(stage, cores.proxy, upstream)
-        try {
-          startedIn.push(proxy.startedIn)
-          await new Promise((go) => setTimeout(go, 300))
-          const fresh = memory(proxy.pid)
-          const before = await taken()
-          const request = stage.request(head('GET /json', host))
-          await load(stage, contender, proxy, { request, connections, warm: 0, seconds: 4 })
-          // The question for it was one more.
-          const dialled = (await taken()) - before - 1
-          const figures = spreads([{ fresh, loaded: memory(proxy.pid), dialled }])
-          rows.push({
-            of: `${connections} connections`,
-            contender: contender.name,
-            figures: { started: spread(startedIn), ...figures },
-          })
-        } finally {
-          await proxy.stop()
-        }
-      } catch (error) {
-        notes.push(`${contender.name} is left out: ${(error as Error).message}`)
+    const request = stage.request(head('GET /json', host))
+    const proxies = { stage, contenders: contenders.filter(({ name }) => name !== 'direct') }
+    const { rows, notes } = await oneByOne(proxies, {}, async (contender, proxy) => {
+      await sleep(300)
+      const fresh = memory(proxy.pid)
+      const before = await taken()
+      await load(stage, contender, proxy, { request, connections, warm: 0, seconds: 4 })
+      // The question for it was one more.
+      const dialled = (await taken()) - before - 1
+      const figures = spreads([{ fresh, loaded: memory(proxy.pid), dialled }])
+      await proxy.stop('SIGTERM')
+      const startedIn = [proxy.startedIn]
+      while (startedIn.length < starts) {
+        const again = await contender.start(stage, cores.proxy, upstream)
+        startedIn.push(again.startedIn)
+        await again.stop('SIGTERM')
       }
-    }
-    const measures = {
-      started: { says: 'listens after', unit: 'ms' },
-      fresh: { says: 'memory, fresh', unit: 'MiB' },
-      loaded: { says: 'memory, after 4 s of load', unit: 'MiB' },
-      dialled: { says: 'upstream connections dialled', unit: '' },
-    }
+      return { of: `${connections} connections`, figures: { started: spread(startedIn), ...figures } }
+    })
     return [
       {
         name: 'process',
         title: 'A process from its start',
-        measures,
+        measures: {
+          started: { says: 'listens after', unit: 'ms' },
+          fresh: { says: 'memory, fresh', unit: 'MiB' },
+          loaded: { says: 'memory, after 4 s of load', unit: 'MiB' },
+          dialled: { says: 'upstream connections dialled', unit: '' },
+        },
         compare: { measure: 'loaded', better: 'less' },
         rows,
-        notes,
+        notes: [`iron-proxy with an empty compile cache: ${cold.startedIn.toFixed(0)} ms`, ...notes],
       },
     ]
   },

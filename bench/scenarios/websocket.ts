@@ -1,7 +1,8 @@
 /** Messages of 64 bytes, echoed. */
 import { sketch } from '../contenders/yardsticks.ts'
-import { head, race, requestFigures } from '../measure.ts'
-import { events, eventsHost } from '../stage.ts'
+import { head } from '../load.ts'
+import { race, requestFigures } from '../measure.ts'
+import { events, eventsHost } from '../names.ts'
 import type { Scenario } from '../types.ts'
 
 export const websocket: Scenario = {
