@@ -8,37 +8,49 @@ import { comparisonText, compareWith, holds } from './baseline.ts'
 import type { Baseline } from './baseline.ts'
 import { external, readDescriptor } from './contenders/external.ts'
 import { contenders as builtIn } from './contenders/index.ts'
+import type { Contender } from './contenders/types.ts'
 import { machine, tools } from './machine.ts'
+import { enter } from './namespace.ts'
 import { readOptions, usage } from './options.ts'
 import type { Options } from './options.ts'
 import { report, tableText } from './report.ts'
 import { scenarios } from './scenarios/index.ts'
 import { smoke } from './smoke.ts'
-import { enter } from './namespace.ts'
 import { makeStage } from './stage.ts'
-import type { Bench, Table } from './types.ts'
+import type { Bench, Results, Table } from './types.ts'
 
 /** Seconds after which no further scenario of a full run begins. */
-const enough = 14 * 60
+const enough = 18 * 60
 const baselineFile = join(import.meta.dirname, 'baseline.json')
 
-await main()
+interface Asked {
+  readonly options: Options
+  /** Told by descriptors. */
+  readonly given: readonly Contender[]
+}
 
-async function main(): Promise<void> {
-  let options: Options
-  let given: readonly ReturnType<typeof external>[]
+try {
+  await main(read())
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n`)
+  process.exitCode = 1
+}
+
+/** What is asked for; `undefined`: that could not be read, and has been said. */
+function read(): Asked | undefined {
+  const known = scenarios.map(({ name }) => name)
   try {
-    options = readOptions(
-      process.argv.slice(2),
-      scenarios.map(({ name }) => name),
-    )
-    given = options.contenders.map((file) => external(readDescriptor(readFileSync(file, 'utf8'), file)))
+    const options = readOptions(process.argv.slice(2), known)
+    return { options, given: options.contenders.map((file) => external(readDescriptor(readFileSync(file, 'utf8'), file))) }
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${usage}`)
     process.exitCode = 64
-    return
+    return undefined
   }
-  if (!(await enter())) return
+}
+
+async function main(asked: Asked | undefined): Promise<void> {
+  if (!asked || !(await enter())) return
   await using stage = await makeStage()
   let ending: Promise<void> | undefined
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -47,20 +59,22 @@ async function main(): Promise<void> {
       ending ??= Promise.resolve(stage[Symbol.asyncDispose]()).then(() => process.exit(1))
     })
   }
-  const all = [...builtIn, ...given]
-  const bench: Bench = { stage, rounds: options.rounds, contenders: all.filter((each) => each.version() !== undefined) }
+  const all = [...builtIn, ...asked.given]
+  const { rounds } = asked.options
+  const bench: Bench = { stage, rounds, contenders: all.filter((each) => each.version() !== undefined) }
   const missing = all.filter((each) => !bench.contenders.includes(each)).map(({ name }) => `${name}, not installed`)
   for (const each of missing) process.stderr.write(`left out: ${each}\n`)
-  if (options.smoke) await guard(bench, options)
-  else await full(bench, options, missing)
+  if (asked.options.smoke) await guard(bench, asked.options)
+  else await full(bench, asked.options, missing)
 }
 
 async function full(bench: Bench, { names }: Options, missing: readonly string[]): Promise<void> {
   const began = performance.now()
   const seconds = () => (performance.now() - began) / 1000
+  const wanted = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
   const tables: Table[] = []
   const leftOut = [...missing]
-  for (const scenario of scenarios.filter(({ name }) => names.length === 0 || names.includes(name))) {
+  for (const [i, scenario] of wanted.entries()) {
     if (seconds() > enough) {
       leftOut.push(`${scenario.name}, no time left`)
       continue
@@ -75,12 +89,17 @@ async function full(bench: Bench, { names }: Options, missing: readonly string[]
       process.exitCode = 1
     }
     process.stderr.write(`${scenario.name}: ${(seconds() - since).toFixed(0)} s\n`)
+    // After each, so that a run that is cut short loses nothing.
+    const toCome = wanted.slice(i + 1).map(({ name }) => `${name}, not run yet`)
+    if (names.length === 0) keep(bench, { tables, leftOut: [...leftOut, ...toCome], seconds: Math.round(seconds()) })
   }
+  if (names.length === 0) keep(bench, { tables, leftOut, seconds: Math.round(seconds()) })
   for (const each of leftOut) process.stderr.write(`left out: ${each}\n`)
-  if (names.length > 0) return
-  const versions = { ...Object.fromEntries(bench.contenders.map((each) => [each.name, each.version() ?? ''])), ...tools() }
-  const date = new Date().toISOString().slice(0, 10)
-  const results = { date, machine: machine(), versions, leftOut, seconds: Math.round(seconds()), tables }
+}
+
+function keep({ contenders }: Bench, found: Pick<Results, 'tables' | 'leftOut' | 'seconds'>): void {
+  const versions = { ...Object.fromEntries(contenders.map((each) => [each.name, each.version() ?? ''])), ...tools() }
+  const results: Results = { date: new Date().toISOString().slice(0, 10), machine: machine(), versions, ...found }
   writeFileSync(join(import.meta.dirname, 'results.json'), `${JSON.stringify(results, undefined, 1)}\n`)
   writeFileSync(join(import.meta.dirname, 'RESULTS.md'), report(results))
 }

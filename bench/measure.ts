@@ -5,6 +5,7 @@ import type { Load, LoadOptions } from './load.ts'
 import { cores, upstream } from './names.ts'
 import { memory } from './processes.ts'
 import { spreads } from './spread.ts'
+import type { Figures } from './spread.ts'
 import type { Bench, Measure, Row } from './types.ts'
 
 /** The measures of small requests, and what of a run they are. */
@@ -39,6 +40,11 @@ export interface Case {
   readonly who?: (contender: Contender) => boolean
   /** In the first round alone, for what takes long. */
   readonly once?: boolean
+}
+
+/** Those known to open thousands of connections in a few seconds. */
+export function isBrisk({ name }: Contender): boolean {
+  return /iron|nginx|HAProxy|direct/.test(name)
 }
 
 export interface RaceOptions {
@@ -102,30 +108,49 @@ export async function race(
   return { rows, notes }
 }
 
+export interface TurnOptions {
+  readonly upstream?: string
+  readonly core?: string
+  readonly rounds?: number
+  readonly warm?: LoadOptions
+}
+
+/** What was found in a contender's turn. */
+export interface Turn {
+  readonly of: string
+  readonly figures: Figures
+}
+
 /**
  * Each contender by itself, in a process of its own that is warmed up and ends whatever happens. One that fails is named in the notes.
  */
 export async function oneByOne(
   { stage, contenders }: Pick<Bench, 'stage' | 'contenders'>,
-  { upstream: at = upstream, warm }: Pick<RaceOptions, 'upstream' | 'warm'>,
-  run: (contender: Contender, proxy: Proxy) => Promise<Omit<Row, 'contender'>>,
+  { upstream: at = upstream, core = cores.proxy, rounds = 1, warm }: TurnOptions,
+  run: (contender: Contender, proxy: Proxy) => Promise<Turn>,
 ): Promise<{ readonly rows: readonly Row[]; readonly notes: readonly string[] }> {
-  const rows: Row[] = []
-  const notes: string[] = []
-  for (const contender of contenders) {
-    try {
-      const proxy = await contender.start(stage, cores.proxy, at)
+  const found = new Map<string, Turn[]>()
+  const notes = new Set<string>()
+  for (let round = 0; round < rounds; round += 1) {
+    for (const contender of contenders) {
       try {
-        if (warm) await load(stage, contender, proxy, { warm: 2, warmRequests: contender.warm, seconds: 0.1, ...warm })
-        rows.push({ ...(await run(contender, proxy)), contender: contender.name })
-      } finally {
-        await proxy.stop()
+        const proxy = await contender.start(stage, core, at)
+        try {
+          if (warm) await load(stage, contender, proxy, { warm: 2, warmRequests: contender.warm, seconds: 0.1, ...warm })
+          found.set(contender.name, [...(found.get(contender.name) ?? []), await run(contender, proxy)])
+        } finally {
+          await proxy.stop()
+        }
+      } catch (error) {
+        notes.add(leftOut(contender.name, error))
       }
-    } catch (error) {
-      notes.push(leftOut(contender.name, error))
     }
   }
-  return { rows, notes }
+  const rows = [...found].map(([contender, turns]) => {
+    const figures = spreads(turns.map(({ figures }) => figures))
+    return { of: turns[0]?.of ?? '', contender, figures }
+  })
+  return { rows, notes: [...notes] }
 }
 
 function leftOut(name: string, error: unknown): string {

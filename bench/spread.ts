@@ -7,7 +7,10 @@ export function spread(values: readonly number[]): Spread {
   return { median: at(0.5), low: at(0.25), high: at(0.75) }
 }
 
+/** What a run has found of each measure; some are looked at several times. */
+export type Figures = Readonly<Record<string, number | readonly number[]>>
+
 /** What some runs have found, each figure with its spread. */
-export function spreads(runs: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, Spread>> {
-  return Object.fromEntries(Object.keys(runs[0] ?? {}).map((key) => [key, spread(runs.map((run) => run[key] ?? Number.NaN))]))
+export function spreads(runs: readonly Figures[]): Readonly<Record<string, Spread>> {
+  return Object.fromEntries(Object.keys(runs[0] ?? {}).map((key) => [key, spread(runs.flatMap((run) => run[key] ?? Number.NaN))]))
 }

@@ -5,7 +5,6 @@ import { costOf, oneByOne, peak, race } from '../measure.ts'
 import type { Case } from '../measure.ts'
 import { host, uploadHost, uploads, upstream } from '../names.ts'
 import { memory } from '../processes.ts'
-import { spreads } from '../spread.ts'
 import type { Stage } from '../stage.ts'
 import type { Bench, Scenario, Table } from '../types.ts'
 
@@ -77,7 +76,7 @@ async function gigabyte(bench: Bench): Promise<Table> {
         const work = load(stage, contender, proxy, { ...options, connections: 1, warm: 0, limit: 1, seconds: 10 })
         const { told, most } = await peak(proxy.pid, work)
         if (told.requests === 0) throw new Error('not within 10 s')
-        return { of, figures: spreads([{ rate: 1024 / told.seconds, cpu: costOf(told.cpu, 1024), grown: most - before }]) }
+        return { of, figures: { rate: 1024 / told.seconds, cpu: costOf(told.cpu, 1024), grown: most - before } }
       }),
     )
   }
@@ -106,7 +105,7 @@ async function stalled({ stage, contenders }: Bench): Promise<Table> {
     const work = load(stage, contender, proxy, { request, connections: 1, warm: 0, seconds: 2.5, flags })
     const { told, most } = await peak(proxy.pid, work)
     if (told.asked === 0) throw new Error('no reply began')
-    return { of: '400 MB asked for', figures: spreads([{ grown: most - before }]) }
+    return { of: '400 MB asked for', figures: { grown: most - before } }
   })
   return {
     name: 'stalled',

@@ -71,7 +71,7 @@ export const hosts: Scenario = {
       const { delay } = await streams
       if (delay.count === 0) throw new Error('no event came')
       const [unknown, known] = [first.shake.p50, again.shake.p50]
-      const figures = spreads([{ first: unknown, again: known, mint: unknown - known, stall: delay.max }])
+      const figures = { first: unknown, again: known, mint: unknown - known, stall: delay.max }
       return { of: '8 paced streams beside', figures }
     })
     return [

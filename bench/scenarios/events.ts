@@ -2,11 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ironProxy } from '../contenders/iron-proxy.ts'
 import { head, load } from '../load.ts'
-import { costOf, oneByOne, race } from '../measure.ts'
+import { costOf, isBrisk, oneByOne, race } from '../measure.ts'
 import type { Load } from '../load.ts'
 import { events as at, eventsHost } from '../names.ts'
 import { memory } from '../processes.ts'
-import { spreads } from '../spread.ts'
 import type { Scenario } from '../types.ts'
 
 const perStream = 500
@@ -101,7 +100,7 @@ export const idle: Scenario = {
     const request = stage.request(head('GET /idle', eventsHost))
     const { rows, notes } = await oneByOne(proxies, { upstream: at, warm }, async (contender, proxy) => {
       // The others do not open 2,000 in the time there is.
-      const [wanted, seconds] = /iron|nginx|HAProxy/.test(contender.name) ? [2000, 7] : [300, 4]
+      const [wanted, seconds] = isBrisk(contender) ? [2000, 7] : [300, 4]
       const before = memory(proxy.pid)
       const options = {
         request,
@@ -117,7 +116,7 @@ export const idle: Scenario = {
       const { requests: held, errors } = await work
       if (held < wanted) short.push(`${contender.name} held ${held} of ${wanted} (${errors} failed)`)
       const each = ((after - before) * 1024) / Math.max(1, held)
-      return { of: `${wanted} streams`, figures: spreads([{ each, held, memory: after }]) }
+      return { of: `${wanted} streams`, figures: { each, held, memory: after } }
     })
     return [
       {

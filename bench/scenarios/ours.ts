@@ -2,7 +2,7 @@
 import { ironProxy } from '../contenders/iron-proxy.ts'
 import type { Variant } from '../contenders/iron-proxy.ts'
 import { head, load } from '../load.ts'
-import { race, requestFigures, requestMeasures } from '../measure.ts'
+import { oneByOne, race, requestFigures, requestMeasures } from '../measure.ts'
 import { cores, host, upstream } from '../names.ts'
 import { memory, threads } from '../processes.ts'
 import { spreads } from '../spread.ts'
@@ -110,33 +110,23 @@ export const doors: Scenario = {
 export const workers: Scenario = {
   name: 'workers',
   async run({ stage, rounds }) {
-    const request = stage.request(head('GET /json', host))
-    const runs = new Map<number, Readonly<Record<string, number>>[]>([
-      [1, []],
-      [2, []],
-    ])
-    const seen = new Map<number, number>()
-    for (let round = 0; round < rounds; round += 1) {
-      for (const [count, found] of runs) {
-        const contender = ironProxy({ workers: count })
-        const proxy = await contender.start(stage, cores.both, upstream)
-        try {
-          await load(stage, contender, proxy, { request, connections: 64, warm: 4, warmRequests: 30_000 * count, seconds: 0.1 })
-          seen.set(count, threads(proxy.pid))
-          const told = await load(stage, contender, proxy, { request, connections: 64 })
-          found.push({ ...requestFigures(told), memory: memory(proxy.pid) })
-        } finally {
-          await proxy.stop()
-        }
-      }
-    }
-    const active = (seen.get(2) ?? 0) > (seen.get(1) ?? 0)
-    const notes = active
-      ? ['The proxy may use both cores, and load and upstream want one of them: with two cores the rate cannot double.']
-      : ['`workers: 2` is not active: one thread served everything, and its row is left out.']
-    const rows: readonly Row[] = [...runs]
-      .filter(([count]) => count === 1 || active)
-      .map(([count, found]) => ({ of: '64 connections', contender: `workers: ${count}`, figures: spreads(found) }))
+    const options = { request: stage.request(head('GET /json', host)), connections: 64 }
+    const contenders = [1, 2].map((count) => ironProxy({ name: `workers: ${count}`, workers: count }))
+    const warm = { ...options, warm: 4, warmRequests: 60_000 }
+    const threadsOf: Record<string, number> = {}
+    const found = await oneByOne({ stage, contenders }, { core: cores.both, rounds, warm }, async (contender, proxy) => {
+      threadsOf[contender.name] = threads(proxy.pid)
+      const told = await load(stage, contender, proxy, options)
+      return { of: '64 connections', figures: { ...requestFigures(told), memory: memory(proxy.pid) } }
+    })
+    // A setting that is taken and does nothing must not look like one that costs nothing.
+    const idle = (threadsOf['workers: 2'] ?? 0) <= (threadsOf['workers: 1'] ?? 0)
+    const rows = idle ? found.rows.filter(({ contender }) => contender !== 'workers: 2') : found.rows
+    const notes = [
+      'The proxy may use both cores, and load and upstream want one of them: with two cores the rate cannot double.',
+      ...found.notes,
+      ...(idle && found.notes.length === 0 ? ['workers: 2 is left out: one thread served everything'] : []),
+    ]
     const measures = { ...requestMeasures, memory: { says: 'memory', unit: 'MiB' } }
     return [{ name: 'workers', title: 'One worker and two', measures, compare, rows, notes }]
   },

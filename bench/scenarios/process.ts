@@ -6,7 +6,6 @@ import { oneByOne } from '../measure.ts'
 import { cores, host, upstream } from '../names.ts'
 import { memory } from '../processes.ts'
 import { taken } from '../upstreams.ts'
-import { spread, spreads } from '../spread.ts'
 import type { Scenario } from '../types.ts'
 
 const connections = 64
@@ -27,15 +26,15 @@ export const process: Scenario = {
       await load(stage, contender, proxy, { request, connections, warm: 0, seconds: 4 })
       // The question for it was one more.
       const dialled = (await taken()) - before - 1
-      const figures = spreads([{ fresh, loaded: memory(proxy.pid), dialled }])
+      const loaded = memory(proxy.pid)
       await proxy.stop('SIGTERM')
-      const startedIn = [proxy.startedIn]
-      while (startedIn.length < starts) {
+      const started = [proxy.startedIn]
+      while (started.length < starts) {
         const again = await contender.start(stage, cores.proxy, upstream)
-        startedIn.push(again.startedIn)
+        started.push(again.startedIn)
         await again.stop('SIGTERM')
       }
-      return { of: `${connections} connections`, figures: { started: spread(startedIn), ...figures } }
+      return { of: `${connections} connections`, figures: { started, fresh, loaded, dialled } }
     })
     return [
       {

@@ -24,4 +24,8 @@ describe('a spread', () => {
     expect(spreads(runs)).toEqual({ rate: { median: 20, low: 10, high: 30 }, cpu: { median: 2, low: 2, high: 2 } })
     expect(spreads([])).toEqual({})
   })
+
+  it('takes together what was looked at several times', () => {
+    expect(spreads([{ started: [5, 1] }, { started: [3] }])).toEqual({ started: { median: 3, low: 1, high: 5 } })
+  })
 })
