@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { comparisonText, compareWith, holds } from './baseline.ts'
 import type { Baseline } from './baseline.ts'
 import { external, readDescriptor } from './contenders/external.ts'
-import { contenders as builtIn } from './contenders/index.ts'
+import { contenders as builtIn, ours } from './contenders/index.ts'
 import type { Contender } from './contenders/types.ts'
 import { machine, tools } from './machine.ts'
 import { enter } from './namespace.ts'
@@ -59,8 +59,9 @@ async function main(asked: Asked | undefined): Promise<void> {
       ending ??= Promise.resolve(stage[Symbol.asyncDispose]()).then(() => process.exit(1))
     })
   }
-  const all = [...builtIn, ...asked.given]
-  const { rounds } = asked.options
+  const { rounds, only } = asked.options
+  const isAsked = ({ name }: Contender) => only.length === 0 || name === ours.name || only.some((word) => name.includes(word))
+  const all = [...builtIn, ...asked.given].filter(isAsked)
   const bench: Bench = { stage, rounds, contenders: all.filter((each) => each.version() !== undefined) }
   const missing = all.filter((each) => !bench.contenders.includes(each)).map(({ name }) => `${name}, not installed`)
   for (const each of missing) process.stderr.write(`left out: ${each}\n`)

@@ -157,12 +157,22 @@ function leftOut(name: string, error: unknown): string {
   return `${name} is left out: ${error instanceof Error ? error.message : String(error)}`
 }
 
-/** Resident memory while something goes on: the most of it, looked at each 50 ms, in MiB. */
-export async function peak<Told>(pid: number, work: Promise<Told>): Promise<{ readonly told: Told; readonly most: number }> {
-  let most = memory(pid)
-  const watch = setInterval(() => (most = Math.max(most, memory(pid))), 50)
+export interface Watched<Told> {
+  readonly told: Told
+  readonly most: number
+  readonly last: number
+}
+
+/** Resident memory while something goes on, looked at each 50 ms: the most and the last of it, in MiB. */
+export async function watchMemory<Told>(pid: number, work: Promise<Told>): Promise<Watched<Told>> {
+  let last = memory(pid)
+  let most = last
+  const watch = setInterval(() => {
+    last = memory(pid)
+    most = Math.max(most, last)
+  }, 50)
   try {
-    return { told: await work, most }
+    return { told: await work, most, last }
   } finally {
     clearInterval(watch)
   }

@@ -15,14 +15,14 @@ export async function smoke(
   const small = bench.stage.request(head('GET /json', host))
   const large = bench.stage.request(head('GET /file/1m', host))
   const figures = ({ cpu, requests }: Load) => ({ cpu: costOf(cpu, requests) })
-  const brief = { warm: 0.1, seconds: 0.25 }
+  const brief = { warm: 0.1, seconds: 0.4 }
   const cases = [
     { of: 'a small reply', options: { ...brief, request: small, connections: 32 }, figures },
     { of: 'a new connection', options: { ...brief, request: small, connections: 8, flags: ['--fresh'] as const }, figures },
     { of: '1 MiB down', options: { ...brief, request: large, connections: 4 }, figures },
   ]
   const peers = [sketch, nginx].filter((each) => each.version() !== undefined)
-  const { rows, notes } = await race(bench, [ours, ...peers], cases, { rounds: 3, warmSeconds: 2 })
+  const { rows, notes } = await race(bench, [ours, ...peers], cases, { rounds: 2, warmSeconds: 4 })
   const cost = (of: string, name: string) => rows.find((row) => row.of === of && row.contender === name)?.figures['cpu']?.median
   const ratios = cases.flatMap(({ of }) =>
     peers.flatMap(({ name }) => {

@@ -116,6 +116,15 @@ shutdown_lifetime 0 seconds
   },
 }
 
+/** Bodies whose length is not known are collected unless a script says otherwise. */
+const addon = `def requestheaders(flow):
+    flow.request.stream = True
+    flow.request.headers['authorization'] = 'Bearer real'
+
+def responseheaders(flow):
+    flow.response.stream = True
+`
+
 export const mitmproxy: Contender = {
   name: 'mitmproxy',
   way: 'connect',
@@ -133,10 +142,9 @@ export const mitmproxy: Contender = {
       `--listen-port=${port}`,
       '--listen-host=127.0.0.1',
       `--set=confdir=${home}`,
-      '--set=stream_large_bodies=1k',
       '--set=flow_detail=0',
       `--set=ssl_verify_upstream_trusted_ca=${stage.upstreamCa}`,
-      '--modify-headers=/~q/authorization/Bearer real',
+      `--scripts=${write(stage, 'mitmproxy.py', addon)}`,
     ])
   },
 }

@@ -14,7 +14,7 @@
  *               h0.SNI, h1.SNI and so on, which also stands for each "@host@" of the request.
  * --events      each "@<nanoseconds>@" in a reply is the CLOCK_MONOTONIC it was sent at: their delays are told, and of each reply the
  *               time to its first byte.
- * --idle        connections are opened, asked once, and then held for the window.  --stall: nothing of a reply's body is read.
+ * --idle        connections are opened, asked once, and then held for the window; a --limit of them cuts it to 1.5 s more.  --stall: nothing of a reply's body is read.
  * --echo        the request is an upgrade to WebSocket; behind the 101 each message that was echoed counts as a request.
  * --tolerant    failed connections are only counted, however many.
  * --pids        processes whose CPU time in the window is told.
@@ -56,6 +56,9 @@ struct connection {
   char mark[32];
   int mark_length; /* -1: not in a mark */
 };
+
+/* What a proxy gets to put its memory in order, in nanoseconds. */
+#define SETTLE 1500000000u
 
 static struct {
   int port, connections, fresh, resume, hosts, events, idle, stall, plain, echo, tunnel, tolerant;
@@ -522,7 +525,11 @@ int main(int count, char **values) {
       end = start + (uint64_t)(options.seconds * 1e9);
       cpu = cpu_seconds();
     }
-    if (options.limit && requests >= (uint64_t)options.limit) break;
+    if (options.limit && requests >= (uint64_t)options.limit) {
+      if (!options.idle) break;
+      options.limit = 0;
+      end = now() + SETTLE;
+    }
   }
   double seconds = (double)(now() - start) / 1e9;
   cpu = cpu_seconds() - cpu;

@@ -1,7 +1,7 @@
 /** Bodies: some of each size, one of 1 GiB each way with an eye on memory, and a reader that stops reading. */
 import { head, load } from '../load.ts'
 import type { LoadOptions } from '../load.ts'
-import { costOf, oneByOne, peak, race } from '../measure.ts'
+import { costOf, oneByOne, race, watchMemory } from '../measure.ts'
 import type { Case } from '../measure.ts'
 import { host, uploadHost, uploads, upstream } from '../names.ts'
 import { memory } from '../processes.ts'
@@ -74,7 +74,7 @@ async function gigabyte(bench: Bench): Promise<Table> {
       await oneByOne(bench, { upstream: at, warm }, async (contender, proxy) => {
         const before = memory(proxy.pid)
         const work = load(stage, contender, proxy, { ...options, connections: 1, warm: 0, limit: 1, seconds: 10 })
-        const { told, most } = await peak(proxy.pid, work)
+        const { told, most } = await watchMemory(proxy.pid, work)
         if (told.requests === 0) throw new Error('not within 10 s')
         return { of, figures: { rate: 1024 / told.seconds, cpu: costOf(told.cpu, 1024), grown: most - before } }
       }),
@@ -103,7 +103,7 @@ async function stalled({ stage, contenders }: Bench): Promise<Table> {
     const before = memory(proxy.pid)
     const flags = ['--stall', '--tolerant'] as const
     const work = load(stage, contender, proxy, { request, connections: 1, warm: 0, seconds: 2.5, flags })
-    const { told, most } = await peak(proxy.pid, work)
+    const { told, most } = await watchMemory(proxy.pid, work)
     if (told.asked === 0) throw new Error('no reply began')
     return { of: '400 MB asked for', figures: { grown: most - before } }
   })

@@ -1,8 +1,7 @@
 /** Server-sent events: as fast as they come, at the pace of a model, metered, and quiet ones by the thousand. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { ironProxy } from '../contenders/iron-proxy.ts'
 import { head, load } from '../load.ts'
-import { costOf, isBrisk, oneByOne, race } from '../measure.ts'
+import { costOf, isBrisk, oneByOne, race, watchMemory } from '../measure.ts'
 import type { Load } from '../load.ts'
 import { events as at, eventsHost } from '../names.ts'
 import { memory } from '../processes.ts'
@@ -99,24 +98,14 @@ export const idle: Scenario = {
     const warm = { request: stage.request(head('GET /flat/1', eventsHost)), sni: eventsHost }
     const request = stage.request(head('GET /idle', eventsHost))
     const { rows, notes } = await oneByOne(proxies, { upstream: at, warm }, async (contender, proxy) => {
-      // The others do not open 2,000 in the time there is.
-      const [wanted, seconds] = isBrisk(contender) ? [2000, 7] : [300, 4]
+      const wanted = isBrisk(contender) ? 2000 : 300
       const before = memory(proxy.pid)
-      const options = {
-        request,
-        sni: eventsHost,
-        connections: wanted,
-        warm: 0,
-        seconds,
-        flags: ['--idle', '--tolerant'],
-      } as const
-      const work = load(stage, contender, proxy, options)
-      await sleep((seconds - 0.5) * 1000)
-      const after = memory(proxy.pid)
-      const { requests: held, errors } = await work
+      const options = { request, sni: eventsHost, connections: wanted, warm: 0, seconds: 15, limit: wanted } as const
+      const work = load(stage, contender, proxy, { ...options, flags: ['--idle', '--tolerant'] })
+      const { told, last } = await watchMemory(proxy.pid, work)
+      const { requests: held, errors } = told
       if (held < wanted) short.push(`${contender.name} held ${held} of ${wanted} (${errors} failed)`)
-      const each = ((after - before) * 1024) / Math.max(1, held)
-      return { of: `${wanted} streams`, figures: { each, held, memory: after } }
+      return { of: `${wanted} streams`, figures: { each: ((last - before) * 1024) / held, held, memory: last } }
     })
     return [
       {

@@ -5,12 +5,17 @@ const known = ['json', 'dns']
 
 describe('the command line of the bench', () => {
   it('runs everything unless told', () => {
-    expect(readOptions([], known)).toEqual({ names: [], smoke: false, write: false, contenders: [], rounds: 3 })
+    expect(readOptions([], known)).toEqual({ names: [], smoke: false, write: false, contenders: [], only: [], rounds: 3 })
   })
 
   it('takes names, rounds and contenders', () => {
-    const given = ['json', '--rounds', '5', '--contender', 'a.json', '--contender', 'b.json']
-    expect(readOptions(given, known)).toMatchObject({ names: ['json'], rounds: 5, contenders: ['a.json', 'b.json'] })
+    const given = ['json', '--rounds', '5', '--contender', 'a.json', '--contender', 'b.json', '--only', 'nginx']
+    expect(readOptions(given, known)).toMatchObject({
+      names: ['json'],
+      rounds: 5,
+      contenders: ['a.json', 'b.json'],
+      only: ['nginx'],
+    })
   })
 
   it.each([
@@ -18,6 +23,7 @@ describe('the command line of the bench', () => {
     [['--write'], /--write goes with --smoke/],
     [['--smoke', 'json'], /leave the names out/],
     [['--rounds', '0'], /a number from 1 to 20/],
+    [['--only', 'nginx'], /--only goes with the name/],
     [['--fast'], /--fast/],
   ])('refuses %j', (given, message) => {
     expect(() => readOptions(given, known)).toThrow(message)
