@@ -20,7 +20,7 @@ import { makeStage } from './stage.ts'
 import type { Bench, Results, Table } from './types.ts'
 
 /** Seconds after which no further scenario of a full run begins. */
-const enough = 18 * 60
+const enough = 20 * 60
 const baselineFile = join(import.meta.dirname, 'baseline.json')
 
 interface Asked {

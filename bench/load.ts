@@ -77,7 +77,7 @@ export async function load(
   const found = JSON.parse(told) as Load
   if (flags.includes('--tolerant')) return found
   if (found.status !== refused) throw new Error(`${name} answered ${found.status}`)
-  if (found.asked === 0) throw new Error(`${name} answered nothing`)
+  if (found.asked === 0) throw new Error(`${name} answered nothing within ${warm + seconds} s`)
   if (found.errors > found.asked / 100) throw new Error(`${name} failed ${found.errors} of ${found.asked} requests`)
   return found
 }

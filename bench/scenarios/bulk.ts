@@ -20,7 +20,7 @@ export const bulk: Scenario = {
     const cases = (way: 'down' | 'up', options: (size: keyof typeof sizes) => LoadOptions): readonly Case[] =>
       (['1m', '10m'] as const).map((size) => ({
         of: `${size} ${way}`,
-        options: { ...options(size), connections: 4, seconds: 1.5 },
+        options: { ...options(size), connections: 4 },
         figures: figuresOf(sizes[size]),
       }))
     const down = cases('down', (size) => ({ request: stage.request(head(`GET /file/${size}`, host)) }))
@@ -73,9 +73,8 @@ async function gigabyte(bench: Bench): Promise<Table> {
     tables.push(
       await oneByOne(bench, { upstream: at, warm }, async (contender, proxy) => {
         const before = memory(proxy.pid)
-        const work = load(stage, contender, proxy, { ...options, connections: 1, warm: 0, limit: 1, seconds: 10 })
+        const work = load(stage, contender, proxy, { ...options, connections: 1, warm: 0, limit: 1, seconds: 20 })
         const { told, most } = await watchMemory(proxy.pid, work)
-        if (told.requests === 0) throw new Error('not within 10 s')
         return { of, figures: { rate: 1024 / told.seconds, cpu: costOf(told.cpu, 1024), grown: most - before } }
       }),
     )

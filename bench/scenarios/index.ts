@@ -1,4 +1,4 @@
-/** Every scenario, in the order it runs. */
+/** Every scenario, in the order it runs: those that have targets first, should time run out. */
 import type { Scenario } from '../types.ts'
 import { bulk } from './bulk.ts'
 import { flood, handshakes, hosts } from './connections.ts'
@@ -12,19 +12,19 @@ import { websocket } from './websocket.ts'
 
 export const scenarios: readonly Scenario[] = [
   json,
-  switches,
-  rules,
-  doors,
-  workers,
-  h2,
   handshakes,
   hosts,
   flood,
   bulk,
   events,
-  metering,
   idle,
-  websocket,
-  dns,
   process,
+  dns,
+  rules,
+  switches,
+  workers,
+  doors,
+  h2,
+  websocket,
+  metering,
 ]

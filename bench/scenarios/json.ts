@@ -19,7 +19,7 @@ export const json: Scenario = {
       ...(connections > 1000 ? { once: true, who: isBrisk } : {}),
     }))
     const warm = { request, connections: 32 }
-    const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 8 })
+    const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 6 })
     return [
       {
         name: 'json',
