@@ -40,7 +40,9 @@ describe.skipIf(!mounts)('a CA that is mounted read-only (skipped without the ri
     const files = ['--ca-cert', join(folder, 'ca.crt'), '--ca-key', join(folder, 'ca.key')]
     const done = await run('unshare', ['--mount', 'sh', '-c', script, folder, process.execPath, bin, 'ca', ...command, ...files])
     expect(done.code).toBe(78)
-    expect(done.stderr).toMatch(/^iron-proxy: \S+: is read-only for us \(EROFS\); a Secret that is mounted is changed where it comes from/)
+    expect(done.stderr).toMatch(
+      /^iron-proxy: \S+: is read-only for us \(EROFS\); a Secret that is mounted is changed where it comes from/,
+    )
     expect(await readdir(folder)).toEqual(before)
   })
 })

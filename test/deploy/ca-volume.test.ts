@@ -63,7 +63,11 @@ describe('a rotation outside, applied as a Secret after each step', () => {
     for (const step of steps) {
       await mount(volume, secrets.get(step) ?? {})
       const { others, active, ours } = await loadTrust(place)
-      told[step] = [...others.map(({ role }) => role), `${certificatesIn(ours).length} trusted`, active.chainPem && 'vouched for'].filter(Boolean)
+      told[step] = [
+        ...others.map(({ role }) => role),
+        `${certificatesIn(ours).length} trusted`,
+        active.chainPem && 'vouched for',
+      ].filter(Boolean)
     }
     expect(told).toEqual({
       made: ['1 trusted'],

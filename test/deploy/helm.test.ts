@@ -94,7 +94,10 @@ describe('the chart', () => {
     expect([podSelector, egress[0].ports]).toEqual([rule.from[0].podSelector, rule.ports])
     const portsOf = (manifests: readonly Manifest[]) => only(manifests, 'Service', 'iron-proxy-admin')['spec'].ports as unknown
     expect(portsOf(goldenOf('runs'))).toEqual(portsOf(overlay))
-    expect(settingsOf('runs')).toMatchObject({ adminToken: '/etc/iron-proxy/admin/token', listen: { admin: { address: '0.0.0.0' } } })
+    expect(settingsOf('runs')).toMatchObject({
+      adminToken: '/etc/iron-proxy/admin/token',
+      listen: { admin: { address: '0.0.0.0' } },
+    })
     for (const name of ['single', 'ha', 'bare'])
       expect([settingsOf(name).listen.admin, settingsOf(name).adminToken]).toMatchObject([{ address: '127.0.0.1' }, undefined])
   })
@@ -136,11 +139,26 @@ describe.skipIf(!hasHelm)('contradictions (skipped without helm)', () => {
     ['a privileged port', 'single', ['--set', 'listeners.dns=53'], 'listeners/dns'],
     ['a setting that the chart sets', 'single', ['--set', 'settings.listen.dns=off'], 'settings.listen: the chart sets this'],
     ['two who scrape', 'ha', ['--set', 'monitoring.serviceMonitor=true'], 'would scrape everything twice'],
-    ['runs that half of the replicas know', 'ha', ['--set', 'admin.enabled=true'], 'admin.enabled: runs are known to the replica'],
+    [
+      'runs that half of the replicas know',
+      'ha',
+      ['--set', 'admin.enabled=true'],
+      'admin.enabled: runs are known to the replica',
+    ],
     ['one address twice', 'runs', ['--set', 'admin.clusterIP=10.43.0.53'], 'admin.clusterIP: is the address'],
     ['two admin tokens', 'runs', ['--set', 'settings.adminToken=x'], 'settings.adminToken: the chart sets this'],
-    ['the password of no Redis', 'single', ['--set', 'state.redis.existingSecret=x'], 'state.redis.existingSecret: is the password'],
-    ['one Secret for two things', 'single', ['--set', 'seal.existingSecret=iron-proxy-ca'], 'existingSecret: ca, seal and credentials'],
+    [
+      'the password of no Redis',
+      'single',
+      ['--set', 'state.redis.existingSecret=x'],
+      'state.redis.existingSecret: is the password',
+    ],
+    [
+      'one Secret for two things',
+      'single',
+      ['--set', 'seal.existingSecret=iron-proxy-ca'],
+      'existingSecret: ca, seal and credentials',
+    ],
     ['a heap as large as the memory', 'single', ['--set', 'heapLimit=512'], 'heapLimit: 512 MiB do not fit'],
     ['the same in larger units', 'single', ['--set', 'resources.limits.memory=1Gi,heapLimit=1100'], 'heapLimit: 1100 MiB'],
     ['pods of no namespace', 'single', ['--set', 'podIdentity.namespaces=null'], 'podIdentity.namespaces'],

@@ -190,7 +190,9 @@ describe('the admin listener', () => {
       { name: 'admin', port: 9465, targetPort: 'admin', protocol: 'TCP' },
     ])
     // No other Service and no other policy leads there.
-    const others = manifests.filter(({ kind, metadata }) => /Service|NetworkPolicy/.test(kind) && !metadata.name.endsWith('-admin'))
+    const others = manifests.filter(
+      ({ kind, metadata }) => /Service|NetworkPolicy/.test(kind) && !metadata.name.endsWith('-admin'),
+    )
     expect(JSON.stringify(others)).not.toMatch(/9465|"admin"/)
   })
 
