@@ -104,7 +104,7 @@ export class Identities {
   close(): void {
     this.#closed = true
     this.#waiting.clear()
-    for (const id of [...this.#retries.keys()]) this.#settle(id)
+    for (const id of this.#retries.keys()) this.#settle(id)
   }
 
   #pump(): void {
