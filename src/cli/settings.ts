@@ -24,8 +24,7 @@ export const settingHelp: Readonly<Record<string, string>> = {
 
 /** A default as one would write it behind the flag. */
 function written(fallback: unknown): string {
-  if (Array.isArray(fallback)) return fallback.join(',') || 'none'
-  return typeof fallback === 'object' ? 'none' : String(fallback)
+  return typeof fallback === 'string' ? fallback : JSON.stringify(fallback).replace(/^(?:\[\]|\{\})$/, 'none')
 }
 
 /** Reads the settings a command was called with, and tells what is wrong with them. */
