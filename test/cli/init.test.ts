@@ -1,12 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import type { Terminal } from '#cli/command.ts'
 import { trustVariables } from '#cli/env.ts'
-import { dispatch } from '#cli/index.ts'
+import { dispatched, type Dispatched } from '../kit/dispatched.ts'
 
 const agent = `# the crew
 apiVersion: v1
@@ -40,35 +39,14 @@ spec:
           securityContext: {capabilities: {drop: [ALL]}}
 `
 
-interface Done {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
 let folder: string
 beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), 'init-'))))
 afterAll(() => rm(folder, { recursive: true }))
 
-async function init(text: string, ...args: readonly string[]): Promise<Done> {
+async function init(text: string, ...args: readonly string[]): Promise<Dispatched> {
   const file = join(folder, 'agent.yaml')
   await writeFile(file, text)
   return dispatched(['init', '--workload', file, ...args])
-}
-
-async function dispatched(argv: readonly string[], input = ''): Promise<Done> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const terminal = {
-    stdin: Readable.from([input]),
-    stdout,
-    stderr,
-    colour: false,
-    env: {},
-    node: '',
-    uid: 0,
-  } as unknown as Terminal
-  const code = await dispatch(argv, terminal)
-  return { code, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') }
 }
 
 interface Container {
@@ -181,7 +159,9 @@ describe('a workload', () => {
   })
 
   it('keeps its token where that is asked for, and comes from standard input', async () => {
-    const { stdout } = await dispatched(['init', '-w', '-', ...proxy, '--service-account-token'], agent)
+    const { stdout } = await dispatched(['init', '-w', '-', ...proxy, '--service-account-token'], {
+      stdin: Readable.from([agent]),
+    })
     expect(specOf(stdout).automountServiceAccountToken).toBeUndefined()
   })
 
