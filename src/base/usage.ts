@@ -14,7 +14,7 @@ export interface Usage {
   readonly reasoning: number
   /** Part of `cache_write` that is kept for an hour and costs more; `undefined`: the reply does not say. */
   readonly cacheWriteHour: number | undefined
-  /** The provider's word for how it was served (`standard`, `priority`, `batch`, `flex`, `fast`); prices follow it. */
+  /** The provider's words for how it was served (`standard`, `priority`, `batch`, `flex`, `fast`), with `+` between; prices follow them. */
   readonly tier: string | undefined
   /** Server-side web searches, which are billed one by one. */
   readonly searches: number

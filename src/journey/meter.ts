@@ -131,6 +131,8 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> 
     bodyBytes,
     mostOutput: asked.mostOutput,
     hiddenInput: asked.hiddenInput,
+    images: asked.images,
+    tier: asked.tier,
     stream: asked.stream,
     prices: snapshot.prices,
     fixed: shape ? undefined : rule.price && { tokens: rule.price.tokens, nano: nanoDollars(rule.price.usd) },

@@ -53,6 +53,8 @@ const tierFactors: Readonly<Record<string, number>> = {
   flex: 0.5,
   priority: 2.5,
   fast: 6,
+  // Anthropic's price of staying in one country.
+  regional: 1.1,
 }
 const dearest = 6
 
@@ -68,9 +70,15 @@ export function priceOf(priced: Priced, provider: string, list: PriceList, at: n
   const own = listed(priced.model, list)
   const dollars = own ? ownPrice(priced, own) : tablePrice(priced, provider, at)
   if (dollars === undefined || !Number.isFinite(dollars) || dollars < 0) return undefined
-  const factor = own || priced.tier === undefined ? 1 : (tierFactors[priced.tier.toLowerCase()] ?? dearest)
+  const factor = own || priced.tier === undefined ? 1 : factorOf(priced.tier)
   // A float a hair above a whole number of nano-dollars is that number.
   return Math.max(0, Math.ceil(dollars * factor * nanoPerDollar - 1e-3))
+}
+
+/** Of all words together. */
+function factorOf(tier: string): number {
+  const words = tier.toLowerCase().split('+')
+  return words.reduce((factor, word) => factor * (tierFactors[word] ?? dearest), 1)
 }
 
 /** Most tokens the model takes as a prompt; `undefined`: not known. */

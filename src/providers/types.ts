@@ -67,8 +67,12 @@ export interface Asked {
   readonly usageAsked?: boolean
   /** The request has options for its stream already. */
   readonly hasOptions?: boolean
-  /** Prompt that is not in the body (a previous response, a conversation, a cache): the context window bounds it. */
+  /** Prompt that is not in the body (a previous response, a file, a cache): the context window bounds it. */
   readonly hiddenInput: boolean
+  /** Images of which the body may hold no more than an address. */
+  readonly images?: number
+  /** How it asks to be served (`priority`, `flex`, `fast`): prices follow it. */
+  readonly tier?: string | undefined
   /** The id of the response it continues, when it names one. */
   readonly continues: string | undefined
   /** Why this request must not pass on a metered host although the endpoint may (`background: true`); `undefined`: it may. */

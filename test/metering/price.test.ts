@@ -43,6 +43,8 @@ describe('the price of tokens', () => {
     expect(price('batch')).toBe(2.5e9)
     expect(price('fast')).toBe(30e9)
     expect(price('quantum')).toBe(30e9)
+    expect(price('regional')).toBe(5.5e9)
+    expect(price('fast+regional')).toBe(33e9)
   })
 
   it('counts web searches one by one', () => {
