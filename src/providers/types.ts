@@ -29,7 +29,11 @@ export interface Call {
 export type Classified =
   | { readonly kind: 'metered'; readonly shape: Shape }
   /** Costs nothing, or what it costs is told elsewhere: passes unmetered. */
-  | { readonly kind: 'free' }
+  | {
+      readonly kind: 'free'
+      /** It is no endpoint the provider knows: a rule with a price means this too. */
+      readonly unlisted?: true
+    }
   /** Costs money and says nowhere how much; refused unless the rule prices it. `reason` says which kind of endpoint. */
   | { readonly kind: 'unmetered'; readonly reason: string }
   /** A WebSocket whose clients go on over HTTP when it is refused with 426 (RFC 9110 section 15.5.22). */
