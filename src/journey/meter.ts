@@ -136,6 +136,7 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> 
     mostOutput: asked.mostOutput,
     hiddenInput: asked.hiddenInput,
     images: asked.images,
+    sound: asked.sound,
     tier: asked.tier,
     stream: asked.stream,
     prices: snapshot.prices,

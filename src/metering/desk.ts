@@ -24,6 +24,8 @@ export interface Order {
   readonly mostOutput: number | undefined
   readonly hiddenInput: boolean
   readonly images?: number | undefined
+  /** It holds sound, or asks for some. */
+  readonly sound?: boolean | undefined
   /** How it asks to be served: prices follow it. */
   readonly tier?: string | undefined
   readonly stream: boolean
@@ -235,11 +237,20 @@ export class Desk {
 function ignore(): void {}
 
 /** The most it can cost in nano-dollars; `undefined`: nobody says what this model costs. */
-function priceHold({ model, provider, prices, fixed, tier }: Order, foreseen: TokenCounts, at: number): number | undefined {
+function priceHold(
+  { model, provider, prices, fixed, tier, sound }: Order,
+  foreseen: TokenCounts,
+  at: number,
+): number | undefined {
   if (fixed) return fixed.nano
   if (model === undefined) return undefined
   const as = (tokens: TokenCounts, served: string | undefined) =>
-    priceOf({ model, tokens, cacheWriteHour: undefined, searches: 0, tier: served }, provider, prices, at)
+    priceOf(
+      { model, tokens, cacheWriteHour: undefined, searches: 0, sound: sound ? tokens : undefined, tier: served },
+      provider,
+      prices,
+      at,
+    )
   const read = as(foreseen, undefined)
   if (read === undefined) return undefined
   // Written to a cache, a prompt costs up to twice as much; and what asks for a cheaper tier may not get it.

@@ -26,15 +26,19 @@ const hiding: ReadonlySet<unknown> = new Set([
 /** OpenAI's words for an image, which is an address as often as not. */
 const imageWords: ReadonlySet<unknown> = new Set(['image_url', 'input_image'])
 
-/** Whether some of the prompt is elsewhere, and how many images may be. */
+/** OpenAI's words for sound, in and out, and Gemini's; a media type. */
+const soundWord = /^(?:input_audio|audio|audio\/.*)$/i
+
+/** Whether some of the prompt is elsewhere, how many images may be, and whether any of it is sound. */
 export function readElsewhere(
   fields: Fields,
   { present, kinds }: Elsewhere,
-): { readonly hiddenInput: boolean; readonly images: number } {
+): { readonly hiddenInput: boolean; readonly images: number; readonly sound: boolean } {
   const words = kinds.flatMap((path) => listOf(fields[nameOf(path)]))
   return {
     hiddenInput: words.some((word) => hiding.has(word)) || present.some((path) => isThere(fields[nameOf(path)])),
     images: words.filter((word) => imageWords.has(word)).length,
+    sound: words.some((word) => typeof word === 'string' && soundWord.test(word)),
   }
 }
 
@@ -67,7 +71,13 @@ export const inBlocks: Elsewhere = {
 }
 
 /** Chat completions. */
-export const inChat: Elsewhere = { present: [], kinds: [[...content, 'type']] }
+export const inChat: Elsewhere = {
+  present: [],
+  kinds: [
+    [...content, 'type'],
+    ['modalities', '*'],
+  ],
+}
 
 /** Responses: also what the provider has kept of earlier ones. */
 export const inResponses: Elsewhere = {
@@ -91,7 +101,14 @@ export function inParts(...below: readonly string[]): Elsewhere {
       [...below, 'cached_content'],
       ...parts.flatMap((part) => spelled(part, ['fileData', 'file_data'], ['fileUri', 'file_uri'])),
     ],
-    kinds: parts.flatMap((part) => spelled(part, ['inlineData', 'inline_data'], ['mimeType', 'mime_type'])),
+    kinds: [
+      ...parts.flatMap((part) => spelled(part, ['inlineData', 'inline_data'], ['mimeType', 'mime_type'])),
+      ...parts.flatMap((part) => spelled(part, ['fileData', 'file_data'], ['mimeType', 'mime_type'])),
+      ...spelled(below, ['generationConfig', 'generation_config'], ['responseModalities', 'response_modalities']).map((path) => [
+        ...path,
+        '*',
+      ]),
+    ],
   }
 }
 

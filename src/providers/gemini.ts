@@ -1,5 +1,5 @@
 /** Google's Gemini API, and the Code Assist API that Gemini CLI uses with a Google login. Source: ai.google.dev/api. */
-import type { Usage } from '#base/usage.ts'
+import type { Sound, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, text } from './count.ts'
 import type { Tally } from './count.ts'
@@ -197,7 +197,18 @@ function readMetadata(
     model,
     tokens: { input: prompt - cached + tools, cache_read: cached, cache_write: 0, output: candidates + thoughts },
     reasoning: thoughts,
+    sound: soundOf(metadata),
     tier: text(member(metadata, 'serviceTier')),
     responseId: id,
   })
+}
+
+/** Each count is told by the kind of what was counted, too. */
+function soundOf(metadata: unknown): Sound | undefined {
+  const [input = 0, output = 0] = ['promptTokensDetails', 'candidatesTokensDetails'].map((key) => {
+    const details = member(metadata, key)
+    const heard = Array.isArray(details) ? details.filter((each) => member(each, 'modality') === 'AUDIO') : []
+    return heard.reduce<number>((sum, each) => sum + (count(member(each, 'tokenCount')) ?? 0), 0)
+  })
+  return input + output > 0 ? { input, output } : undefined
 }

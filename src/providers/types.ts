@@ -75,6 +75,8 @@ export interface Asked {
   readonly hiddenInput: boolean
   /** Images of which the body may hold no more than an address. */
   readonly images?: number
+  /** It holds sound, or asks for some: that costs more. */
+  readonly sound?: boolean
   /** How it asks to be served (`priority`, `flex`, `fast`): prices follow it. */
   readonly tier?: string | undefined
   /** The id of the response it continues, when it names one. */

@@ -160,6 +160,24 @@ describe('the desk', () => {
     expect(await heldFor(tier)).toBe(plain * factor)
   })
 
+  it('holds the money of sound where a request has some', async () => {
+    const money = budget({ tokens: undefined, usd: 1000 })
+    const heldFor = async (sound: boolean) => {
+      const held = await admit({
+        budgets: [money],
+        provider: 'openai',
+        model: 'gpt-audio',
+        mostOutput: 1000,
+        bodyBytes: 0,
+        sound,
+      })
+      const [found] = await on.ledger.balances([accountOf(money, 'devbot', on.ledger.now())])
+      await held.release()
+      return found?.held.nano
+    }
+    expect([await heldFor(false), await heldFor(true)]).toEqual([10_000_000, 64_000_000])
+  })
+
   it('counts a request without a budget and touches no ledger', async () => {
     const held = await admit({ budgets: [] })
     expect(await held.settle(used(1, 2))).toMatchObject({ exact: true })

@@ -105,6 +105,19 @@ describe('how a request asks to be served', () => {
   })
 })
 
+describe('sound', () => {
+  it.each<[string, object, boolean]>([
+    [chat, user({ type: 'text' }), false],
+    [chat, user({ type: 'input_audio' }), true],
+    [chat, { modalities: ['text', 'audio'] }, true],
+    [gemini, { contents: [{ parts: [{ inlineData: { mimeType: 'audio/mp3' } }] }] }, true],
+    [gemini, { generationConfig: { responseModalities: ['AUDIO'] } }, true],
+    [gemini, { contents: [{ parts: [{ inlineData: { mimeType: 'image/png' } }] }] }, false],
+  ])('in a request to %s: %j is %s', (address, body, sound) => {
+    expect(asked(address, body).sound).toBe(sound)
+  })
+})
+
 describe('how much Gemini may answer', () => {
   it.each([
     [{ generationConfig: { maxOutputTokens: 5, candidateCount: 2 } }, 10],

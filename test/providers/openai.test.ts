@@ -71,6 +71,12 @@ describe('a chat', () => {
     })
   })
 
+  it('tells what was sound', () => {
+    const details = { prompt_tokens_details: { audio_tokens: 7 }, completion_tokens_details: { audio_tokens: 2 } }
+    const usage = { prompt_tokens: 10, completion_tokens: 3, ...details }
+    expect(countOf(chat, json, JSON.stringify({ usage })).usage?.sound).toEqual({ input: 7, output: 2 })
+  })
+
   it('streamed has its usage in the last chunk, which has no choices', () => {
     const text = { choices: [{ delta: { content: 'hello' } }], usage: null }
     const last = {

@@ -30,6 +30,7 @@ export function readUsage(
   if (prompt === undefined || output === undefined) return undefined
   const read = member(usage, 'prompt_tokens_details') ?? member(usage, 'input_tokens_details')
   const written = member(usage, 'completion_tokens_details') ?? member(usage, 'output_tokens_details')
+  const [heard = 0, spoken = 0] = [read, written].map((details) => count(member(details, 'audio_tokens')))
   return usageWith({
     model: text(model),
     tokens: splitPrompt(
@@ -39,6 +40,7 @@ export function readUsage(
       output,
     ),
     reasoning: count(member(written, 'reasoning_tokens')) ?? 0,
+    sound: heard + spoken > 0 ? { input: heard, output: spoken } : undefined,
     tier: text(tier),
     searches: Array.isArray(items) ? items.filter((each) => billedCalls.has(each)).length : 0,
     responseId: text(id),
