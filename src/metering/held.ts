@@ -48,9 +48,14 @@ export class Held {
     this.#cuttable = !order.fixed && order.budgets.some(({ atLimit }) => atLimit === 'cut')
   }
 
+  /** Whether anybody would end the reply that runs. */
+  get watches(): boolean {
+    return this.#cuttable && !this.#cut
+  }
+
   /** Looks at what came by so far; a reply that has outgrown its hold is ended once its budget has nothing else left. Never throws. */
   watch(counted: Counted): void {
-    if (!this.#cuttable || this.#cut || this.#looking) return
+    if (!this.watches || this.#looking) return
     const grown = Math.max(counted.usage?.tokens.output ?? 0, counted.visibleOutput)
     if (grown < this.#lookAt) return
     this.#lookAt = grown + Math.max(step.tokens, grown * step.share)
