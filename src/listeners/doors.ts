@@ -21,6 +21,8 @@ export interface DoorAddresses {
 export interface ListenAddress {
   readonly address: string
   readonly port: number
+  /** Other threads listen at the same place, and the system gives each connection to one of them (Linux, socket(7)). */
+  readonly reusePort?: boolean
 }
 
 type TcpDoor = Exclude<Door, 'dns' | 'self'>
@@ -118,13 +120,13 @@ export class Doors {
     for (const [socket, { peer }] of this.#sockets) if (peer === address) socket.destroy()
   }
 
-  async #listen(door: TcpDoor, { address, port }: ListenAddress): Promise<number> {
+  async #listen(door: TcpDoor, { address, port, reusePort = false }: ListenAddress): Promise<number> {
     const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: false }, (socket) => this.#accept(door, socket))
     server.maxConnections = limits.connections
     this.#servers.push(server)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen({ host: address, port, backlog: 4_096 }, () => {
+      server.listen({ host: address, port, reusePort, backlog: 4_096 }, () => {
         server.off('error', reject)
         // Out of file descriptors, say: what is open goes on, and accepting resumes by itself.
         server.on('error', () => {})

@@ -265,6 +265,8 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       'result',
     ]),
     secretReadErrors: counter('secret_read_errors_total', 'Reads of a credential’s source that failed.', ['credential']),
+    workers: gauge('workers', 'Threads that serve beside the main one; 0: that one serves alone.'),
+    workerRestarts: counter('worker_restarts_total', 'Threads that ended of themselves and were started again.', []),
     auditEvents: counter('audit_events_total', 'Audit records by how they fared.', ['sink', 'result']),
   }
 }

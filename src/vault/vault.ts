@@ -3,7 +3,7 @@
  * last good one, and hands them out one grant at a time. Its neighbours: the policy names sources, credentials/ says what
  * to ask, journey/ asks for grants, store/ keeps what must survive, config/ says when to look again.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { ProxyError } from '#base/errors.ts'
 import { refName, Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
@@ -14,6 +14,9 @@ import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault as VaultPort } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
+import { digest } from './digest.ts'
+import { imageOfValue, imageOfValues } from './image.ts'
+import type { VaultImage } from './image.ts'
 import type { LeaseStatus } from './lease-status.ts'
 import { Leases } from './leases.ts'
 import type { LeasePorts } from './leases.ts'
@@ -47,6 +50,7 @@ export class Vault implements VaultPort {
   readonly #values = new Map<string, Value>()
   readonly #scrubs = new Map<string, ScrubPatterns | undefined>()
   readonly #leases: Leases | undefined
+  readonly #changed: () => void
   #generation = 0
   #refs = new Map<string, SecretRef>()
   /** Names of what only token calls need: keys and client secrets, and what a first grant is read from. */
@@ -55,9 +59,13 @@ export class Vault implements VaultPort {
   #credentials: readonly Credential[] = []
   #realValues = new RealValues([])
 
-  /** Without `leases`, credentials that are had by calls to a token endpoint are not available. */
-  constructor(sources: readonly Source[], leases?: LeasePorts) {
+  /**
+   * Without `leases`, credentials that are had by calls to a token endpoint are not available. `changed` is called after each
+   * change of a real value.
+   */
+  constructor(sources: readonly Source[], leases?: LeasePorts, changed: () => void = () => {}) {
     this.#sources = sources
+    this.#changed = changed
     this.#leases = leases && new Leases(leases, { valueOf: (ref) => this.#value(ref), onChange: () => this.#derive() })
   }
 
@@ -117,7 +125,7 @@ export class Vault implements VaultPort {
   }
 
   /** Throws also `needs_login`, when no newer value will come by itself. */
-  async renew({ credential, generation }: Grant): Promise<Grant | undefined> {
+  async renew({ credential, generation }: Pick<Grant, 'credential' | 'generation'>): Promise<Grant | undefined> {
     if (credential.lease) return this.#leases?.keeper(credential.id)?.renew(credential, generation)
     const value = credential.secret && this.#values.get(refName(credential.secret))
     return value && value.generation > generation ? { credential, ...value } : undefined
@@ -137,6 +145,17 @@ export class Vault implements VaultPort {
     const key = credentials.map(({ id }) => id).join(' ')
     if (!this.#scrubs.has(key)) this.#scrubs.set(key, this.#compile(credentials))
     return this.#scrubs.get(key)
+  }
+
+  /** What other threads of this process must know to look for values and to place them. */
+  image(): VaultImage {
+    return {
+      values: imageOfValues(this.#refs, this.#materials, (name) => this.#values.get(name)),
+      known: this.#credentials
+        .flatMap((credential) => this.#known(credential))
+        .map(({ credential, secret, stub }) => ({ ...imageOfValue({ secret, generation: 0 }), credential, stub })),
+      health: this.#credentials.map((credential) => [credential.id, this.health(credential)]),
+    }
   }
 
   /** What is granted, as the token endpoint said; `undefined`: it did not, or there is no lease. */
@@ -171,6 +190,7 @@ export class Vault implements VaultPort {
   #derive(): void {
     this.#scrubs.clear()
     this.#realValues = new RealValues(this.#credentials.flatMap((credential) => this.#known(credential)))
+    this.#changed()
   }
 
   #known({ id, secret: ref, lease, stubs }: Credential): readonly Known[] {
@@ -230,10 +250,6 @@ function named(refs: readonly SecretRef[]): Map<string, SecretRef> {
 function middleOf(secret: Secret): Secret {
   const lines = secret.expose().split('\n')
   return lines.length < 3 ? secret : new Secret(secret.name, (lines[lines.length >> 1] ?? '').trim())
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }
 
 /** Our own words, or the operating system's code: never what was read. */

@@ -1,0 +1,259 @@
+import { createServer } from 'node:net'
+import type { Address } from '#base/address.ts'
+import type { Clock } from '#base/clock.ts'
+import type { Authority } from '#ca/authority.ts'
+import { imageOfAuthority } from '#ca/authority-image.ts'
+import { newLeafKey } from '#ca/leaf.ts'
+import type { Settings } from '#config/settings-schema.ts'
+import type { Lookups } from '#identity/owners-copy.ts'
+import type { Owner } from '#journey/ports.ts'
+import type { BudgetEvent } from '#metering/notice.ts'
+import type { Account, Budget } from '#metering/types.ts'
+import type { OwnSocket } from '#upstream/own.ts'
+import { Member } from './member.ts'
+import { doorAddresses } from './plane.ts'
+import type { DataPlane } from './plane.ts'
+import type { DoorPorts, Errand, MainSide, Pulse, TrustImage, World } from './sides.ts'
+
+/** What the main thread knows, asked whenever a worker has to be told. */
+export interface Known {
+  /** `undefined`: nothing was ever loaded. */
+  readonly policy: () => World['policy'] | undefined
+  readonly trust: () => { readonly issuer: Authority; readonly ours: string }
+  readonly runs: () => World['runs']
+  readonly owners: () => World['owners']
+  readonly pending: () => boolean
+  readonly own: () => readonly OwnSocket[]
+}
+
+export interface CrewOptions {
+  readonly settings: Settings
+  readonly extraRoots: readonly string[]
+  readonly known: Known
+  /** What workers may ask; the crew itself adds what is about the others among them. */
+  readonly main: Omit<MainSide, 'pulse'>
+  readonly clock: Clock
+  readonly say: (level: 'info' | 'warn' | 'error', fields: object, message: string) => void
+  readonly lookups: (lookups: Lookups) => void
+  /** So many workers serve now. */
+  readonly up: (workers: number) => void
+  readonly restarted: () => void
+}
+
+/** Milliseconds: between two looks at what may change by itself; how long a reload waits for a worker. */
+const times = { look: 1_000, patience: 5_000 } as const
+
+/** Data planes on threads of their own. One that ends of itself costs its own connections, and another takes its place. */
+export class Crew implements DataPlane {
+  readonly #options: CrewOptions
+  readonly #errand: Errand
+  readonly #members: readonly Member[]
+  /** Those with a request that waits for room. */
+  readonly #waiting = new Set<Member>()
+  readonly #pulses = new Map<Member, Pulse>()
+  #ports: DoorPorts = {}
+  #trust: { readonly issuer: Authority; readonly ours: string } | undefined
+  #pending = false
+  #own = ''
+  #valuesChanged = false
+  #forget = (): void => {}
+  #stopping = false
+
+  constructor(options: CrewOptions) {
+    this.#options = options
+    const { settings, extraRoots } = options
+    const { upstream, listen, advertise, workers } = settings
+    const allowPrivate = upstream.allowPrivate.map(({ text }) => text)
+    this.#errand = { upstream: { ...upstream, allowPrivate }, listen, advertise, extraRoots, leafKey: newLeafKey(), workers }
+    this.#members = Array.from({ length: workers }, (_, index) => this.#member(index + 1))
+  }
+
+  /** One after the other: the first finds the ports that are any. */
+  async start(): Promise<DoorPorts> {
+    const { listen } = this.#errand
+    for (const place of Object.values(doorAddresses(listen))) if (place && place.port !== 0) await mustBeFree(place)
+    try {
+      for (const member of this.#members) this.#ports = await member.start()
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    this.#look()
+    return this.#ports
+  }
+
+  get ready(): boolean {
+    return this.#members.every(({ up }) => up)
+  }
+
+  get running(): number {
+    return sum([...this.#pulses.values()].map(({ running }) => running))
+  }
+
+  get connections(): Readonly<Record<string, number>> {
+    const doors = ['http', 'https', 'proxy']
+    return Object.fromEntries(
+      doors.map((door) => [door, sum([...this.#pulses.values()].map(({ connections }) => connections[door] ?? 0))]),
+    )
+  }
+
+  get leafs(): number {
+    return sum([...this.#pulses.values()].map(({ leafs }) => leafs))
+  }
+
+  taken(): void {
+    const policy = this.#options.known.policy()
+    this.#valuesChanged = false
+    if (policy) this.#all(({ line }) => line?.tell('policy', policy))
+  }
+
+  /** A real value has changed. What changes in one turn is told once, and a new policy takes its values along. */
+  valuesChanged(): void {
+    if (this.#valuesChanged) return
+    this.#valuesChanged = true
+    queueMicrotask(() => {
+      const policy = this.#valuesChanged ? this.#options.known.policy() : undefined
+      this.#valuesChanged = false
+      if (policy) this.#all(({ line }) => line?.tell('values', policy.vault))
+    })
+  }
+
+  async settled(): Promise<void> {
+    this.#notice()
+    const { promise: late, resolve } = Promise.withResolvers<'late'>()
+    const forget = this.#options.clock.later(times.patience, () => resolve('late'))
+    const all = Promise.all(this.#members.map(({ line }) => line?.ask('settled').catch(() => {})))
+    const how = await Promise.race([all, late])
+    forget()
+    if (how === 'late') this.#options.say('error', { event: 'workers' }, 'a worker has not taken in what changed; it will when it can')
+  }
+
+  runsChanged(): void {
+    const runs = this.#options.known.runs()
+    this.#all(({ line }) => line?.tell('runs', runs))
+  }
+
+  endRun(run: string, reason: string): void {
+    this.#all(({ line }) => line?.tell('endRun', run, reason))
+  }
+
+  moved(address: Address, owner: Owner): void {
+    this.#all(({ line }) => line?.tell('moved', address, owner))
+  }
+
+  closeFrom(address: Address): void {
+    this.#all(({ line }) => line?.tell('closeFrom', address))
+  }
+
+  async stop(deadline: number): Promise<void> {
+    this.#stopping = true
+    await Promise.all(this.#members.map((member) => member.stop(deadline)))
+  }
+
+  async close(): Promise<void> {
+    this.#stopping = true
+    this.#forget()
+    await Promise.all(this.#members.map((member) => member.close()))
+  }
+
+  #member(index: number): Member {
+    const { clock, say, restarted } = this.#options
+    const member: Member = new Member({
+      index,
+      errand: this.#errand,
+      clock,
+      say,
+      side: () => this.#sideFor(member),
+      world: () => this.#world(),
+      changed: () => {
+        if (!member.up) this.#pulses.delete(member)
+        this.#options.up(this.#members.filter(({ up }) => up).length)
+      },
+      restarted,
+      stopping: () => this.#stopping,
+    })
+    return member
+  }
+
+  #world(): World {
+    const { policy, runs, owners, own } = this.#options.known
+    const known = policy()
+    if (!known) throw new Error('workers begin once there is a policy')
+    return { policy: known, trust: this.#trustNow(), runs: runs(), owners: owners(), own: own(), ports: this.#ports }
+  }
+
+  #trustNow(): TrustImage {
+    this.#trust = this.#options.known.trust()
+    return { issuer: imageOfAuthority(this.#trust.issuer), ours: this.#trust.ours }
+  }
+
+  #sideFor(member: Member): MainSide {
+    const { main, lookups } = this.#options
+    return {
+      ...main,
+      ledger: async (order) => {
+        const done = await main.ledger(order)
+        if (order.kind === 'reserve' && (done.result as { readonly kind: string }).kind === 'busy') this.#waiting.add(member)
+        if (order.kind === 'settle' || order.kind === 'release') this.#room()
+        return done
+      },
+      news: (event) => {
+        main.news(event)
+        if (event.kind === 'exhausted') this.#spent(member, event)
+      },
+      pulse: (pulse) => {
+        this.#pulses.set(member, pulse)
+        if (pulse.lookups) lookups(pulse.lookups)
+      },
+    }
+  }
+
+  #room(): void {
+    for (const { line } of this.#waiting) line?.tell('room')
+    this.#waiting.clear()
+  }
+
+  #spent(by: Member, { budget, account }: { readonly budget: Budget; readonly account: Account } & BudgetEvent): void {
+    this.#all((member) => member !== by && member.line?.tell('spent', budget, account))
+  }
+
+  /** Some things change by themselves: an intermediate grows old, the last pod becomes known. */
+  #look(): void {
+    this.#notice()
+    this.#forget = this.#options.clock.later(times.look, () => this.#look())
+  }
+
+  #notice(): void {
+    const { trust, pending, own } = this.#options.known
+    const { issuer, ours } = trust()
+    if (this.#trust && (issuer !== this.#trust.issuer || ours !== this.#trust.ours)) {
+      const image = this.#trustNow()
+      this.#all(({ line }) => line?.tell('trust', image))
+    }
+    if (pending() !== this.#pending) {
+      this.#pending = pending()
+      this.#all(({ line }) => line?.tell('pending', this.#pending))
+    }
+    const sockets = own()
+    const text = JSON.stringify(sockets)
+    if (text !== this.#own) this.#all(({ line }) => line?.tell('own', sockets))
+    this.#own = text
+  }
+
+  #all(act: (member: Member) => unknown): void {
+    for (const member of this.#members) act(member)
+  }
+}
+
+/** Sharing a port is allowed to whoever runs as the same user; another proxy of ours must not take half of the connections. */
+async function mustBeFree({ address, port }: { readonly address: string; readonly port: number }): Promise<void> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: address, port, exclusive: true }, () => server.close(() => resolve()))
+  })
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, each) => total + each, 0)
+}
