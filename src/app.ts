@@ -39,8 +39,8 @@ import { Custody } from '#vault/custody.ts'
 import { hashes } from '#vault/hashes.ts'
 import { leaseTools } from '#vault/jwt.ts'
 import { sources } from '#vault/sources/index.ts'
-import type { Crew } from '#workers/crew.ts'
-import { openCrew, openPlane } from '#workers/open.ts'
+import type { Workers } from '#workers/workers.ts'
+import { openWorkers, openPlane } from '#workers/open.ts'
 import { openSender } from '#workers/plane.ts'
 import type { DataPlane } from '#workers/plane.ts'
 
@@ -80,7 +80,7 @@ export class App {
   readonly #runs: Runs
   readonly #sender: Sender
   readonly #plane: DataPlane
-  readonly #crew: Crew | undefined
+  readonly #workers: Workers | undefined
   readonly #dns: DnsServer | undefined
   readonly #watch: Watch
   readonly #listening: Listening[] = []
@@ -116,7 +116,7 @@ export class App {
       say,
       count: (credential, result) => this.#metrics.refreshed(credential, result),
       unread: (credential) => this.#metrics.secretReadFailed(credential),
-      changed: () => this.#crew?.valuesChanged(),
+      changed: () => this.#workers?.valuesChanged(),
     })
     this.#budgets = new Budgets({
       ledger: this.#state.ledger,
@@ -135,7 +135,7 @@ export class App {
       random: (bytes) => randomBytes(bytes).toString('base64url'),
       snapshot: () => this.#snapshot,
       audit: this.#trail,
-      changed: () => this.#crew?.runsChanged(),
+      changed: () => this.#workers?.runsChanged(),
       cut: (run, reason) => this.#plane.endRun(run, reason),
     })
     this.#trail.follow(this.#runs)
@@ -144,7 +144,8 @@ export class App {
       random: Math.random,
       say,
       left: (address) => [this.#plane, this.#dns].forEach((each) => each?.closeFrom(address)),
-      moved: (address, owner) => this.#crew?.moved(address, owner),
+      moved: (address, owner) => this.#workers?.moved(address, owner),
+      synced: () => this.#workers?.notice(),
     })
     const policies = { current: () => this.#runs.over(this.#snapshot) }
     const owners = this.#cluster
@@ -165,8 +166,8 @@ export class App {
     const rooms = { ports, ca, custody: this.#custody, budgets: this.#budgets, ledger: this.#state.ledger, metrics, runs: this.#runs }
     const own = () => this.#ownSockets()
     const policy = () => this.#snapshot && { snapshot: this.#snapshot, sources: this.#sources }
-    this.#crew = openCrew(settings, { ...rooms, cluster: owners, extraRoots, clock, say, policy, own })
-    this.#plane = this.#crew ?? openPlane(settings, rooms)
+    this.#workers = openWorkers(settings, { ...rooms, cluster: owners, extraRoots, clock, say, policy, own })
+    this.#plane = this.#workers ?? openPlane(settings, rooms)
     const dns = settings.listen.dns
     this.#dns =
       dns === 'off'
@@ -263,8 +264,8 @@ export class App {
     this.#custody.use(snapshot)
     this.#snapshot = snapshot
     this.#sources = files
-    this.#plane.taken(snapshot)
     followPods(this.#cluster, snapshot.policy, (message) => this.#around.log.warn({ event: 'kubernetes' }, message))
+    this.#plane.taken(snapshot)
   }
 
   async #serveOperators(): Promise<void> {

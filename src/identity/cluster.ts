@@ -18,6 +18,8 @@ export interface ClusterOptions {
   readonly left: (address: Address) => void
   /** An address has another owner. */
   readonly moved?: (address: Address, owner: Owner) => void
+  /** All pods of a namespace are known. */
+  readonly synced?: () => void
 }
 
 /** For whoever scrapes; times in milliseconds since the epoch, the rest counts. */
@@ -111,13 +113,14 @@ export class Cluster implements Owners {
   }
 
   #watch(namespace: string): Watcher {
-    const { api, clock, random, say } = this.#options
+    const { api, clock, random, say, synced } = this.#options
     return new Watcher({
       namespace,
       api,
       index: this.#index,
       clock,
       random,
+      ...(synced && { synced }),
       failed: ({ status, message }, wait) => {
         const reason = status === 0 ? 'unreachable' : String(status)
         this.#failures[reason] = (this.#failures[reason] ?? 0) + 1

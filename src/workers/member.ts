@@ -21,7 +21,7 @@ export interface MemberOptions {
 /** Milliseconds: the first pause before a thread is started again, the longest, and how long one must live to have done well. */
 const pauses = { first: 100, longest: 30_000, well: 60_000 } as const
 
-/** A place in the crew, whichever thread has it: it is never empty for long. */
+/** A place among the workers, whichever thread has it: it is never empty for long. */
 export class Member {
   readonly #options: MemberOptions
   #worker: Worker | undefined

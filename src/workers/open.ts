@@ -14,7 +14,7 @@ import type { Metrics } from '#observe/metrics.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import type { Custody } from '#vault/custody.ts'
 import { imageOfValue } from '#vault/image.ts'
-import { Crew } from './crew.ts'
+import { Workers } from './workers.ts'
 import { doorAddresses, Plane } from './plane.ts'
 import { perform } from './remote-ledger.ts'
 import type { MainSide } from './sides.ts'
@@ -37,11 +37,11 @@ export interface Rooms {
   readonly own: () => readonly OwnSocket[]
 }
 
-/** The crew of the settings; `undefined`: this thread serves alone. */
-export function openCrew(settings: Settings, rooms: Rooms): Crew | undefined {
+/** The workers of the settings; `undefined`: this thread serves alone. */
+export function openWorkers(settings: Settings, rooms: Rooms): Workers | undefined {
   if (settings.workers === 1) return undefined
   const { ca, clock, cluster, custody, extraRoots, metrics, own, policy, runs, say } = rooms
-  return new Crew({
+  return new Workers({
     settings,
     extraRoots,
     clock,

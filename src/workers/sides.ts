@@ -1,6 +1,6 @@
 /**
  * workers/ answers: how do several threads serve as one? Each has its own doors, connections and leaf certificates; the main
- * thread keeps what there must be one of: policy, vault, ledger, CA, runs, audit. `Plane` serves on this thread, `Crew` on
+ * thread keeps what there must be one of: policy, vault, ledger, CA, runs, audit. `Plane` serves on this thread, `Workers` on
  * others; app.ts takes either. Here stands what the two sides of a line ask of each other.
  */
 import type { Address } from '#base/address.ts'

@@ -26,7 +26,7 @@ import type { DoorPorts, Errand, MainSide, PolicyImage, TrustImage, WorkerSide, 
 const beat = 1_000
 
 /** One worker: a data plane whose neighbours are on the main thread. */
-export class Crewman implements WorkerSide {
+export class WorkerPlane implements WorkerSide {
   readonly #errand: Errand
   readonly #main: Line<MainSide>
   readonly #records: Records

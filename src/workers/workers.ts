@@ -26,11 +26,11 @@ export interface Known {
   readonly own: () => readonly OwnSocket[]
 }
 
-export interface CrewOptions {
+export interface WorkersOptions {
   readonly settings: Settings
   readonly extraRoots: readonly string[]
   readonly known: Known
-  /** What workers may ask; the crew itself adds what is about the others among them. */
+  /** What workers may ask; the room itself adds what is about the others among them. */
   readonly main: Omit<MainSide, 'pulse'>
   readonly clock: Clock
   readonly say: (level: 'info' | 'warn' | 'error', fields: object, message: string) => void
@@ -44,8 +44,8 @@ export interface CrewOptions {
 const times = { look: 1_000, patience: 5_000 } as const
 
 /** Data planes on threads of their own. One that ends of itself costs its own connections, and another takes its place. */
-export class Crew implements DataPlane {
-  readonly #options: CrewOptions
+export class Workers implements DataPlane {
+  readonly #options: WorkersOptions
   readonly #errand: Errand
   readonly #members: readonly Member[]
   /** Those with a request that waits for room. */
@@ -59,7 +59,7 @@ export class Crew implements DataPlane {
   #forget = (): void => {}
   #stopping = false
 
-  constructor(options: CrewOptions) {
+  constructor(options: WorkersOptions) {
     this.#options = options
     const { settings, extraRoots } = options
     const { upstream, listen, advertise, workers } = settings
@@ -102,6 +102,7 @@ export class Crew implements DataPlane {
   }
 
   taken(): void {
+    this.notice()
     const policy = this.#options.known.policy()
     this.#valuesChanged = false
     if (policy) this.#all(({ line }) => line?.tell('policy', policy))
@@ -118,8 +119,26 @@ export class Crew implements DataPlane {
     })
   }
 
+  /** Tells what has changed by itself: an intermediate that grew old, the last pod that became known. */
+  notice(): void {
+    const { trust, pending, own } = this.#options.known
+    const { issuer, ours } = trust()
+    if (this.#trust && (issuer !== this.#trust.issuer || ours !== this.#trust.ours)) {
+      const image = this.#trustNow()
+      this.#all(({ line }) => line?.tell('trust', image))
+    }
+    if (pending() !== this.#pending) {
+      this.#pending = pending()
+      this.#all(({ line }) => line?.tell('pending', this.#pending))
+    }
+    const sockets = own()
+    const text = JSON.stringify(sockets)
+    if (text !== this.#own) this.#all(({ line }) => line?.tell('own', sockets))
+    this.#own = text
+  }
+
   async settled(): Promise<void> {
-    this.#notice()
+    this.notice()
     const { promise: late, resolve } = Promise.withResolvers<'late'>()
     const forget = this.#options.clock.later(times.patience, () => resolve('late'))
     const all = Promise.all(this.#members.map(({ line }) => line?.ask('settled').catch(() => {})))
@@ -217,27 +236,9 @@ export class Crew implements DataPlane {
     this.#all((member) => member !== by && member.line?.tell('spent', budget, account))
   }
 
-  /** Some things change by themselves: an intermediate grows old, the last pod becomes known. */
   #look(): void {
-    this.#notice()
+    this.notice()
     this.#forget = this.#options.clock.later(times.look, () => this.#look())
-  }
-
-  #notice(): void {
-    const { trust, pending, own } = this.#options.known
-    const { issuer, ours } = trust()
-    if (this.#trust && (issuer !== this.#trust.issuer || ours !== this.#trust.ours)) {
-      const image = this.#trustNow()
-      this.#all(({ line }) => line?.tell('trust', image))
-    }
-    if (pending() !== this.#pending) {
-      this.#pending = pending()
-      this.#all(({ line }) => line?.tell('pending', this.#pending))
-    }
-    const sockets = own()
-    const text = JSON.stringify(sockets)
-    if (text !== this.#own) this.#all(({ line }) => line?.tell('own', sockets))
-    this.#own = text
   }
 
   #all(act: (member: Member) => unknown): void {

@@ -1,0 +1,269 @@
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
+import { Worker } from 'node:worker_threads'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { Llm } from '../kit/llm.ts'
+import { Provider } from '../kit/provider.ts'
+import { openTls } from '../kit/raw.ts'
+import { parseReplies, repliesOf } from '../kit/reply.ts'
+import { scenario } from '../kit/scenario.ts'
+import type { Scenario } from '../kit/scenario.ts'
+import { startUpstream } from '../kit/upstream.ts'
+import type { Upstream } from '../kit/upstream.ts'
+import { wire } from '../kit/wire.ts'
+import { within } from '../kit/within.ts'
+
+const policy = `version: 1
+agents: {tester: {from: [{cidr: 127.0.0.0/8}]}}
+credentials:
+  key: {kind: bearer, stub: stub-of-the-key, secret: {file: secrets/key}, hosts: [one.test]}
+rules:
+  - {id: one, hosts: [one.test], credentials: [key]}
+`
+const upstreams = {
+  one: {
+    hosts: ['one.test'] as const,
+    start: ({ certificate }: Parameters<Parameters<typeof scenario>[0]['upstreams'][string]['start']>[0]): Promise<Upstream> =>
+      startUpstream({ certificate, protocol: 'h1' }),
+  },
+}
+const two = { workers: 2 } as const
+
+/** So many connections that the system has given some to each worker: the odds against it are 1 to 8 million. */
+const many = 24
+
+let threads: Worker[] = []
+const seen = (thread: Worker): void => void threads.push(thread)
+
+beforeEach(() => {
+  threads = []
+  process.on('worker', seen)
+})
+afterEach(() => void process.off('worker', seen))
+
+type Given = Pick<Scenario<unknown>, 'ports' | 'files'>
+
+function open({ ports, files }: Given, servername = 'one.test'): Promise<TLSSocket> {
+  return openTls({ port: ports.https, servername, ca: files.ca, alpn: ['http/1.1'] })
+}
+
+function openMany(given: Given): Promise<TLSSocket[]> {
+  return Promise.all(Array.from({ length: many }, () => open(given)))
+}
+
+/** Each worker makes its own leaf for a name, so that its serial number tells them apart. */
+function workerOf(socket: TLSSocket): string {
+  return socket.getPeerX509Certificate()?.serialNumber ?? ''
+}
+
+/** 0: the connection ended without a reply. */
+async function ask(socket: TLSSocket, path = '/json'): Promise<number> {
+  const line = wire(socket)
+  line.write(`GET ${path} HTTP/1.1\r\nHost: one.test\r\nAuthorization: Bearer stub-of-the-key\r\n\r\n`)
+  const { bytes } = await line.read(repliesOf(1), 20_000)
+  return parseReplies(bytes)[0]?.status ?? 0
+}
+
+function closeAll(sockets: readonly TLSSocket[]): void {
+  for (const socket of sockets) socket.destroy()
+}
+
+function sumOf(metrics: string, name: string): number {
+  const lines = metrics.split('\n').filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+  return lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
+
+describe('two workers', () => {
+  it('share the connections, show one key, and their numbers add up', async () => {
+    await using s = await scenario({ policy, secrets: ['key'], upstreams, settings: two })
+    const sockets = await openMany(s)
+    const workers = new Set(sockets.map(workerOf))
+    expect(workers.size).toBe(2)
+    const keys = sockets.map((socket) => socket.getPeerX509Certificate()?.publicKey.export({ type: 'spki', format: 'pem' }))
+    expect(new Set(keys).size).toBe(1)
+
+    for (let round = 0; round < 2; round += 1)
+      expect(await Promise.all(sockets.map((socket) => ask(socket)))).toEqual(sockets.map(() => 200))
+    const all = 2 * many
+    expect(await within(() => s.audit.filter(({ type }) => type === 'request').length === all)).toBeDefined()
+    const metrics = await s.metrics()
+    expect(sumOf(metrics, 'ironproxy_requests_total')).toBe(all)
+    expect(sumOf(metrics, 'ironproxy_swaps_total')).toBe(all)
+    expect(sumOf(metrics, 'ironproxy_request_duration_seconds_count')).toBe(all)
+    expect(metrics).toContain('ironproxy_tls_leafs_minted_total{result="allowed"} 2')
+    expect(metrics).toContain('ironproxy_workers 2')
+    // Told once a second.
+    expect(await within(async () => (await s.metrics()).includes(`ironproxy_connections_active{kind="https"} ${many}`))).toBeDefined()
+    expect(sumOf(await s.metrics(), 'ironproxy_tls_leaf_cache_entries')).toBe(2)
+    closeAll(sockets)
+    expect(await s.canaryFoundIn()).toEqual([])
+  })
+
+  it('take in an edit of the policy, and a new value of a secret', async () => {
+    await using s = await scenario({ policy, secrets: ['key'], upstreams, settings: two })
+    const sockets = await openMany(s)
+    expect(new Set(sockets.map(workerOf)).size).toBe(2)
+    const askAll = () => Promise.all(sockets.map((socket) => ask(socket)))
+    await askAll()
+
+    const path = join(s.files.policies, 'secrets/key')
+    const before = (await readFile(path, 'utf8')).trim()
+    const after = `${before}-and-more`
+    await writeFile(`${path}.new`, after)
+    await rename(`${path}.new`, path)
+    await s.app.reload('signal')
+    await askAll()
+    const sent = s.upstreams.one.requests.map(({ rawHeaders }) => rawHeaders[rawHeaders.findIndex((each) => /^authorization$/i.test(each)) + 1])
+    expect(sent).toEqual([...sockets.map(() => `Bearer ${before}`), ...sockets.map(() => `Bearer ${after}`)])
+
+    await s.files.writePolicy(policy.replace('rules:', 'rules:\n  - {id: no, effect: deny, hosts: [one.test], paths: [/json]}'))
+    await s.app.reload('signal')
+    expect(await askAll()).toEqual(sockets.map(() => 403))
+    closeAll(sockets)
+  })
+
+  it('hold one budget: with room for one, one of two hundred gets in, and the rest in turn or not at all', async () => {
+    const llm = new Llm()
+    llm.with({ input: 300, output: 100 })
+    await using s = await scenario({
+      policy: `version: 1
+agents: {devbot: {from: [{cidr: 127.0.0.0/8}], budget: day}}
+budgets: {day: {window: day, tokens: 1000}}
+rules:
+  - {id: llm, hosts: [api.anthropic.com], meter: auto}
+`,
+      upstreams: {
+        api: {
+          hosts: ['api.anthropic.com'],
+          start: ({ certificate }): Promise<Upstream> => startUpstream({ certificate, protocol: 'h1', handler: llm.handle }),
+        },
+      },
+      settings: two,
+    })
+    const message = { model: 'claude-opus-4-5', max_tokens: 100_000, messages: [{ role: 'user', content: 'hello' }] }
+    const code = `
+      const body = JSON.stringify(${JSON.stringify(message)})
+      const ask = () => fetch('https://api.anthropic.com/v1/messages', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+      const all = await Promise.all(Array.from({ length: 200 }, ask))
+      console.log(JSON.stringify(all.map(({ status }) => status)))
+    `
+    const { stdout, stderr } = await s.node('connect', code, { timeout: 50_000 })
+    const statuses = JSON.parse(stdout || stderr) as number[]
+    // 400 a request, one at a time, since each may cost all that is left: the last one passes the limit alone.
+    expect(statuses.filter((status) => status === 200)).toHaveLength(3)
+    expect(statuses.filter((status) => status === 402)).toHaveLength(197)
+    expect(llm.requests).toHaveLength(3)
+    const reply = await fetch(`http://127.0.0.1:${s.ports.admin}/v1/budgets`)
+    expect(await reply.json()).toMatchObject([{ tokens: { used: 1200, reserved: 0 }, requests: 3 }])
+    expect(s.audit.filter(({ type }) => type === 'budget').map(({ event }) => event)).toEqual(['warning', 'exhausted'])
+  })
+
+  it('refresh once for a storm over both', async () => {
+    const gate = Promise.withResolvers<void>()
+    const provider = new Provider({ delay: () => gate.promise })
+    const shown = new Set<string>()
+    const refused = new Set<string>()
+    const { access, refresh } = provider.login()
+    await using s = await scenario({
+      policy: `version: 1
+agents: {devbot: {from: [{cidr: 127.0.0.0/8}]}}
+credentials:
+  claude:
+    kind: oauth2
+    stubs: {access: stub-of-the-key, refresh: refresh-token-stub}
+    grant: {file: secrets/seed.json}
+    tokenEndpoint: https://tokens.test/token
+    clientId: c
+    hosts: [one.test]
+rules:
+  - {id: api, hosts: [one.test], credentials: [claude]}
+`,
+      upstreams: {
+        api: {
+          hosts: ['one.test'],
+          start: ({ certificate }): Promise<Upstream> =>
+            startUpstream({
+              certificate,
+              protocol: 'h1',
+              handler({ request, response }) {
+                request.resume()
+                const token = request.headers.authorization?.replace('Bearer ', '') ?? ''
+                shown.add(token)
+                response.writeHead(provider.accepts(token) && !refused.has(token) ? 200 : 401, { 'content-length': 0 }).end()
+                return true
+              },
+            }),
+        },
+        tokens: { hosts: ['tokens.test'], start: ({ certificate }) => provider.serve(certificate) },
+      },
+      settings: two,
+    })
+    const seed = { access_token: access, refresh_token: refresh, expires_at: Date.now() / 1000 - 60 }
+    await writeFile(join(s.files.policies, 'secrets/seed.json'), JSON.stringify(seed))
+    await s.app.reload('signal')
+
+    const sockets = await openMany(s)
+    expect(new Set(sockets.map(workerOf)).size).toBe(2)
+    const storm = Promise.all(sockets.map((socket) => ask(socket)))
+    expect(await within(() => provider.calls === 1)).toBeDefined()
+    gate.resolve()
+    expect(await storm).toEqual(sockets.map(() => 200))
+    // What an upstream refuses before its time is renewed once as well.
+    expect(shown.size).toBe(1)
+    for (const token of shown) refused.add(token)
+    expect(await Promise.all(sockets.map((socket) => ask(socket)))).toEqual(sockets.map(() => 200))
+    expect(provider.calls).toBe(2)
+    expect(provider.alive).toBe(true)
+    closeAll(sockets)
+  })
+})
+
+describe('a worker that fails', () => {
+  it('costs its own connections, and another takes its place', async () => {
+    await using s = await scenario({ policy, secrets: ['key'], upstreams, settings: two })
+    const ready = async () => (await fetch(`http://127.0.0.1:${s.ports.metrics}/readyz`)).status === 200
+    const sockets = await openMany(s)
+    const before = new Set(sockets.map(workerOf))
+    expect(before.size).toBe(2)
+    await Promise.all(sockets.map((socket) => ask(socket)))
+
+    // A message that nobody understands is a bug, and ends the thread that gets it.
+    threads[0]?.postMessage({ kind: 'call', verb: 'no such verb', args: [] })
+    expect(await within(() => sockets.some(({ readableEnded, destroyed }) => readableEnded || destroyed))).toBeDefined()
+    const statuses = await Promise.all(sockets.map((socket) => ask(socket).catch(() => 0)))
+    const after = [0, 200].map((status) => new Set(sockets.filter((_, i) => statuses[i] === status).map(workerOf)))
+    expect(after.map(({ size }) => size)).toEqual([1, 1])
+    expect(after[0]).not.toEqual(after[1])
+
+    expect(await within(ready)).toBeDefined()
+    expect(threads).toHaveLength(3)
+    const metrics = await s.metrics()
+    expect(metrics).toContain('ironproxy_worker_restarts_total 1')
+    expect(metrics).toContain('ironproxy_workers 2')
+    expect(s.log.join('')).toContain('a worker met what nobody foresaw')
+    const again = await openMany(s)
+    const now = new Set(again.map(workerOf))
+    expect(now.size).toBe(2)
+    expect([...now].filter((worker) => before.has(worker))).toHaveLength(1)
+    expect(await Promise.all(again.map((socket) => ask(socket)))).toEqual(again.map(() => 200))
+    expect(sumOf(await s.metrics(), 'ironproxy_requests_total')).toBe(many + statuses.filter((status) => status === 200).length + many)
+    closeAll([...sockets, ...again])
+  })
+})
+
+describe('stopping', () => {
+  it('lets what runs on each worker end, takes nothing new, and audits all of it', async () => {
+    await using s = await scenario({ policy, secrets: ['key'], upstreams, settings: two })
+    const sockets = await openMany(s)
+    expect(new Set(sockets.map(workerOf)).size).toBe(2)
+    const asked = Promise.all(sockets.map((socket) => ask(socket, '/slow/1000')))
+    expect(await within(() => s.upstreams.one.requests.length === many)).toBeDefined()
+    const stopped = s.app.stop({ lameDuck: 0, deadline: 10_000 })
+    expect(await within(async () => open(s).then((late) => void late.destroy(), () => 'refused') === 'refused')).toBeDefined()
+    expect(await asked).toEqual(sockets.map(() => 200))
+    await stopped
+    expect(s.audit.filter(({ type, status }) => type === 'request' && status === 200)).toHaveLength(many)
+    closeAll(sockets)
+  })
+})
