@@ -1,3 +1,5 @@
+import { getCompileCacheDir } from 'node:module'
+import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '#base/clock.ts'
 import { Line } from './line.ts'
@@ -47,7 +49,10 @@ export class Member {
   /** Throws the system's error of a door that cannot be bound. */
   async start(): Promise<DoorPorts> {
     const { changed, clock, errand, side, world } = this.#options
-    const worker = new Worker(new URL('thread.ts', import.meta.url), { workerData: errand, stdin: false })
+    const cache = getCompileCacheDir()
+    // Node gives the folder of its own version inside the one that was named.
+    const compileCache = cache === undefined ? undefined : dirname(cache)
+    const worker = new Worker(new URL('thread.ts', import.meta.url), { workerData: { errand, compileCache } })
     const line = new Line<WorkerSide>(worker, side())
     this.#worker = worker
     this.#line = line

@@ -68,12 +68,16 @@ export class Workers implements DataPlane {
     this.#members = Array.from({ length: workers }, (_, index) => this.#member(index + 1))
   }
 
-  /** One after the other: the first finds the ports that are any. */
   async start(): Promise<DoorPorts> {
-    const { listen } = this.#errand
-    for (const place of Object.values(doorAddresses(listen))) if (place && place.port !== 0) await mustBeFree(place)
+    const [first, ...others] = this.#members
+    const doors = Object.values(doorAddresses(this.#errand.listen)).filter((each) => each !== undefined)
     try {
-      for (const member of this.#members) this.#ports = await member.start()
+      await Promise.all(doors.filter(({ port }) => port !== 0).map(mustBeFree))
+      // Any port is the one that the first finds.
+      const found = first?.start()
+      if (doors.some(({ port }) => port === 0)) this.#ports = (await found) ?? {}
+      const [ports] = await Promise.all([found, ...others.map((member) => member.start())])
+      this.#ports = ports ?? {}
     } catch (error) {
       await this.close()
       throw error
@@ -112,11 +116,7 @@ export class Workers implements DataPlane {
   valuesChanged(): void {
     if (this.#valuesChanged) return
     this.#valuesChanged = true
-    queueMicrotask(() => {
-      const policy = this.#valuesChanged ? this.#options.known.policy() : undefined
-      this.#valuesChanged = false
-      if (policy) this.#all(({ line }) => line?.tell('values', policy.vault))
-    })
+    queueMicrotask(() => this.#tellValues())
   }
 
   /** Tells what has changed by itself: an intermediate that grew old, the last pod that became known. */
@@ -139,6 +139,7 @@ export class Workers implements DataPlane {
 
   async settled(): Promise<void> {
     this.notice()
+    this.#tellValues()
     const { promise: late, resolve } = Promise.withResolvers<'late'>()
     const forget = this.#options.clock.later(times.patience, () => resolve('late'))
     const all = Promise.all(this.#members.map(({ line }) => line?.ask('settled').catch(() => {})))
@@ -195,6 +196,8 @@ export class Workers implements DataPlane {
   }
 
   #world(): World {
+    // To the others, before this one is told all there is.
+    this.notice()
     const { policy, runs, owners, own } = this.#options.known
     const known = policy()
     if (!known) throw new Error('workers begin once there is a policy')
@@ -239,6 +242,12 @@ export class Workers implements DataPlane {
   #look(): void {
     this.notice()
     this.#forget = this.#options.clock.later(times.look, () => this.#look())
+  }
+
+  #tellValues(): void {
+    const policy = this.#valuesChanged ? this.#options.known.policy() : undefined
+    this.#valuesChanged = false
+    if (policy) this.#all(({ line }) => line?.tell('values', policy.vault))
   }
 
   #all(act: (member: Member) => unknown): void {
