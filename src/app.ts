@@ -163,7 +163,15 @@ export class App {
       desk: this.#budgets.desk,
       hashes,
     }
-    const rooms = { ports, ca, custody: this.#custody, budgets: this.#budgets, ledger: this.#state.ledger, metrics, runs: this.#runs }
+    const rooms = {
+      ports,
+      ca,
+      custody: this.#custody,
+      budgets: this.#budgets,
+      ledger: this.#state.ledger,
+      metrics,
+      runs: this.#runs,
+    }
     const own = () => this.#ownSockets()
     const policy = () => this.#snapshot && { snapshot: this.#snapshot, sources: this.#sources }
     this.#workers = openWorkers(settings, { ...rooms, cluster: owners, extraRoots, clock, say, policy, own })

@@ -69,7 +69,7 @@ export class Line<Theirs extends Side> {
     if (message.kind !== 'call') return this.#answered(message)
     const { verb, args, seq } = message
     const act: unknown = Reflect.get(mine, verb)
-    if (typeof act !== 'function') throw new Error(`nobody understands "${String(verb)}"`)
+    if (typeof act !== 'function') throw new Error(`nobody understands "${verb}"`)
     if (seq === undefined) return void Reflect.apply(act, mine, args)
     void answer(() => Reflect.apply(act, mine, args)).then((given) => this.#send({ seq, ...given }))
   }

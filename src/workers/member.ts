@@ -106,6 +106,10 @@ export class Member {
   #tell(error: unknown): void {
     const { name, stack = '' } = error instanceof Error ? error : new Error('unknown')
     const at = stack.split('\n').filter((text) => text.startsWith('    at '))
-    this.#options.say('error', { event: 'worker', worker: this.#options.index, error: name, at }, 'a worker met what nobody foresaw')
+    this.#options.say(
+      'error',
+      { event: 'worker', worker: this.#options.index, error: name, at },
+      'a worker met what nobody foresaw',
+    )
   }
 }

@@ -6,5 +6,5 @@ import type { Errand } from './sides.ts'
 const { errand, compileCache } = workerData as { readonly errand: Errand; readonly compileCache: string | undefined }
 // A thread does not inherit it, and reading our own source takes longer than all else it does before it serves.
 if (compileCache !== undefined) enableCompileCache(compileCache)
-const { WorkerPlane } = await import('./worker-plane.ts')
-if (parentPort) new WorkerPlane(errand, parentPort)
+const { openWorkerPlane } = await import('./worker-plane.ts')
+if (parentPort) openWorkerPlane(errand, parentPort)

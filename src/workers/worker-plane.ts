@@ -1,4 +1,3 @@
-import type { MessagePort } from 'node:worker_threads'
 import { parseCidr } from '#base/address.ts'
 import type { Authority } from '#ca/authority.ts'
 import { authorityOfImage } from '#ca/authority-image.ts'
@@ -17,6 +16,7 @@ import type { OwnSocket } from '#upstream/own.ts'
 import { VaultCopy } from '#vault/copy.ts'
 import { hashes } from '#vault/hashes.ts'
 import { Line } from './line.ts'
+import type { Wire } from './line.ts'
 import { doorAddresses, openSender, Plane } from './plane.ts'
 import { Records } from './records.ts'
 import { RemoteLedger } from './remote-ledger.ts'
@@ -44,7 +44,7 @@ export class WorkerPlane implements WorkerSide {
   /** What was told is taken in one after the other: to compile a policy takes a while. */
   #turns: Promise<unknown> = Promise.resolve()
 
-  constructor(errand: Errand, port: MessagePort) {
+  constructor(errand: Errand, port: Wire) {
     this.#errand = errand
     this.#main = new Line<MainSide>(port, this)
     const main = this.#main
@@ -54,7 +54,10 @@ export class WorkerPlane implements WorkerSide {
       clock,
     )
     this.#desk = new Desk({
-      ledger: new RemoteLedger((order) => main.ask('ledger', order), clock.now),
+      ledger: new RemoteLedger(
+        (order) => main.ask('ledger', order),
+        () => clock.now(),
+      ),
       clock,
       news: (event) => main.tell('news', event),
       blind: ({ id }, how) => main.tell('blind', id, how),
@@ -209,4 +212,9 @@ export class WorkerPlane implements WorkerSide {
     this.#main.tell('pulse', { running, connections, leafs, lookups: this.#owners?.drain() })
     setTimeout(() => this.#beat(), beat).unref()
   }
+}
+
+/** Serves as whoever is at the other end of the port says. */
+export function openWorkerPlane(errand: Errand, port: Wire): WorkerPlane {
+  return new WorkerPlane(errand, port)
 }

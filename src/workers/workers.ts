@@ -142,10 +142,11 @@ export class Workers implements DataPlane {
     this.#tellValues()
     const { promise: late, resolve } = Promise.withResolvers<'late'>()
     const forget = this.#options.clock.later(times.patience, () => resolve('late'))
-    const all = Promise.all(this.#members.map(({ line }) => line?.ask('settled').catch(() => {})))
+    const all = Promise.all(this.#members.map(async ({ line }) => line?.ask('settled').catch(() => {})))
     const how = await Promise.race([all, late])
     forget()
-    if (how === 'late') this.#options.say('error', { event: 'workers' }, 'a worker has not taken in what changed; it will when it can')
+    if (how === 'late')
+      this.#options.say('error', { event: 'workers' }, 'a worker has not taken in what changed; it will when it can')
   }
 
   runsChanged(): void {

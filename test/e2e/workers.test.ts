@@ -1,7 +1,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Llm } from '../kit/llm.ts'
 import { Provider } from '../kit/provider.ts'
@@ -100,7 +100,9 @@ describe('two workers', () => {
     expect(metrics).toContain('ironproxy_tls_leafs_minted_total{result="allowed"} 2')
     expect(metrics).toContain('ironproxy_workers 2')
     // Told once a second.
-    expect(await within(async () => (await s.metrics()).includes(`ironproxy_connections_active{kind="https"} ${many}`))).toBeDefined()
+    expect(
+      await within(async () => (await s.metrics()).includes(`ironproxy_connections_active{kind="https"} ${many}`)),
+    ).toBeDefined()
     expect(sumOf(await s.metrics(), 'ironproxy_tls_leaf_cache_entries')).toBe(2)
     closeAll(sockets)
     expect(await s.canaryFoundIn()).toEqual([])
@@ -120,7 +122,9 @@ describe('two workers', () => {
     await rename(`${path}.new`, path)
     await s.app.reload('signal')
     await askAll()
-    const sent = s.upstreams.one.requests.map(({ rawHeaders }) => rawHeaders[rawHeaders.findIndex((each) => /^authorization$/i.test(each)) + 1])
+    const sent = s.upstreams.one.requests.map(
+      ({ rawHeaders }) => rawHeaders[rawHeaders.findIndex((each) => /^authorization$/i.test(each)) + 1],
+    )
     expect(sent).toEqual([...sockets.map(() => `Bearer ${before}`), ...sockets.map(() => `Bearer ${after}`)])
 
     await s.files.writePolicy(policy.replace('rules:', 'rules:\n  - {id: no, effect: deny, hosts: [one.test], paths: [/json]}'))
@@ -238,7 +242,7 @@ describe('a worker that fails', () => {
     threads[0]?.postMessage({ kind: 'call', verb: 'no such verb', args: [] })
     expect(await within(async () => !(await ready()))).toBeDefined()
     const lives = ({ readableEnded, destroyed }: TLSSocket) => !readableEnded && !destroyed
-    const statuses = await Promise.all(sockets.map((socket) => (lives(socket) ? ask(socket) : 0)))
+    const statuses = await Promise.all(sockets.map(async (socket) => (lives(socket) ? ask(socket) : 0)))
     const after = [0, 200].map((status) => new Set(sockets.filter((_, i) => statuses[i] === status).map(workerOf)))
     expect(after.map(({ size }) => size)).toEqual([1, 1])
     expect(after[0]).not.toEqual(after[1])
