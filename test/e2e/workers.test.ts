@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { startTestApp } from '../kit/app.ts'
 import { Llm } from '../kit/llm.ts'
 import { Provider } from '../kit/provider.ts'
 import { openTls } from '../kit/raw.ts'
@@ -226,6 +227,21 @@ rules:
     expect(provider.calls).toBe(2)
     expect(provider.alive).toBe(true)
     closeAll(sockets)
+  })
+})
+
+describe('ports that workers share', () => {
+  it('are not shared with another proxy', async () => {
+    await using s = await scenario({ policy, secrets: ['key'], upstreams, settings: two })
+    const settings = {
+      workers: 2,
+      policies: s.files.policies,
+      ca: { cert: s.files.caFile, key: s.files.caKeyFile },
+      state: join(s.files.folder, 'other.db'),
+      listen: { https: s.ports.https, dns: 'off', metrics: 'off', admin: 'off' },
+    }
+    const other = startTestApp(settings, () => {})
+    await expect(other).rejects.toMatchObject({ code: 'EADDRINUSE', address: '127.0.0.1', port: s.ports.https })
   })
 })
 
