@@ -66,7 +66,11 @@ export class Finder<Kind extends Pattern> {
         continue
       }
       const start = i - last
-      for (const pattern of this.#byWindowEnd.get(pairAt(bytes, i)) ?? []) {
+      // By index: an iterator would cost more than the comparison.
+      const ending = this.#byWindowEnd.get(pairAt(bytes, i))
+      const candidates = ending ? ending.length : 0
+      for (let each = 0; each < candidates; each += 1) {
+        const pattern = ending?.[each] as Kind
         const end = start + pattern.bytes.length
         if (end <= length && agree(bytes, start, pattern.bytes, pattern.bytes.length)) return { start, end, pattern }
       }
@@ -82,8 +86,11 @@ export class Finder<Kind extends Pattern> {
   heldFrom(bytes: Uint8Array, from: number): number {
     const { length } = bytes
     for (let i = Math.max(from, length - this.longest + 1); i < length; i += 1) {
+      const beginning = this.#byFirst[bytes[i] as number]
+      if (!beginning) continue
       let held = length
-      for (const { bytes: wanted, lead } of this.#byFirst[bytes[i] as number] ?? []) {
+      for (let each = 0; each < beginning.length; each += 1) {
+        const { bytes: wanted, lead } = beginning[each] as Kind
         if (wanted.length <= length - i || !agree(bytes, i, wanted, length - i)) continue
         // Several may have begun here, and the byte before may belong to any of them.
         if (i > from && lead?.[bytes[i - 1] as number]) return i - 1

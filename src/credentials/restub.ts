@@ -75,6 +75,11 @@ export class Scrubber {
     return this.#pass(this.#tail, 'end')
   }
 
+  /** Whether there is nothing to take out of these texts. None of them holds a line break, so nothing is made up where two meet. */
+  isClean(texts: readonly string[]): boolean {
+    return this.#patterns.find(Buffer.from(texts.join('\n'), 'latin1'), 0) === undefined
+  }
+
   /** The same for a text that is complete, such as a header value, one character a byte. The stream is not touched. */
   scrubText(text: string): string {
     const bytes = Buffer.from(text, 'latin1')

@@ -10,7 +10,7 @@ import { Relay } from './relay.ts'
 import { RefusalCatcher, Replayable } from './replay.ts'
 import { settle } from './settle.ts'
 import type { Trace } from './settle.ts'
-import { sign } from './sign.ts'
+import { sign, signs } from './sign.ts'
 import type { RequestArrival } from './types.ts'
 import { wholeBody } from './whole-body.ts'
 
@@ -37,7 +37,11 @@ interface Delivery {
 export async function deliver(delivery: Delivery, body: RequestBody | undefined): Promise<void> {
   const { found, ports, whole } = delivery
   const used = new Set([...found.placements, ...(whole?.placements ?? [])].map(({ credential }) => credential))
-  const grants = await Promise.all([...used].map(async (credential) => ports.vault.grant(credential)))
+  const grants: Grant[] = []
+  for (const credential of used) {
+    const grant = ports.vault.grant(credential)
+    grants.push(grant instanceof Promise ? await grant : grant)
+  }
   const renewable = grants.some(({ credential }) => credential.lease)
   if (!renewable) return void (await attempt(delivery, grants, body, false))
 
@@ -93,10 +97,11 @@ async function attempt(
   client.proceed()
   if (metered) metered.sent = true
   try {
-    const leaving = await sign({ outbound, body: body && filled ? wholeBody(body, filled.bytes) : body }, grants, {
-      now: ports.clock.now(),
-      hashes: ports.hashes,
-    })
+    const filledBody = body && filled ? wholeBody(body, filled.bytes) : body
+    const tools = { now: ports.clock.now(), hashes: ports.hashes }
+    const leaving = grants.some(signs)
+      ? await sign({ outbound, body: filledBody }, grants, tools)
+      : { outbound, body: filledBody }
     const sent = await ports.upstream.send(leaving.outbound, leaving.body, catcher ?? relay, signal)
     seen.upstream = sent.address
     if (!sent.upgraded) return catcher?.caught ?? false

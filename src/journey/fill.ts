@@ -21,7 +21,7 @@ export interface Whole {
  */
 export async function findInBody(
   head: RequestHead,
-  body: RequestBody | undefined,
+  body: RequestBody,
   admitted: {
     readonly credentials: readonly Credential[]
     readonly foreign: 'refuse' | 'allow'
@@ -29,7 +29,6 @@ export async function findInBody(
   },
   client: Pick<Client, 'proceed'>,
 ): Promise<Whole | undefined> {
-  if (!body) return undefined
   const request = { method: head.method, path: head.path, contentType: plainType(head) ?? '' }
   const looking = admitted.credentials.flatMap((credential) => {
     const { body: placer } = credential.placer

@@ -127,13 +127,17 @@ export class Relay implements ReplySink {
 
   /** A host that knows a real value may mint a session from it: no cookie of it reaches the agent either. */
   #clean(headers: string[]): string[] {
-    if (!this.#scrubber) return headers
+    const scrubber = this.#scrubber
+    if (!scrubber) return headers
+    const clean = scrubber.isClean(headers)
     const kept: string[] = []
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i] ?? ''
+      const value = headers[i + 1] ?? ''
+      if (name.toLowerCase() === 'set-cookie') continue
+      if (clean) kept.push(name, value)
       // A name cannot be rewritten: what takes it as a hiding place goes whole.
-      if (name.toLowerCase() === 'set-cookie' || this.#scrubber.scrubText(name) !== name) continue
-      kept.push(name, this.#scrubber.scrubText(headers[i + 1] ?? ''))
+      else if (scrubber.scrubText(name) === name) kept.push(name, scrubber.scrubText(value))
     }
     return kept
   }

@@ -95,9 +95,10 @@ async function pass(
   }
 
   // and held to its budgets, where the rule has a meter
-  using memory = ports.memory.open()
-  const watched = body && { ...upload(body, seen, ports.vault.realValues()), keep: memory.keep }
-  const paid = verdict.rule && (await meter({ arrival, exchange, rule: verdict.rule, body: watched, client, cut, seen, ports }))
+  const { rule } = verdict
+  using memory = body && ports.memory.open()
+  const watched = body && memory && { ...upload(body, seen, ports.vault.realValues()), keep: memory.keep }
+  const paid = rule?.meter ? await meter({ arrival, exchange, rule, body: watched, client, cut, seen, ports }) : undefined
   if (paid?.kind === 'unpaid') {
     if (exchange.agent.mode === 'enforce') return denied(paid.denial)
     seen.wouldDeny ??= paid.denial
@@ -108,12 +109,8 @@ async function pass(
   let fault: ErrorCode | undefined
   try {
     signal.throwIfAborted()
-    const whole = await findInBody(
-      arrival.head,
-      paid?.body ?? watched,
-      { ...admission, credentials: seen.wouldDeny ? [] : admission.credentials, rule: verdict.rule },
-      client,
-    )
+    const admitted = { ...admission, credentials: seen.wouldDeny ? [] : admission.credentials, rule }
+    const whole = watched && (await findInBody(arrival.head, paid?.body ?? watched, admitted, client))
     if (whole?.refused) {
       seen.credential = whole.refused.credential
       if (exchange.agent.mode === 'enforce') return denied(whole.refused.denial)
@@ -131,9 +128,11 @@ async function pass(
     fault = cut.by ? 'client_closed' : codeOf(error)
     throw error
   } finally {
-    seen.bill = await metered?.settle(fault)
-    seen.ended = metered?.denial
-    seen.limits = metered?.limits
+    if (metered) {
+      seen.bill = await metered.settle(fault)
+      seen.ended = metered.denial
+      seen.limits = metered.limits
+    }
   }
 }
 

@@ -8,6 +8,10 @@ export interface Leaving {
   readonly body: RequestBody | undefined
 }
 
+export function signs({ credential }: Grant): boolean {
+  return credential.placer.sign !== undefined
+}
+
 /**
  * The last touch before a request leaves: credentials that sign have it signed as it is now. Nothing may change it after.
  * Throws what the kinds throw.

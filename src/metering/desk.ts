@@ -81,9 +81,9 @@ export class Desk {
     // A ledger that cannot be opened is asked all the same: it may have something set aside.
     if (order.budgets.length > 0) await this.ledger.open().catch(ignore)
     const now = this.ledger.now()
-    const foreseen = this.#foresee(order, now)
-    const price = priceHold(order, foreseen, now)
+    const foreseen = this.#foresee(order)
     const money = order.budgets.find(({ nano }) => nano !== undefined)
+    const price = money ? priceHold(order, foreseen, now) : (order.fixed?.nano ?? 0)
     if (money && price === undefined) return unpriced(order, money)
     const until = this.#clock.elapsed() + this.#patience
     for (;;) {
@@ -187,10 +187,10 @@ export class Desk {
     return exhaustedRefusal(standing, order.agent)
   }
 
-  #foresee(order: Order, now: number): TokenCounts {
+  #foresee(order: Order): TokenCounts {
     const { agent, model, provider } = order
     return forecast(
-      { ...order, window: model === undefined ? undefined : contextWindow(model, provider, now) },
+      { ...order, window: model === undefined ? undefined : contextWindow(model, provider) },
       this.calibration.ratio(agent, model ?? ''),
     )
   }

@@ -85,7 +85,7 @@ export class Held {
       usage: reckoned?.usage,
       exact: reckoned?.exact ?? false,
       cost: fixed?.nano ?? (reckoned && this.#cost(reckoned.usage)),
-      model: named === undefined ? undefined : pricedName(named, provider, prices, this.#desk.ledger.now()),
+      model: named === undefined ? undefined : pricedName(named, provider, prices),
     }
   }
 

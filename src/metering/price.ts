@@ -1,6 +1,7 @@
 /** What tokens cost: the pinned price table of `@pydantic/genai-prices`, and what the policy says instead. */
 import { createRequire } from 'node:module'
 import type * as Table from '@pydantic/genai-prices'
+import { LruMap } from '#base/async.ts'
 import type { TokenCounts, Usage } from '#base/usage.ts'
 
 /** Prices of one model as a policy gives them, in US dollars for a million tokens. */
@@ -73,8 +74,8 @@ export function priceOf(priced: Priced, provider: string, list: PriceList, at: n
 }
 
 /** Most tokens the model takes as a prompt; `undefined`: not known. */
-export function contextWindow(model: string, provider: string, at: number): number | undefined {
-  return lookUp({}, model, provider, at)?.model.context_window
+export function contextWindow(model: string, provider: string): number | undefined {
+  return find(model, provider)?.model.context_window
 }
 
 /** What a reply cost: the larger of our reckoning and the provider's own word; `undefined`: not known. */
@@ -122,8 +123,15 @@ function tablePrice({ model, tokens, cacheWriteHour, searches }: Priced, provide
     usage['cache_write_tokens'] = tokens.cache_write
     usage['cache_write_1h_tokens'] = Math.min(cacheWriteHour ?? tokens.cache_write, tokens.cache_write)
   }
-  const found = lookUp(usage, model, provider, at)
-  return found && found.total_price + searches * searchPrice
+  const found = find(model, provider)
+  if (!found) return undefined
+  try {
+    const reckoned = prices().calcPrice(usage, model, { provider: found.provider, timestamp: new Date(at) })
+    return reckoned ? reckoned.total_price + searches * searchPrice : undefined
+  } catch {
+    // A model the table knows, with a class of tokens it has no price for.
+    return undefined
+  }
 }
 
 const load = createRequire(import.meta.url)
@@ -134,21 +142,35 @@ function prices(): typeof Table {
   return (table ??= load('@pydantic/genai-prices') as typeof Table)
 }
 
-function lookUp(usage: Record<string, number>, model: string, provider: string, at: number) {
+/** A model of the table, and its provider with this model alone: to find one among thousands costs more than to reckon with it. */
+interface Known {
+  readonly model: Table.ModelInfo
+  readonly provider: Table.Provider
+}
+
+/** What was found for a name, which is a word of the wire. */
+const remembered = new LruMap<string, Known | 'unknown'>(1000)
+
+function find(model: string, provider: string): Known | undefined {
+  const key = `${provider} ${model}`
+  let known = remembered.get(key)
+  if (!known) remembered.set(key, (known = lookUp(model, provider)))
+  return known === 'unknown' ? undefined : known
+}
+
+function lookUp(model: string, provider: string): Known | 'unknown' {
   const providerId = tableNames[provider]
-  const timestamp = new Date(at)
   const { calcPrice } = prices()
   try {
-    const found = providerId === undefined ? null : calcPrice(usage, model, { providerId, timestamp })
-    return found ?? calcPrice(usage, model, { timestamp }) ?? undefined
+    const priced = (providerId === undefined ? null : calcPrice({}, model, { providerId })) ?? calcPrice({}, model)
+    return priced ? { model: priced.model, provider: { ...priced.provider, models: [priced.model] } } : 'unknown'
   } catch {
-    // A model the table knows, with a class of tokens it has no price for.
-    return undefined
+    return 'unknown'
   }
 }
 
 /** The name a model is priced under: a word of the table or of the policy, never of the wire; `undefined`: nobody prices it. */
-export function pricedName(model: string, provider: string, list: PriceList, at: number): string | undefined {
+export function pricedName(model: string, provider: string, list: PriceList): string | undefined {
   if (list.has(model)) return model
-  return longestPrefix(model, list) ?? lookUp({}, model, provider, at)?.model.id
+  return longestPrefix(model, list) ?? find(model, provider)?.model.id
 }

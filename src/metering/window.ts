@@ -27,6 +27,18 @@ export function windowOf(budget: Budget, time: number): Window {
  * some zones.
  */
 export function windowAt(kind: CalendarWindow, timezone: string, time: number): Window {
+  const key = `${kind} ${timezone}`
+  const last = latest.get(key)
+  if (last && time >= last.start && time < last.end) return last
+  const window = reckon(kind, timezone, time)
+  latest.set(key, window)
+  return window
+}
+
+// Asking a calendar costs 10 µs a question, each request asks several times, and the answer changes once an hour at most.
+const latest = new Map<string, Window>()
+
+function reckon(kind: CalendarWindow, timezone: string, time: number): Window {
   const now = fieldsAt(timezone, time)
   switch (kind) {
     case 'hour': {

@@ -17,12 +17,12 @@ interface Batch {
   readonly records: number
 }
 
-const batchBytes = 64 * 1024
+const batchBytes = 256 * 1024
 const batchMs = 50
 const retryMs = 1000
 
 /**
- * Writes audit records to a sink, in order, in batches of 64 KiB or 50 ms. `write` never waits: when the sink stalls,
+ * Writes audit records to a sink, in order, in batches of 256 KiB or 50 ms. `write` never waits: when the sink stalls,
  * records queue up to a bound, and past it they are dropped, counted, and `healthy` is false until the sink moves again.
  */
 export class AuditLog implements Audit {

@@ -2,6 +2,7 @@
  * Endpoints that answer with a new secret: a key, a token, a code that becomes one. With a credential of ours an agent could have
  * one made that nobody scopes, rotates or takes back. Sources: the providers' API references, named in each row.
  */
+import { LruMap } from '#base/async.ts'
 import type { Host } from '#base/host.ts'
 import { matchesPath, parsePathPattern } from './match.ts'
 import type { PathPattern } from './types.ts'
@@ -105,12 +106,21 @@ const rows: readonly Row[] = [
 
 /** What a request would have made, where it is one that is known to answer with a new secret. `segments`: of the judged path. */
 export function mintedBy(host: Host, method: string, segments: readonly string[]): string | undefined {
+  if (rowsOf(host).length === 0) return undefined
   const folded = segments.map((segment) => segment.toLowerCase())
   // Servers take a final slash or none, and any case, for the same endpoint.
   const bare = folded.length > 1 && folded.at(-1) === '' ? folded.slice(0, -1) : folded
-  return rows.find((each) => {
-    return each.host.test(host) && each.methods.includes(method) && each.paths.some((pattern) => matchesPath(pattern, bare))
-  })?.mints
+  return rowsOf(host).find(({ methods, paths }) => methods.includes(method) && paths.some((path) => matchesPath(path, bare)))
+    ?.mints
+}
+
+const known = new LruMap<Host, readonly Row[]>(1000)
+
+/** The rows of a host, remembered: a host is asked for again and again. */
+function rowsOf(host: Host): readonly Row[] {
+  let found = known.get(host)
+  if (!found) known.set(host, (found = rows.filter((each) => each.host.test(host))))
+  return found
 }
 
 function row(host: RegExp, methods: string, mints: string, ...paths: readonly string[]): Row {

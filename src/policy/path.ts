@@ -13,6 +13,18 @@ export type JudgedPath = { readonly segments: readonly string[] } | { readonly r
  * empty segment at the end. Linear in the length of the path.
  */
 export function judgePath(path: string): JudgedPath {
+  if (path !== lastPath) {
+    lastJudged = judge(path)
+    lastPath = path
+  }
+  return lastJudged
+}
+
+/** The screen asks first and the policy after it, both of one path. */
+let lastPath = '/'
+let lastJudged: JudgedPath = { segments: [''] }
+
+function judge(path: string): JudgedPath {
   const refused = refusal(path)
   if (refused !== undefined) return { refused }
   const parts = path.slice(1).split('/')

@@ -58,7 +58,7 @@ export class Dialer {
     const secure = connectTls({
       socket,
       servername: destination.host,
-      ALPNProtocols: [...alpn],
+      ALPNProtocols: alpnWire(alpn),
       // Said outright, since NODE_TLS_REJECT_UNAUTHORIZED=0 would turn the default around.
       rejectUnauthorized: true,
       // One context for all: a context per connection costs 140 µs and is freed only by the garbage collector.
@@ -89,6 +89,11 @@ export class Dialer {
     await settled(socket, 'connect', this.#options.connectTimeout, 'upstream_connect_timeout', tcpError, signal)
     return socket
   }
+}
+
+/** As TLS writes it (RFC 7301 section 3.1), in memory of its own: Node would take it from a slab that the connection then holds. */
+function alpnWire(protocols: readonly string[]): Uint8Array {
+  return Uint8Array.from(protocols.flatMap((protocol) => [protocol.length, ...Buffer.from(protocol, 'latin1')]))
 }
 
 /** Waits for `event`; on error, deadline or cancellation the socket is destroyed and a coded error thrown. */

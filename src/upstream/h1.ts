@@ -40,6 +40,8 @@ export function sendH1(
       },
       onResponseStart(controller, status) {
         const raw = latin1(controller.rawHeaders)
+        // They are slices of a 64 KiB read buffer, which they would hold for as long as the reply streams.
+        Object.assign(controller, { rawHeaders: null })
         if (status < 200) {
           if (++informational > mostInformational) throw new ProxyError('upstream_protocol', 'too many interim replies')
           return sink.informational(status, raw)

@@ -9,6 +9,7 @@ import type { Destination, DialOptions } from './dial.ts'
 import { sendH1, StaleConnection } from './h1.ts'
 import { sendH2, Sessions } from './h2.ts'
 import { Pools } from './pool.ts'
+import type { OriginPool } from './pool.ts'
 
 /** Methods that may be repeated when nobody can tell whether the first try arrived (RFC 9110 section 9.2.2). */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
@@ -31,14 +32,15 @@ export class Sender implements Upstream {
     return this.#pools.size + this.#sessions.size
   }
 
-  async send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+  // Not an async function, nor are the next two: each would cost every request a microsecond and a kilobyte.
+  send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
     if (!outbound.decode || outbound.head.method === 'HEAD') return this.#choose(outbound, body, sink, signal)
     const decoder = decoding(sink)
-    const sent = await this.#choose(outbound, body, decoder.sink, signal)
-    // The decoder may still be at work when the upstream is done.
-    const decoded = decoder.done()
-    if (decoded && !sent.upgraded) await unlessAborted(decoded, signal)
-    return sent
+    return this.#choose(outbound, body, decoder.sink, signal).then((sent) => {
+      // The decoder may still be at work when the upstream is done.
+      const decoded = decoder.done()
+      return decoded && !sent.upgraded ? unlessAborted(decoded, signal).then(() => sent) : sent
+    })
   }
 
   connect(destination: Destination, signal: AbortSignal): Promise<Duplex> {
@@ -50,34 +52,43 @@ export class Sender implements Upstream {
     await this.#pools.close()
   }
 
-  async #choose(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+  #choose(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
     const { scheme, host, port } = outbound.head
-    const origin = `${host}:${port}`
     if (outbound.upgrade) return this.#upgrade(outbound, sink, signal)
-    if (scheme === 'https' && (this.#onlyH2.get(origin) || wantsH2(outbound))) return this.#overH2(outbound, body, sink, signal)
-    try {
-      return await this.#overH1(outbound, body, sink, signal)
-    } catch (error) {
-      if (!refusedAlpn(error)) throw error
-      this.#onlyH2.set(origin, true)
-      return this.#overH2(outbound, body, sink, signal)
-    }
+    const isKnown = this.#onlyH2.size > 0 && this.#onlyH2.get(`${host}:${port}`)
+    if (scheme === 'https' && (isKnown || wantsH2(outbound))) return this.#overH2(outbound, body, sink, signal)
+    return this.#overH1(outbound, body, sink, signal)
   }
 
-  async #overH1(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
-    const { scheme, method } = outbound.head
-    const pool = this.#pools.of(scheme, outbound.head, outbound.credentials)
+  #overH1(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+    const pool = this.#pools.of(outbound.head.scheme, outbound.head, outbound.credentials)
+    return sendH1(pool.dispatcher, outbound, body, sink, signal).then(
+      () => ({ address: pool.address }),
+      (error: unknown) => this.#again(error, pool, outbound, body, sink, signal),
+    )
+  }
+
+  /** After a first try over HTTP/1.1 has failed before its reply began. */
+  async #again(
+    error: unknown,
+    pool: OriginPool,
+    outbound: Outbound,
+    body: RequestBody | undefined,
+    sink: ReplySink,
+    signal: AbortSignal,
+  ): Promise<Sent> {
+    const { host, port, method } = outbound.head
+    if (refusedAlpn(error)) {
+      this.#onlyH2.set(`${host}:${port}`, true)
+      return this.#overH2(outbound, body, sink, signal)
+    }
+    if (!(error instanceof StaleConnection)) throw error
+    // At most one retry, only of what is safe to repeat and of which no body was consumed.
+    if (body || !idempotent.has(method)) throw new ProxyError('upstream_reset')
     try {
-      await sendH1(pool.dispatcher, outbound, body, sink, signal)
-    } catch (error) {
-      if (!(error instanceof StaleConnection)) throw error
-      // At most one retry, only of what is safe to repeat and of which no body was consumed.
-      if (body || !idempotent.has(method)) throw new ProxyError('upstream_reset')
-      try {
-        await sendH1(pool.dispatcher, outbound, undefined, sink, signal)
-      } catch (again) {
-        throw again instanceof StaleConnection ? new ProxyError('upstream_reset') : again
-      }
+      await sendH1(pool.dispatcher, outbound, undefined, sink, signal)
+    } catch (again) {
+      throw again instanceof StaleConnection ? new ProxyError('upstream_reset') : again
     }
     return { address: pool.address }
   }

@@ -70,13 +70,13 @@ describe('the price of tokens', () => {
     ['gpt-5', 'openai-compatible'],
   ])('is known for %s of %s', (model, provider) => {
     expect(priceOf(of({ model, tokens: { ...noTokens, input: 1000 } }), provider, new Map(), now)).toBeGreaterThan(0)
-    expect(pricedName(model, provider, new Map(), now)).toBeDefined()
+    expect(pricedName(model, provider, new Map())).toBeDefined()
   })
 
   it.each(['nothing-anybody-sells', '', '__proto__', 'constructor'])('is not known for %j', (model) => {
     expect(priceOf(of({ model, tokens: { ...noTokens, input: 1000 } }), 'openai', new Map(), now)).toBeUndefined()
-    expect(pricedName(model, 'openai', new Map(), now)).toBeUndefined()
-    expect(contextWindow(model, 'openai', now)).toBeUndefined()
+    expect(pricedName(model, 'openai', new Map())).toBeUndefined()
+    expect(contextWindow(model, 'openai')).toBeUndefined()
   })
 })
 
@@ -96,7 +96,7 @@ describe('a price of the policy', () => {
     ['claude-opus-4-5', 4, 'claude-opus-4-5'],
   ])('of %s comes before the table: the longest name that fits', (model, dollars, name) => {
     expect(priceOf(of({ model, tokens }), 'openai', list, now)).toBe(dollars * 1e9)
-    expect(pricedName(model, 'openai', list, now)).toBe(name)
+    expect(pricedName(model, 'openai', list)).toBe(name)
   })
 })
 

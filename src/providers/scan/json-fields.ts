@@ -47,7 +47,7 @@ export class JsonFields {
   readonly #onElement: ScanOptions['onElement']
   readonly #found = new Map<string, unknown>()
   /** By depth: what is open there, and which paths lead on from it. */
-  readonly #open = new Uint8Array(mostDepth + 1)
+  readonly #open: number[] = []
   readonly #nodes: (Node | undefined)[] = []
   #depth = 0
   #state: State = state.value
