@@ -190,6 +190,7 @@ export class App {
       shared: this.#state.shared,
       ...ca.gauges(),
       leafCacheEntries: () => this.#plane.leafs,
+      workerLag: () => this.#workers?.lag ?? 0,
       ...this.#custody.gauges(),
     })
   }
@@ -303,6 +304,7 @@ export class App {
           identify: (credential) => this.#custody.identify(credential),
           beginLogin: (credential) => this.#custody.beginLogin(credential),
           runs: this.#runs,
+          settled: () => this.#plane.settled(),
           explicitProxy: () => ({ address: this.#settings.advertise, port: this.ports.proxy }),
           finishLogin: (credential, code) => this.#custody.finishLogin(credential, code),
           clock,
@@ -319,7 +321,7 @@ export class App {
     return [
       { name: 'policy', ok: this.#snapshot !== undefined, detail: 'no policy is in force' },
       { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
-      { name: 'workers', ok: this.#plane.ready, detail: 'a worker is being started' },
+      { name: 'workers', ok: this.#plane.ready, detail: 'no worker serves' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
       { name: 'ca', ok: clock.now() < this.#ca.issuer.notAfter, detail: 'the CA has expired' },
     ]
@@ -332,6 +334,7 @@ export class App {
       agents: [...(this.#snapshot?.policy.agents.values() ?? [])].map(({ id, mode }) => ({ id, mode })),
       running: this.#plane.running,
       connections: this.#plane.connections,
+      workers: this.#workers?.rows(),
       ca: this.#ca.status(),
     }
   }

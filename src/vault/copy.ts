@@ -26,6 +26,12 @@ const asksAgain = 1_000
 
 type Known = VaultImage['known'][number]
 
+interface Lease {
+  readonly given: GrantImage
+  /** Milliseconds on the monotonic clock. */
+  readonly askedAt: number
+}
+
 /**
  * The vault as a thread sees it that has it not: looks for values and places them by a copy of what there is, asks for what must
  * be had by calls. The copy is replaced whenever a value changes.
@@ -35,7 +41,7 @@ export class VaultCopy implements Vault {
   readonly #clock: Clock
   readonly #values = new Map<string, { readonly secret: Secret; readonly generation: number }>()
   readonly #health = new Map<string, 'ok' | 'needs_login' | 'unavailable'>()
-  readonly #leases = new Map<string, { readonly given: GrantImage; readonly until: number }>()
+  readonly #leases = new Map<string, Lease>()
   readonly #scrubs = new Map<string, ScrubPatterns | undefined>()
   readonly #grants = new SingleFlight<string, GrantImage>()
   readonly #renewals = new SingleFlight<string, GrantImage | undefined>()
@@ -72,8 +78,7 @@ export class VaultCopy implements Vault {
       return { credential, ...value }
     }
     const kept = this.#leases.get(id)
-    if (kept && this.#clock.elapsed() < kept.until) return { credential, ...valueOfImage(kept.given) }
-    return this.#ask(credential)
+    return kept && this.#isFresh(kept) ? { credential, ...valueOfImage(kept.given) } : this.#ask(credential)
   }
 
   async renew({ credential, generation }: Grant): Promise<Grant | undefined> {
@@ -113,8 +118,12 @@ export class VaultCopy implements Vault {
     const { id } = credential
     const edition = this.#edition
     const given = await this.#grants.run(id, () => this.#line.grant(id))
-    if (edition === this.#edition) this.#leases.set(id, { given, until: this.#clock.elapsed() + asksAgain })
+    if (edition === this.#edition) this.#leases.set(id, { given, askedAt: this.#clock.elapsed() })
     return { credential, ...valueOfImage(given) }
+  }
+
+  #isFresh({ given: { until = Infinity }, askedAt }: Lease): boolean {
+    return this.#clock.elapsed() < askedAt + asksAgain && this.#clock.now() < until
   }
 
   #compile(credentials: readonly Credential[]): ScrubPatterns | undefined {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { newLeafKey } from '#ca/leaf.ts'
 import { settingsSchema } from '#config/settings-schema.ts'
@@ -13,6 +14,7 @@ const errand = {
   advertise,
   extraRoots: [],
   leafKey: newLeafKey(),
+  ticketKeys: randomBytes(48),
   workers: 2,
 }
 
