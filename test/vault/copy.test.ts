@@ -106,6 +106,17 @@ describe('a copy of the vault', () => {
     expect(asked.slice(3)).toEqual([`claude ${latest.generation}`])
   })
 
+  it('gives a lease no longer than the vault would', async () => {
+    const { copy, clock, of } = await stage({
+      grant: async (id) => ({ name: id, value: canary(), generation: 1, until: clock.now() + 200 }),
+    })
+    const one = await copy.grant(of('claude'))
+    clock.advance(199)
+    expect(await copy.grant(of('claude'))).toEqual(one)
+    clock.advance(1)
+    expect((await copy.grant(of('claude'))).secret.expose()).not.toBe(one.secret.expose())
+  })
+
   it('keeps no answer that was overtaken by a change', async () => {
     const gate = Promise.withResolvers<void>()
     let calls = 0
