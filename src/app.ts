@@ -190,7 +190,7 @@ export class App {
       shared: this.#state.shared,
       ...ca.gauges(),
       leafCacheEntries: () => this.#plane.leafs,
-      workerLag: () => this.#workers?.lag ?? 0,
+      workerLag: () => this.#workers?.lag,
       ...this.#custody.gauges(),
     })
   }

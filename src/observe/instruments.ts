@@ -6,8 +6,8 @@ export interface Gauges {
   /** Open connections by kind: `http`, `tunnel`, `upgrade`, … */
   readonly connections?: () => Readonly<Record<string, number>>
   readonly leafCacheEntries?: () => number
-  /** Seconds: how late the latest of the threads that serve is. */
-  readonly workerLag?: () => number
+  /** Seconds: how late the latest of the threads that serve is; `undefined`: the main one serves alone. */
+  readonly workerLag?: () => number | undefined
   /** Records not yet written, by sink. */
   readonly auditQueue?: () => Readonly<Record<string, number>>
   /** When each credential's value expires, in milliseconds since the epoch. */
@@ -273,7 +273,9 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       help: 'Event-loop delay of the slowest thread that serves beside the main one, over its last second.',
       registers,
       collect() {
-        this.set(gauges().workerLag?.() ?? 0)
+        this.remove()
+        const lag = gauges().workerLag?.()
+        if (lag !== undefined) this.set(lag)
       },
     }),
     workerRestarts: counter('worker_restarts_total', 'Threads that ended of themselves and were started again.', []),
