@@ -161,8 +161,12 @@ export class WorkerPlane implements WorkerSide {
   }
 
   /** An answer is used once all that was told before it is in force: no value is placed that replies are not searched for. */
-  #afterAll<Answer>(answer: Promise<Answer>): Promise<Answer> {
-    return answer.finally(() => this.#turns)
+  async #afterAll<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    try {
+      return await answer
+    } finally {
+      await this.#turns
+    }
   }
 
   /** The same bytes were compiled on the main thread already, so that they compile here too. */

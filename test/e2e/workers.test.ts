@@ -119,6 +119,7 @@ describe('two workers', () => {
     expect(sumOf(metrics, 'ironproxy_request_duration_seconds_count')).toBe(all)
     expect(metrics).toContain('ironproxy_tls_leafs_minted_total{result="allowed"} 2')
     expect(metrics).toContain('ironproxy_workers 2')
+    expect(metrics).toMatch(/ironproxy_worker_eventloop_lag_p99_seconds 0\.\d/)
     // Told once a second.
     expect(
       await within(async () => (await s.metrics()).includes(`ironproxy_connections_active{kind="https"} ${many}`)),
@@ -311,6 +312,7 @@ describe('ports that workers share', () => {
 
 /** A message that nobody understands is a bug, and ends the thread that gets it. */
 function fail(thread: Worker | undefined): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
   thread?.postMessage({ kind: 'call', verb: 'no such verb', args: [] })
 }
 

@@ -72,7 +72,7 @@ it('is opened once, and again where it could not be; what was lost since is open
   const lost = { reserve: () => Promise.resolve({ kind: 'held', holds: [], tail: false }), now: () => 0 }
   const open = () => Promise.reject(new Error(`cannot be opened, ${(opened += 1)}`))
   const order = { kind: 'reserve', id: 'a', claims: [claim], deadline: 0 } as const
-  const done = await perform({ ...made.ledger, ...lost, open } as unknown as Ledger, order)
+  const done = await perform({ ...lost, open } as unknown as Ledger, order)
   expect([opened, done.result]).toEqual([1, { kind: 'held', holds: [], tail: false }])
 })
 
