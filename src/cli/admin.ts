@@ -19,8 +19,14 @@ export function adminUrl({ listen: { admin } }: Settings): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${admin.port}`
 }
 
-/** Asks the admin listener of a running proxy. Never rejects for what the network does. */
-export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path: string, body?: object): Promise<AdminAnswer> {
+/** Asks the admin listener of a running proxy, for `timeout` milliseconds. Never rejects for what the network does. */
+export async function askAdmin(
+  settings: Settings,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+  timeout = patience,
+): Promise<AdminAnswer> {
   const { admin } = settings.listen
   if (admin === 'off') return { status: 0, body: 'listen.admin is off' }
   const token = settings.adminToken === undefined ? undefined : (await readFile(settings.adminToken, 'utf8')).trim()
@@ -32,7 +38,7 @@ export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path:
         port: admin.port,
         method,
         path,
-        timeout: patience,
+        timeout,
         headers: {
           ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
           ...(token !== undefined && { authorization: `Bearer ${token}` }),

@@ -81,7 +81,8 @@ async function attempt(
   const scrub = ports.vault.scrub(guarded)
   // What is searched or counted must be read.
   const decode = scrub !== undefined || metered !== undefined
-  // What signs is never sent, so this host cannot hand it out byte by byte; and S3 clients download in parts.
+  // What signs is never sent, so this host cannot hand it out byte by byte, and a session token is worth nothing without it;
+  // and S3 clients download in parts.
   const parts = guarded.every(({ placer }) => placer.sign !== undefined)
   const kept = requestHeaders(placed.headers, { decode, parts })
   const length = filled?.bytes.length ?? metered?.body?.length
