@@ -3,7 +3,6 @@
  * last good one, and hands them out one grant at a time. Its neighbours: the policy names sources, credentials/ says what
  * to ask, journey/ asks for grants, store/ keeps what must survive, config/ says when to look again.
  */
-import { timingSafeEqual } from 'node:crypto'
 import { ProxyError } from '#base/errors.ts'
 import { refName, Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
@@ -14,7 +13,6 @@ import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault as VaultPort } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
-import { digest } from './digest.ts'
 import { imageOfValue, imageOfValues } from './image.ts'
 import type { VaultImage } from './image.ts'
 import type { LeaseStatus } from './lease-status.ts'
@@ -22,6 +20,8 @@ import { Leases } from './leases.ts'
 import type { LeasePorts } from './leases.ts'
 import { materialIn, valueIn } from './sources/source.ts'
 import type { Source } from './sources/source.ts'
+import { grantFrom, isValueOf, unavailable } from './standing.ts'
+import type { Value } from './standing.ts'
 
 /** What a look at a source came to. Never a value. */
 export interface Reading {
@@ -31,11 +31,6 @@ export interface Reading {
   readonly detail?: string
   /** Ids of the credentials whose value this is. */
   readonly credentials: readonly string[]
-}
-
-interface Value {
-  readonly secret: Secret
-  readonly generation: number
 }
 
 /** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */
@@ -106,7 +101,7 @@ export class Vault implements VaultPort {
   holds(credential: Credential): boolean {
     const { id, lease } = credential
     if (lease) return this.#leases?.keeper(id)?.status().generation !== undefined
-    return this.#granted(credential) !== undefined
+    return grantFrom(this.#values, credential) !== undefined
   }
 
   health(credential: Credential): 'ok' | 'needs_login' | 'unavailable' {
@@ -120,7 +115,7 @@ export class Vault implements VaultPort {
       if (!keeper) throw unavailable(credential)
       return keeper.grant(credential)
     }
-    const granted = this.#granted(credential)
+    const granted = grantFrom(this.#values, credential)
     if (!granted) throw unavailable(credential)
     return granted
   }
@@ -128,13 +123,12 @@ export class Vault implements VaultPort {
   /** Throws also `needs_login`, when no newer value will come by itself. */
   async renew({ credential, generation }: Pick<Grant, 'credential' | 'generation'>): Promise<Grant | undefined> {
     if (credential.lease) return this.#leases?.keeper(credential.id)?.renew(credential, generation)
-    const granted = this.#granted(credential)
+    const granted = grantFrom(this.#values, credential)
     return granted && granted.generation > generation ? granted : undefined
   }
 
   verify(ref: SecretRef, candidate: string): boolean {
-    const secret = this.#value(ref)
-    return secret !== undefined && timingSafeEqual(digest(secret.expose()), digest(candidate))
+    return isValueOf(this.#values, ref, candidate)
   }
 
   realValues(): RealValues {
@@ -185,16 +179,6 @@ export class Vault implements VaultPort {
       .flatMap((credential) => this.#known(credential))
       .flatMap(({ stub, ...value }) => (stub === undefined ? [] : [{ ...value, stub }]))
     return known.length > 0 ? compileScrub(known) : undefined
-  }
-
-  /** `undefined`: the value, or what goes with it, could never be read. */
-  #granted(credential: Credential): Grant | undefined {
-    const { secret, companions } = credential
-    const value = secret && this.#values.get(refName(secret))
-    if (!value || !companions) return value && { credential, ...value }
-    const found = Object.entries(companions).map(([name, ref]) => [name, this.#value(ref)] as const)
-    if (found.some(([, each]) => each === undefined)) return undefined
-    return { credential, ...value, companions: Object.fromEntries(found) as Record<string, Secret> }
   }
 
   /** Everything that is made from the values themselves. */
@@ -249,10 +233,6 @@ export class Vault implements VaultPort {
   #source(ref: SecretRef): Source | undefined {
     return this.#sources.find((source) => source.owns(ref))
   }
-}
-
-function unavailable({ id }: Credential): ProxyError {
-  return new ProxyError('credential_unavailable', `the real value of ${id} is not available`)
 }
 
 /** Where what is placed, or signs, stands. */
