@@ -100,6 +100,19 @@ function sumOf(metrics: string, name: string): number {
   return lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
+function messageOf(some: object): string {
+  const body = JSON.stringify({ model: 'claude-opus-4-5', messages: [{ role: 'user', content: 'hello' }], ...some })
+  return `POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+}
+
+const llmUpstream = (llm: Llm) => ({
+  api: {
+    hosts: ['api.anthropic.com'] as const,
+    start: ({ certificate }: Parameters<typeof upstreams.one.start>[0]): Promise<Upstream> =>
+      startUpstream({ certificate, protocol: 'h1', handler: llm.handle }),
+  },
+})
+
 describe('two workers', () => {
   it('share the connections, show one key, and their numbers add up', async () => {
     await using s = await scenario({ policy, secrets: ['key'], upstreams, settings: two })
@@ -209,12 +222,7 @@ budgets: {day: {window: day, tokens: 1000, warnAt: [0.5]}}
 rules:
   - {id: llm, hosts: [api.anthropic.com], meter: auto}
 `,
-      upstreams: {
-        api: {
-          hosts: ['api.anthropic.com'],
-          start: ({ certificate }): Promise<Upstream> => startUpstream({ certificate, protocol: 'h1', handler: llm.handle }),
-        },
-      },
+      upstreams: llmUpstream(llm),
       settings: two,
     })
     const message = { model: 'claude-opus-4-5', max_tokens: 100_000, messages: [{ role: 'user', content: 'hello' }] }
@@ -232,7 +240,40 @@ rules:
     expect(llm.requests).toHaveLength(3)
     const reply = await fetch(`http://127.0.0.1:${s.ports.admin}/v1/budgets`)
     expect(await reply.json()).toMatchObject([{ tokens: { used: 1200, reserved: 0 }, requests: 3 }])
+    await s.audited({ type: 'budget', event: 'exhausted' })
     expect(s.audit.filter(({ type }) => type === 'budget').map(({ event }) => event)).toEqual(['warning', 'exhausted'])
+  })
+
+  it('end what runs on an account that the other has used up', async () => {
+    const llm = new Llm()
+    const gate = Promise.withResolvers<void>()
+    await using s = await scenario({
+      policy: `version: 1
+agents: {devbot: {from: [{cidr: 127.0.0.0/8}], budget: day}}
+budgets: {day: {window: day, tokens: 2000, atLimit: cut}}
+rules:
+  - {id: llm, hosts: [api.anthropic.com], meter: auto}
+`,
+      upstreams: llmUpstream(llm),
+      settings: two,
+    })
+    const sockets = await Promise.all(Array.from({ length: many }, () => open(s, 'api.anthropic.com')))
+    const [one] = sockets
+    const other = sockets.find((socket) => one && workerOf(socket) !== workerOf(one))
+    if (!one || !other) throw new Error('one worker has them all')
+    llm.with({ pace: (piece) => (piece === 0 ? undefined : gate.promise) })
+    const line = wire(one)
+    line.write(messageOf({ max_tokens: 100, stream: true }))
+    await line.read(contains('content_block_delta'))
+    llm.with({ input: 5_000 })
+    const spending = wire(other)
+    spending.write(messageOf({ max_tokens: 100 }))
+    expect(parseReplies((await spending.read(repliesOf(1))).bytes)[0]?.status).toBe(200)
+    // Of itself a worker looks only every ten seconds.
+    const { bytes } = await line.read(contains('budget'), 7_000)
+    expect(bytes.toString('latin1')).toContain('event: error')
+    gate.resolve()
+    closeAll(sockets)
   })
 
   it('refresh once for a storm over both', async () => {
@@ -357,23 +398,16 @@ budgets: {day: {window: day, tokens: 1000000}}
 rules:
   - {id: llm, hosts: [api.anthropic.com], meter: auto}
 `,
-      upstreams: {
-        api: {
-          hosts: ['api.anthropic.com'],
-          start: ({ certificate }): Promise<Upstream> => startUpstream({ certificate, protocol: 'h1', handler: llm.handle }),
-        },
-      },
+      upstreams: llmUpstream(llm),
       settings: two,
     })
     const balance = async () => {
       const reply = await fetch(`http://127.0.0.1:${s.ports.admin}/v1/budgets`)
       return ((await reply.json()) as { tokens: { used: number; reserved: number } }[])[0]?.tokens
     }
-    const message = { model: 'claude-opus-4-5', max_tokens: 1000, stream: true, messages: [{ role: 'user', content: 'hello' }] }
-    const body = JSON.stringify(message)
-    const socket = await openTls({ port: s.ports.https, servername: 'api.anthropic.com', ca: s.files.ca, alpn: ['http/1.1'] })
+    const socket = await open(s, 'api.anthropic.com')
     const line = wire(socket)
-    line.write(`POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+    line.write(messageOf({ max_tokens: 1000, stream: true }))
     await line.read(contains('content_block_delta'))
     const held = (await balance())?.reserved ?? 0
     expect(held).toBeGreaterThan(1000)
