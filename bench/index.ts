@@ -52,10 +52,12 @@ function read(): Asked | undefined {
 async function main(asked: Asked | undefined): Promise<void> {
   if (!asked || !(await enter())) return
   await using stage = await makeStage()
+  const stopping = new AbortController()
   let ending: Promise<void> | undefined
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // A terminal tells the whole group, and `enter` tells it again.
     process.on(signal, () => {
+      stopping.abort()
       ending ??= Promise.resolve(stage[Symbol.asyncDispose]()).then(() => process.exit(1))
     })
   }
@@ -66,10 +68,11 @@ async function main(asked: Asked | undefined): Promise<void> {
   const missing = all.filter((each) => !bench.contenders.includes(each)).map(({ name }) => `${name}, not installed`)
   for (const each of missing) process.stderr.write(`left out: ${each}\n`)
   if (asked.options.smoke) await guard(bench, asked.options)
-  else await full(bench, asked.options, missing)
+  else await full(bench, asked.options, missing, stopping.signal)
 }
 
-async function full(bench: Bench, { names }: Options, missing: readonly string[]): Promise<void> {
+/** What was found before `stopping` is kept; what it broke is not. */
+async function full(bench: Bench, { names }: Options, missing: readonly string[], stopping: AbortSignal): Promise<void> {
   const began = performance.now()
   const seconds = () => (performance.now() - began) / 1000
   const wanted = scenarios.filter(({ name }) => names.length === 0 || names.includes(name))
@@ -83,9 +86,11 @@ async function full(bench: Bench, { names }: Options, missing: readonly string[]
     const since = seconds()
     try {
       const found = await scenario.run(bench)
+      if (stopping.aborted) return
       tables.push(...found)
       for (const table of found) process.stdout.write(`## ${table.title}\n\n${tableText(table)}\n`)
     } catch (error) {
+      if (stopping.aborted) return
       leftOut.push(`${scenario.name}, ${(error as Error).message}`)
       process.exitCode = 1
     }

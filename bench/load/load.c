@@ -8,8 +8,8 @@
  *
  * --tunnel      ask for a tunnel first; without it TLS is spoken at once.  --plain: no TLS at all, for a door that has none.
  * --request     the bytes of one request, head and body, as they stand in the file.  --body N: N bytes more behind them.
- * --warm        seconds before the window begins;  --warm-requests: it begins as soon as so many were answered.  --limit: it ends
- *               when so many were answered in it.
+ * --warm        seconds before the window begins;  --warm-requests: it begins as soon as so many were answered, and each connection
+ *               was once.  --limit: it ends when so many were answered in it.
  * --fresh       a new connection for each request;  --resume: with the session of the one before.  --hosts: a new server name each,
  *               h0.SNI, h1.SNI and so on, which also stands for each "@host@" of the request.
  * --events      each "@<nanoseconds>@" in a reply is the CLOCK_MONOTONIC it was sent at: their delays are told, and of each reply the
@@ -51,7 +51,7 @@ struct connection {
   char head[16384];
   size_t head_length;
   int64_t body_left; /* -1: chunked; -2: until the connection closes */
-  int chunk_state, closes, first_seen;
+  int chunk_state, closes, first_seen, has_answer;
   uint64_t chunk_left;
   char mark[32];
   int mark_length; /* -1: not in a mark */
@@ -73,7 +73,7 @@ static SSL_CTX *context;
 static SSL_SESSION *session;
 static int epoll;
 static int counting;
-static uint64_t asked, requests, errors, handshakes, resumed, bytes, names;
+static uint64_t asked, requests, errors, handshakes, resumed, bytes, names, with_answer;
 static int broken_status;
 
 /* Tenths of a microsecond: exact below 4096, within 0.1 % above. */
@@ -258,10 +258,17 @@ static void ask(struct connection *c) {
   c->asked_at = options.fresh ? c->began_at : now();
 }
 
+/* One more reply, and whether it is the first of its connection. */
+static void count_reply(struct connection *c) {
+  asked++;
+  with_answer += !c->has_answer;
+  c->has_answer = 1;
+}
+
 /* Whether the connection can ask again at once. */
 static int answered(struct connection *c) {
   uint64_t took = now() - c->asked_at;
-  asked++;
+  count_reply(c);
   if (counting) requests++;
   put(&latencies, took);
   if (options.fresh || c->closes) {
@@ -454,7 +461,7 @@ static void step(struct connection *c) {
         if (c->body_left > 0) break;
         if (c->body_left < 0) return fail(c);
         put(&latencies, now() - c->asked_at);
-        asked++;
+        count_reply(c);
         if (counting) requests++;
         send_message(c);
         break;
@@ -519,7 +526,8 @@ int main(int count, char **values) {
     for (int n = 0; opened < options.connections && n < 32; n++) dial(&all[opened++]);
     int n = epoll_wait(epoll, ready, 512, 1);
     for (int i = 0; i < n; i++) step(ready[i].data.ptr);
-    if (!counting && (now() >= window || (options.warm_requests && asked >= (uint64_t)options.warm_requests))) {
+    int is_warm = options.warm_requests && asked >= (uint64_t)options.warm_requests && with_answer == (uint64_t)options.connections;
+    if (!counting && (is_warm || now() >= window)) {
       counting = 1;
       start = now();
       end = start + (uint64_t)(options.seconds * 1e9);

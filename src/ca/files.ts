@@ -2,6 +2,7 @@
 import { constants, type Stats } from 'node:fs'
 import { access, mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { fileFault } from '#base/file-fault.ts'
 import { openToOthers } from '#base/file-mode.ts'
 import { Secret } from '#base/secret.ts'
 import { AuthorityError, openAuthority, type Authority } from './authority.ts'
@@ -55,7 +56,7 @@ export async function refuseReadOnly(path: string): Promise<void> {
   }
 }
 
-const noWriting: ReadonlySet<string> = new Set(['EROFS', 'EACCES', 'EPERM'])
+const noWriting: ReadonlySet<string | undefined> = new Set(['EROFS', 'EACCES', 'EPERM'])
 
 function readOnly(path: string, cause: unknown): AuthorityError {
   const advice = 'a Secret that is mounted is changed where it comes from: do this in the directory it was made of, then apply it'
@@ -73,7 +74,7 @@ export async function writeNew(path: string, text: string, mode: number): Promis
     const there = errno(error) === 'EEXIST' && (error as NodeJS.ErrnoException).syscall === 'open'
     if (there) throw new AuthorityError('ca_exists', `${path}: is there already and is never written over; move it away first`)
     if (noWriting.has(errno(error))) throw readOnly(path, error)
-    throw new AuthorityError('ca_unreadable', `${path}: cannot be made (${errno(error)})`, { cause: error })
+    throw new AuthorityError('ca_unreadable', `${path}: cannot be made: ${fileFault(error)}`, { cause: error })
   }
   try {
     await file.writeFile(text)
@@ -94,12 +95,12 @@ export async function readWhole(path: string, inspect: (found: Stats) => void = 
     if (error instanceof AuthorityError) throw error
     if (errno(error) === 'ENOENT')
       throw new AuthorityError('ca_missing', `${path}: is not there; make a CA with \`iron-proxy ca init\``)
-    throw new AuthorityError('ca_unreadable', `${path}: cannot be read (${errno(error)})`, { cause: error })
+    throw new AuthorityError('ca_unreadable', `${path}: cannot be read: ${fileFault(error)}`, { cause: error })
   } finally {
     await file?.close()
   }
 }
 
-function errno(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? 'unknown error'
+function errno(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
 }
