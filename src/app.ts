@@ -14,6 +14,7 @@ import type { LiveCa } from '#ca/live.ts'
 import { formatIssue, PolicyError } from '#config/issue.ts'
 import type { Issue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
+import type { PolicyFile } from '#config/load.ts'
 import type { Listen, Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
@@ -21,13 +22,9 @@ import { Runs } from '#identity/runs.ts'
 import type { Cluster } from '#identity/cluster.ts'
 import { followPods, openCluster } from '#identity/open.ts'
 import { agentNameAt } from '#journey/identify.ts'
-import { LiveSet } from '#journey/live.ts'
-import { BodyMemory } from '#journey/whole-body.ts'
-import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
-import { Doors } from '#listeners/doors.ts'
 import { Budgets } from '#observe/budgets.ts'
-import { systemClock as clock, waitUntil } from '#observe/system-clock.ts'
+import { systemClock as clock } from '#observe/system-clock.ts'
 import { Trail } from '#observe/trail.ts'
 import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
@@ -36,13 +33,16 @@ import type { Metrics, Reload } from '#observe/metrics.ts'
 import { openState } from '#store/state.ts'
 import type { State } from '#store/state.ts'
 import { OwnCalls } from '#upstream/call.ts'
-import { ownSockets } from '#upstream/own.ts'
-import { resolver } from '#upstream/resolve.ts'
-import { Sender } from '#upstream/send.ts'
+import type { OwnSocket } from '#upstream/own.ts'
+import type { Sender } from '#upstream/send.ts'
 import { Custody } from '#vault/custody.ts'
 import { hashes } from '#vault/hashes.ts'
 import { leaseTools } from '#vault/jwt.ts'
 import { sources } from '#vault/sources/index.ts'
+import type { Workers } from '#workers/workers.ts'
+import { openWorkers, openPlane } from '#workers/open.ts'
+import { openSender } from '#workers/plane.ts'
+import type { DataPlane } from '#workers/plane.ts'
 
 /** What the process brings: everything else the app makes itself. */
 export interface Surroundings {
@@ -66,12 +66,6 @@ export interface StopOptions {
 
 export type PortName = 'dns' | 'http' | 'https' | 'proxy' | 'metrics' | 'admin'
 
-/** Milliseconds after which something that runs since before a policy edit counts as long, and is re-decided. */
-const longRunning = 3_000
-
-/** Milliseconds a stopping proxy gives a connection that may be about to ask, or to read the end of its reply. */
-const farewell = 1_000
-
 export class App {
   readonly ports: Partial<Record<PortName, number>> = {}
   readonly #ca: LiveCa
@@ -83,14 +77,15 @@ export class App {
   readonly #custody: Custody
   readonly #budgets: Budgets
   readonly #cluster: Cluster | undefined
-  readonly #live = new LiveSet()
   readonly #runs: Runs
   readonly #sender: Sender
-  readonly #doors: Doors
+  readonly #plane: DataPlane
+  readonly #workers: Workers | undefined
   readonly #dns: DnsServer | undefined
   readonly #watch: Watch
   readonly #listening: Listening[] = []
   #snapshot: Snapshot | undefined
+  #sources: readonly PolicyFile[] = []
   #issues: readonly Issue[] = []
   #reloading: Promise<unknown> = Promise.resolve()
   #started = false
@@ -103,15 +98,9 @@ export class App {
     this.#ca = ca
     this.#metrics = metrics
     this.#trail = new Trail(settings.audit, around.stdout, this.#metrics)
-    this.#sender = new Sender({
-      resolve: resolver(settings.upstream.resolver),
-      hosts: settings.upstream.hosts,
-      allowPrivate: settings.upstream.allowPrivate,
-      own: ownSockets(() => this.#ownSockets(), settings.advertise),
-      extraRoots,
-      connectTimeout: 10_000,
-    })
+    this.#sender = openSender(settings, extraRoots, () => this.#ownSockets())
     const ids = ulids(() => clock.now())
+    const say = (level: 'info' | 'warn' | 'error', fields: object, message: string) => around.log[level](fields, message)
     const calls = new OwnCalls({ upstream: this.#sender, audit: this.#trail, ids, clock })
     this.#state = openState(settings, around)
     this.#custody = new Custody(sources(around.env), {
@@ -124,9 +113,10 @@ export class App {
       tools: leaseTools,
       random: Math.random,
       abandonedAfter: this.#state.abandonedAfter,
-      say: (level, fields, message) => around.log[level](fields, message),
+      say,
       count: (credential, result) => this.#metrics.refreshed(credential, result),
       unread: (credential) => this.#metrics.secretReadFailed(credential),
+      changed: () => this.#workers?.valuesChanged(),
     })
     this.#budgets = new Budgets({
       ledger: this.#state.ledger,
@@ -145,34 +135,47 @@ export class App {
       random: (bytes) => randomBytes(bytes).toString('base64url'),
       snapshot: () => this.#snapshot,
       audit: this.#trail,
-      cut: (run, reason) => this.#live.endRun(run, { kind: 'deny', code: 'policy_changed', reason }),
+      changed: () => this.#workers?.runsChanged(),
+      cut: (run, reason) => this.#plane.endRun(run, reason),
     })
     this.#trail.follow(this.#runs)
     this.#cluster = openCluster(settings, around.env, {
       clock,
       random: Math.random,
-      say: (level, fields, message) => around.log[level](fields, message),
-      left: (address) => [this.#doors, this.#dns].forEach((each) => each?.closeFrom(address)),
+      say,
+      left: (address) => [this.#plane, this.#dns].forEach((each) => each?.closeFrom(address)),
+      moved: (address, owner) => this.#workers?.moved(address, owner),
+      synced: () => this.#workers?.notice(),
     })
     const policies = { current: () => this.#runs.over(this.#snapshot) }
     const owners = this.#cluster
-    const ports: Ports = {
+    const ports = {
       clock,
       ids,
       policies,
       owners,
-      bundle: (agent) => ca.bundle(undefined, agent),
-      memory: new BodyMemory(),
+      bundle: (agent: string) => ca.bundle(undefined, agent),
       vault,
       runs: this.#runs,
       logins: this.#custody.logins,
       upstream: this.#sender,
-      live: this.#live,
       audit: this.#trail,
       desk: this.#budgets.desk,
       hashes,
     }
-    this.#doors = new Doors(doorAddresses(settings), ports, ca.leaves)
+    const rooms = {
+      ports,
+      ca,
+      custody: this.#custody,
+      budgets: this.#budgets,
+      ledger: this.#state.ledger,
+      metrics,
+      runs: this.#runs,
+    }
+    const own = () => this.#ownSockets()
+    const policy = () => this.#snapshot && { snapshot: this.#snapshot, sources: this.#sources }
+    this.#workers = openWorkers(settings, { ...rooms, cluster: owners, extraRoots, clock, say, policy, own })
+    this.#plane = this.#workers ?? openPlane(settings, rooms)
     const dns = settings.listen.dns
     this.#dns =
       dns === 'off'
@@ -180,12 +183,14 @@ export class App {
         : new DnsServer({ listen: dns, advertise: [settings.advertise], policies, owners, audit: this.#trail, ids, clock })
     this.#watch = new Watch(() => void this.reload('watch'))
     this.#metrics.watch({
-      connections: () => this.#doors.connections,
+      connections: () => this.#plane.connections,
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
       identity: () => this.#cluster?.gauges(),
       shared: this.#state.shared,
       ...ca.gauges(),
+      leafCacheEntries: () => this.#plane.leafs,
+      workerLag: () => this.#workers?.lag,
       ...this.#custody.gauges(),
     })
   }
@@ -205,10 +210,10 @@ export class App {
     const first = await this.reload('start')
     if (!first.ok) throw new PolicyError(this.#issues)
     try {
-      await this.#doors.start()
-      Object.assign(this.ports, this.#doors.ports)
+      Object.assign(this.ports, await this.#plane.start())
       if (this.#dns) this.ports.dns = (await this.#dns.start()).udpPort
       await this.#serveOperators()
+      await this.#plane.settled()
     } catch (error) {
       await this.#close()
       throw error
@@ -249,7 +254,7 @@ export class App {
     for (const issue of loaded.issues)
       this.#around.log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
     const changed = snapshot !== undefined && snapshot.hash !== this.#snapshot?.hash
-    if (changed) this.#take(snapshot)
+    if (changed) this.#take(snapshot, loaded.sources)
     else this.#custody.refresh()
     this.#lastReload = { trigger, ok: snapshot !== undefined, hash: this.#snapshot?.hash, at: clock.now() }
     this.#metrics.reloaded(this.#lastReload)
@@ -258,19 +263,18 @@ export class App {
       this.#around.log.info({ event: 'reload', trigger, ok, hash }, 'policy reloaded')
       this.#trail.reloaded(this.#lastReload)
     }
+    await this.#plane.settled()
     await this.#watch.set({ directories: [this.#settings.policies], files: [...this.#custody.vault.paths(), ...this.#ca.files] })
     return { ok: snapshot !== undefined, hash: this.#snapshot?.hash, issues: loaded.issues.map(formatIssue) }
   }
 
   /** Swaps policy and secrets in one step: no request sees the one without the other. */
-  #take(snapshot: Snapshot): void {
-    const before = this.#live.present()
+  #take(snapshot: Snapshot, files: readonly PolicyFile[]): void {
     this.#custody.use(snapshot)
     this.#snapshot = snapshot
+    this.#sources = files
     followPods(this.#cluster, snapshot.policy, (message) => this.#around.log.warn({ event: 'kubernetes' }, message))
-    setTimeout(() => {
-      if (this.#snapshot) this.#live.redecide(before, this.#snapshot)
-    }, longRunning).unref()
+    this.#plane.taken(snapshot)
   }
 
   async #serveOperators(): Promise<void> {
@@ -300,6 +304,7 @@ export class App {
           identify: (credential) => this.#custody.identify(credential),
           beginLogin: (credential) => this.#custody.beginLogin(credential),
           runs: this.#runs,
+          settled: () => this.#plane.settled(),
           explicitProxy: () => ({ address: this.#settings.advertise, port: this.ports.proxy }),
           finishLogin: (credential, code) => this.#custody.finishLogin(credential, code),
           clock,
@@ -316,6 +321,7 @@ export class App {
     return [
       { name: 'policy', ok: this.#snapshot !== undefined, detail: 'no policy is in force' },
       { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
+      { name: 'workers', ok: this.#plane.ready, detail: 'no worker serves' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
       { name: 'ca', ok: clock.now() < this.#ca.issuer.notAfter, detail: 'the CA has expired' },
     ]
@@ -326,13 +332,14 @@ export class App {
       version: this.#around.version,
       policy: { hash: this.#snapshot?.hash, lastReload: this.#lastReload, issues: this.#issues.map(formatIssue) },
       agents: [...(this.#snapshot?.policy.agents.values() ?? [])].map(({ id, mode }) => ({ id, mode })),
-      running: this.#live.size,
-      connections: this.#doors.connections,
+      running: this.#plane.running,
+      connections: this.#plane.connections,
+      workers: this.#workers?.rows(),
       ca: this.#ca.status(),
     }
   }
 
-  #ownSockets(): { readonly address: Extract<Listen, object>['address']; readonly port: number }[] {
+  #ownSockets(): OwnSocket[] {
     return Object.entries(this.#settings.listen).flatMap(([name, listen]) => {
       const port = this.ports[name as PortName]
       return listen === 'off' || port === undefined ? [] : [{ address: listen.address, port }]
@@ -341,24 +348,14 @@ export class App {
 
   async #stop({ lameDuck, deadline }: StopOptions): Promise<void> {
     await sleep(lameDuck)
-    const end = clock.elapsed() + deadline
-    await this.#doors.retire()
-    // Whoever was taken a moment ago has yet to shake hands and say what it wants.
-    await waitUntil(() => this.#doors.open === 0, Math.min(deadline, farewell))
-    this.#doors.drain()
-    await waitUntil(() => this.#live.size === 0, end - clock.elapsed())
-    // The end of the last replies is on its way to their readers.
-    await waitUntil(() => this.#doors.open === 0, Math.min(end - clock.elapsed(), farewell))
-    this.#live.cutAll()
-    // One turn for what was cut to settle: its records belong to the audit.
-    await waitUntil(() => this.#live.size === 0, 500)
+    await this.#plane.stop(deadline)
     await this.#close()
   }
 
   async #close(): Promise<void> {
     this.#watch[Symbol.dispose]()
     this.#runs.close()
-    this.#doors.close()
+    await this.#plane.close()
     await this.#dns?.stop()
     await this.#cluster?.close()
     // Before the way out is closed: a rotation that is under way holds the only copy of what comes back.
@@ -385,11 +382,6 @@ export async function startApp(settings: Settings, around: Surroundings): Promis
   const app = new App(settings, ca, metrics, extraRoots, around)
   await app.start()
   return app
-}
-
-function doorAddresses({ listen }: Settings): ConstructorParameters<typeof Doors>[0] {
-  const open = (each: Listen) => (each === 'off' ? undefined : each)
-  return { http: open(listen.http), https: open(listen.https), proxy: open(listen.proxy) }
 }
 
 function place({ address, port }: Exclude<Listen, 'off'>): { readonly host: string; readonly port: number } {

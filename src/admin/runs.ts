@@ -58,6 +58,8 @@ export interface RunSources {
     /** Says which run an agent is on; `undefined`: on none. `false`: there is no such agent. */
     bind(agent: string, run: string | undefined): boolean
   }
+  /** Resolves once a change of runs is in force wherever agents are served. */
+  readonly settled: () => Promise<void>
   /** Where agents find the explicit proxy; without a port it is off. */
   readonly explicitProxy: () => { readonly address: string; readonly port: number | undefined }
 }
@@ -76,7 +78,7 @@ export function runRoutes(sources: RunSources): Routes {
   }
 }
 
-function minted(body: unknown, { runs, explicitProxy }: RunSources): Answer {
+async function minted(body: unknown, { runs, settled, explicitProxy }: RunSources): Promise<Answer> {
   const order = orderSchema.safeParse(body)
   if (!order.success) return mistaken(order.error)
   const { address, port } = explicitProxy()
@@ -85,20 +87,25 @@ function minted(body: unknown, { runs, explicitProxy }: RunSources): Answer {
   const { ttl_seconds: ttlSeconds, ...rest } = order.data
   const run = runs.mint({ ...rest, ttlSeconds })
   if (run.kind === 'refused') return fault(statuses[run.code] ?? 400, run.code, run.message)
+  await settled()
   const { run_id, agent, username, password, stubs, expires_at } = run
   return json(201, { run_id, agent, proxy: { url, username, password: password.expose() }, stubs, expires_at })
 }
 
-function ended(id: string, { runs }: RunSources): Answer {
-  return runs.end(id) ? { status: 204, type: '', body: '' } : fault(404, 'unknown_run', 'there is no such run; it may have ended')
+async function ended(id: string, { runs, settled }: RunSources): Promise<Answer> {
+  if (!runs.end(id)) return fault(404, 'unknown_run', 'there is no such run; it may have ended')
+  await settled()
+  return { status: 204, type: '', body: '' }
 }
 
-function bound(body: unknown, { runs }: RunSources): Answer {
+async function bound(body: unknown, { runs, settled }: RunSources): Promise<Answer> {
   const asked = boundSchema.safeParse(body)
   if (!asked.success) return mistaken(asked.error)
   const { agent, run_id } = asked.data
-  if (runs.bind(agent, run_id ?? undefined)) return json(200, { agent, run_id })
-  return fault(404, 'unknown_agent', `the policy has no agent ${JSON.stringify(agent)}`)
+  if (!runs.bind(agent, run_id ?? undefined))
+    return fault(404, 'unknown_agent', `the policy has no agent ${JSON.stringify(agent)}`)
+  await settled()
+  return json(200, { agent, run_id })
 }
 
 function mistaken({ issues: [first] }: z.ZodError): Answer {

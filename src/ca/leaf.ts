@@ -1,5 +1,6 @@
 /** Certificates for single hosts: minted when first asked for, kept in memory, renewed before they grow old. */
 import { generateKeyPairSync } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { LruMap } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
@@ -57,8 +58,23 @@ export interface LeafCacheOptions {
   readonly deniedLimit?: number
   readonly lifetimeMs?: number
   readonly deniedPerAgent?: Allowance
+  /** The key of all leaves; left out: a new one. */
+  readonly key?: LeafKey
   /** Told of every leaf made, and of every one refused because an agent's allowance was used up. */
   readonly onMint?: (result: 'allowed' | 'denied' | 'refused') => void
+}
+
+/** A pair as `node:crypto` makes it. It does not print. */
+export interface LeafKey {
+  readonly publicKey: KeyObject
+  readonly privateKey: KeyObject
+}
+
+/** How many denied names an agent may have leaves for, at once and each second after. */
+export const deniedAllowance: Allowance = { burst: 20, perSecond: 1 }
+
+export function newLeafKey(): LeafKey {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' })
 }
 
 interface Kept {
@@ -87,7 +103,7 @@ export class LeafCache {
     const { clock, limit = 1000, deniedLimit = 100, lifetimeMs = 3 * 86_400_000 } = options
     if (!(lifetimeMs > 0 && lifetimeMs <= longestLifeMs))
       throw new RangeError('a leaf must live more than nothing and at most seven days')
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const { publicKey, privateKey } = options.key ?? newLeafKey()
     this.#issuer = issuer
     this.#clock = clock
     this.#lifetimeMs = lifetimeMs
@@ -95,7 +111,7 @@ export class LeafCache {
     this.#keyPem = new Secret('leaf key', privateKey.export({ type: 'pkcs8', format: 'pem' }))
     this.#allowed = new LruMap(limit)
     this.#denied = new LruMap(deniedLimit)
-    this.#allowance = new DeniedAllowance(options.deniedPerAgent ?? { burst: 20, perSecond: 1 }, clock)
+    this.#allowance = new DeniedAllowance(options.deniedPerAgent ?? deniedAllowance, clock)
     this.#onMint = options.onMint ?? (() => {})
   }
 

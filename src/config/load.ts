@@ -39,6 +39,8 @@ export interface Loaded {
   readonly snapshot: Snapshot | undefined
   readonly issues: readonly Issue[]
   readonly files: readonly string[]
+  /** What they held, for another thread that compiles the same. */
+  readonly sources: readonly PolicyFile[]
   /** Every secret the policy names and this version uses, with absolute files. */
   readonly secrets: readonly SecretRef[]
 }
@@ -58,6 +60,7 @@ export async function loadPolicies(directory: string, options: LoadOptions = {})
       snapshot: undefined,
       issues: [{ severity: 'error', position: { file: directory, line: 0, column: 0 }, path: '', message }],
       files: [],
+      sources: [],
       secrets: [],
     }
   }
@@ -122,6 +125,7 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
       : undefined,
     issues,
     files: files.map(({ file }) => file),
+    sources: files,
     secrets: secrets.map(({ ref }) => ref),
   }
 }

@@ -146,7 +146,7 @@ export const settingsSchema = z.strictObject({
     .min(1)
     .max(availableParallelism() * 4)
     .default(1)
-    .meta({ description: 'Data-plane threads' }),
+    .meta({ description: 'Threads that serve; more than one needs Linux' }),
   upstream: z
     .strictObject({
       resolver: resolvers.meta({ description: 'system, or addresses' }),

@@ -3,6 +3,7 @@
  * wherever the setting comes from.
  */
 import { readFile } from 'node:fs/promises'
+import { platform } from 'node:os'
 import { fileFault } from '#base/file-fault.ts'
 import { readYaml } from './document.ts'
 import type { YamlFile } from './document.ts'
@@ -21,6 +22,8 @@ export interface SettingsSource {
   readonly env: Readonly<Record<string, string | undefined>>
   /** By flag name without dashes: `listen-dns`. */
   readonly flags: Readonly<Record<string, string | boolean | undefined>>
+  /** As `os.platform()` names it; default: this one. */
+  readonly system?: string
 }
 
 export interface Origin {
@@ -38,7 +41,7 @@ export interface LoadedSettings {
 }
 
 /** Reads settings from everywhere they may stand. Never throws: what is wrong is an issue. */
-export async function loadSettings({ file, env, flags }: SettingsSource): Promise<LoadedSettings> {
+export async function loadSettings({ file, env, flags, system = platform() }: SettingsSource): Promise<LoadedSettings> {
   const issues: Issue[] = unknownVariables(env)
   const yaml = await readSettingsFile(file ?? env[configVariable])
   if (yaml) issues.push(...yaml.issues)
@@ -69,11 +72,11 @@ export async function loadSettings({ file, env, flags }: SettingsSource): Promis
   } else {
     if (parsed.data.replicas > 1 && !isRedisPlace(parsed.data.state))
       issues.push(placed(['state'], 'error', alone, origins, yaml))
+    if (parsed.data.workers > 1 && system !== 'linux') issues.push(placed(['workers'], 'error', onlyLinux(system), origins, yaml))
     if (Object.values(parsed.data.listen).every((each) => each === 'off'))
       issues.push(
         placed(['listen', 'proxy'], 'error', 'every door is off, so there is nothing to do; leave one open', origins, yaml),
       )
-    issues.push(...inactive(parsed.data).map(([path, message]) => placed(path, 'warning', message, origins, yaml)))
   }
   const sound = parsed.success && issues.every(({ severity }) => severity === 'warning')
   return { settings: sound ? parsed.data : undefined, origins, issues }
@@ -128,10 +131,8 @@ const alone =
   'a file is for one replica, and `replicas` says that there are more: each would spend every budget by itself and refresh every ' +
   'login by itself, which ends it; write redis://host:6379/0, or run one replica'
 
-function inactive({ workers }: Settings): [string[], string][] {
-  const found: [string[], string][] = []
-  if (workers > 1) found.push([['workers'], 'workers are not active yet: one thread serves everything'])
-  return found
+function onlyLinux(system: string): string {
+  return `several threads share their ports by what only Linux does (SO_REUSEPORT), and this is ${system}; write 1, or run replicas`
 }
 
 function put(target: Record<string, unknown>, path: readonly string[], value: unknown): void {

@@ -39,6 +39,8 @@ export interface Grant {
   readonly companions?: Readonly<Record<string, Secret>>
   /** Grows with every new value; tells a refused value from one that has been renewed meanwhile. */
   readonly generation: number
+  /** Milliseconds since the epoch: from then on it is not given any more. */
+  readonly until?: number
 }
 
 /** Where a value was placed: never what. `header:authorization`, `query:key`, `body:/auth/token`. */

@@ -4,6 +4,7 @@ import type { Owner, Owners } from '#journey/ports.ts'
 import { agentsOfPod, namespacesOf } from '#policy/pods.ts'
 import type { Policy } from '#policy/types.ts'
 import type { PodApi } from './api.ts'
+import type { OwnersImage } from './owners-copy.ts'
 import { PodIndex } from './pod-index.ts'
 import { Watcher } from './watcher.ts'
 
@@ -15,6 +16,10 @@ export interface ClusterOptions {
   readonly say: (level: 'info' | 'warn', fields: object, message: string) => void
   /** Whoever had this address has it no more, or is another agent now: what it left open must close. */
   readonly left: (address: Address) => void
+  /** An address has another owner. */
+  readonly moved?: (address: Address, owner: Owner) => void
+  /** All pods of a namespace are known. */
+  readonly synced?: () => void
 }
 
 /** For whoever scrapes; times in milliseconds since the epoch, the rest counts. */
@@ -39,13 +44,14 @@ export class Cluster implements Owners {
   constructor(options: ClusterOptions) {
     this.#options = options
     this.#index = new PodIndex((address, before, after) => {
+      options.moved?.(address, after)
       if (before.kind !== 'nobody' && !this.#sameAgents(before, after)) options.left(address)
     })
   }
 
   at(address: Address): Owner {
     const found = this.#index.at(address)
-    const owner: Owner = found.kind === 'nobody' && this.#waiting().length > 0 ? { kind: 'pending' } : found
+    const owner: Owner = found.kind === 'nobody' && this.pending ? { kind: 'pending' } : found
     this.#lookups[owner.kind] += 1
     return owner
   }
@@ -75,6 +81,21 @@ export class Cluster implements Owners {
     return [...this.#watchers].flatMap(([namespace, { synced }]) => (synced ? [] : [namespace]))
   }
 
+  /** For a copy on another thread. */
+  image(): OwnersImage {
+    return { owners: this.#index.owners(), pending: this.pending }
+  }
+
+  /** Not all pods are known. */
+  get pending(): boolean {
+    return this.#waiting().length > 0
+  }
+
+  /** Lookups that were answered by a copy. */
+  count(lookups: Readonly<Record<Owner['kind'], number>>): void {
+    for (const kind of Object.keys(lookups) as Owner['kind'][]) this.#lookups[kind] += lookups[kind]
+  }
+
   gauges(): IdentityGauges {
     const watchers = [...this.#watchers]
     return {
@@ -92,13 +113,14 @@ export class Cluster implements Owners {
   }
 
   #watch(namespace: string): Watcher {
-    const { api, clock, random, say } = this.#options
+    const { api, clock, random, say, synced } = this.#options
     return new Watcher({
       namespace,
       api,
       index: this.#index,
       clock,
       random,
+      ...(synced && { synced }),
       failed: ({ status, message }, wait) => {
         const reason = status === 0 ? 'unreachable' : String(status)
         this.#failures[reason] = (this.#failures[reason] ?? 0) + 1

@@ -29,6 +29,11 @@ export class PodIndex {
     return second ? { kind: 'several', pods: [first.pod, second.pod] } : { kind: 'pod', pod: first.pod }
   }
 
+  /** Every address that has an owner. */
+  owners(): readonly (readonly [Address, Owner])[] {
+    return [...new Set([...this.#nodes.keys(), ...this.#byAddress.keys()])].map((address) => [address, this.at(address)])
+  }
+
   /** How many pods of a namespace are known. */
   count(namespace: string): number {
     return this.#of(namespace).length

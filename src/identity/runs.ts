@@ -1,11 +1,8 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '#base/clock.ts'
 import { patternText } from '#base/host.ts'
 import type { HostPattern } from '#base/host.ts'
 import { parseHostPattern, patternWithin } from '#base/host-pattern.ts'
 import { Secret } from '#base/secret.ts'
-import { withStubsOfOthers } from '#credentials/stubs.ts'
-import { runCredentials } from '#journey/ephemeral.ts'
 import type { Run } from '#journey/ephemeral.ts'
 import { runRecord } from '#journey/incident.ts'
 import type { Audit, Ids, Runs as RunsPort } from '#journey/ports.ts'
@@ -13,6 +10,8 @@ import type { ProxyAuth, Snapshot } from '#journey/types.ts'
 import { runBudget } from '#metering/compile.ts'
 import { coversAgent } from '#policy/match.ts'
 import type { Rule } from '#policy/types.ts'
+import { digestOf, RunTable } from './run-table.ts'
+import type { RunsImage } from './run-table.ts'
 
 export interface RunPorts {
   readonly clock: Clock
@@ -21,6 +20,8 @@ export interface RunPorts {
   readonly random: (bytes: number) => string
   readonly snapshot: () => Snapshot | undefined
   readonly audit: Audit
+  /** Which runs there are, or who is on which, has changed. */
+  readonly changed?: () => void
   /** Cuts what a run has open. */
   readonly cut: (run: string, reason: string) => void
 }
@@ -62,18 +63,12 @@ export interface NotMinted {
 }
 
 interface Live {
-  readonly run: Run
   readonly row: RunRow
-  readonly password: Secret
-  readonly expiresAt: number
   readonly forget: () => void
 }
 
 /** Runs that live at once. A Job ends its own; who mints and never ends would fill the memory. */
 const most = 1_000
-
-/** What the user name of a run looks like, live or not. */
-const username = /^run-([0-9A-HJKMNP-TV-Z]{26})$/
 
 /** Bytes: 192 bits of password; 128 of each stub. */
 const length = { password: 24, stub: 16 } as const
@@ -85,12 +80,11 @@ const length = { password: 24, stub: 16 } as const
 export class Runs implements RunsPort {
   readonly #ports: RunPorts
   readonly #live = new Map<string, Live>()
-  readonly #bound = new Map<string, string>()
-  /** The snapshot in force with the stubs of all runs in it, until either changes. */
-  #over: { readonly of: Snapshot; readonly snapshot: Snapshot } | undefined
+  readonly #table: RunTable
 
   constructor(ports: RunPorts) {
     this.#ports = ports
+    this.#table = new RunTable(ports.clock)
   }
 
   /** A run with its own password and stubs, of an agent that is in the policy, for hosts that agent may reach. */
@@ -126,8 +120,9 @@ export class Runs implements RunsPort {
     }
     const password = new Secret('run password', random(length.password))
     const forget = clock.later(ttlSeconds * 1000, () => this.#end(id, 'its time is over'))
-    this.#live.set(id, { run, row, password, expiresAt, forget })
-    this.#over = undefined
+    this.#live.set(id, { row, forget })
+    this.#table.put({ run, passwordDigest: digestOf(password), expiresAt })
+    this.#ports.changed?.()
     this.#tell('minted', run, label)
     return { kind: 'minted', ...row, username: `run-${id}`, password, stubs: Object.fromEntries(stubs) }
   }
@@ -145,49 +140,45 @@ export class Runs implements RunsPort {
   /** Says which run an agent is on from now; `undefined`: on none. `false`: the policy has no such agent. */
   bind(agent: string, run: string | undefined): boolean {
     if (!this.#ports.snapshot()?.policy.agents.has(agent)) return false
-    if (run === undefined) return this.#bound.delete(agent) || true
-    this.#bound.set(agent, run)
-    this.#tell('bound', { id: run, agent }, undefined)
+    this.#table.bind(agent, run)
+    this.#ports.changed?.()
+    if (run !== undefined) this.#tell('bound', { id: run, agent }, undefined)
     return true
   }
 
   boundTo(agent: string): string | undefined {
-    return this.#bound.get(agent)
+    return this.#table.boundTo(agent)
   }
 
   find(auth: ProxyAuth): Run | 'refused' | undefined {
-    const id = username.exec(auth.username)?.[1]
-    if (id === undefined) return undefined
-    const live = this.#live.get(id)
-    // A timer may be late; the time is not.
-    if (!live || live.expiresAt <= this.#ports.clock.now()) return 'refused'
-    return same(live.password, auth.password) ? live.run : 'refused'
+    return this.#table.find(auth)
   }
 
   /** A snapshot in which the stubs of all runs are known, so that they are told apart from other credentials. */
   over(of: Snapshot | undefined): Snapshot | undefined {
-    if (!of || this.#live.size === 0) return of
-    if (this.#over?.of !== of) {
-      const others = [...this.#live.values()].flatMap(({ run }) => [...runCredentials(run, of.credentials).values()])
-      this.#over = { of, snapshot: Object.freeze({ ...of, stubs: withStubsOfOthers(of.stubs, others) }) }
-    }
-    return this.#over.snapshot
+    return this.#table.over(of)
+  }
+
+  /** For the table of another thread. */
+  image(): RunsImage {
+    return this.#table.image()
   }
 
   /** The proxy stops: whatever is still open is cut by it. */
   close(): void {
     for (const { forget } of this.#live.values()) forget()
     this.#live.clear()
+    this.#table.clear()
   }
 
   #end(id: string, why: string): boolean {
-    const live = this.#live.get(id)
-    if (!live) return false
-    live.forget()
+    this.#live.get(id)?.forget()
     this.#live.delete(id)
-    this.#over = undefined
+    const run = this.#table.remove(id)
+    if (!run) return false
+    this.#ports.changed?.()
     this.#ports.cut(id, `the run has ended: ${why}`)
-    this.#tell('ended', live.run, why)
+    this.#tell('ended', run, why)
     return true
   }
 
@@ -208,14 +199,6 @@ function readHosts(texts: readonly string[], rules: readonly Rule[], agent: stri
     patterns.push(pattern)
   }
   return patterns
-}
-
-function same(one: Secret, other: Secret): boolean {
-  return timingSafeEqual(digest(one), digest(other))
-}
-
-function digest(secret: Secret): Buffer {
-  return createHash('sha256').update(secret.expose()).digest()
 }
 
 function refused(code: NotMinted['code'], message: string): NotMinted {

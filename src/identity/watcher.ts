@@ -14,6 +14,8 @@ export interface WatcherOptions {
   readonly random: () => number
   /** Told of each failure, with the milliseconds until the next try. */
   readonly failed: (error: ApiError, wait: number) => void
+  /** All pods are known. */
+  readonly synced?: () => void
 }
 
 /** Seconds after which we have the API end a watch: between once and twice this, so that replicas do not come together. */
@@ -85,6 +87,7 @@ export class Watcher {
       index.replace(namespace, readings)
       this.#version = version
       this.#synced = true
+      this.#options.synced?.()
       this.#spoke()
     }
     const seconds = Math.round(span * (1 + random()))

@@ -2,7 +2,7 @@ import { ProxyError } from '#base/errors.ts'
 import type { RequestBody } from './ports.ts'
 
 /** Bytes of all bodies together that are kept at once: agents choose how many requests they send, and how long. */
-const mostKept = 512 << 20
+export const mostKept = 512 << 20
 
 /** The memory that all exchanges share for bodies that must be read whole. */
 export class BodyMemory {

@@ -116,7 +116,7 @@ export class Desk {
     } catch {
       this.#owed.set(held.order.id, tell)
     }
-    for (const wake of this.#waiting) wake()
+    this.wake()
     await this.review(held.order.budgets, held.accounts)
   }
 
@@ -133,6 +133,11 @@ export class Desk {
     } catch {
       // A ledger that cannot be read refuses the next request, which is told then.
     }
+  }
+
+  /** Something was settled, here or elsewhere: who waits for room asks again. */
+  wake(): void {
+    for (const wake of this.#waiting) wake()
   }
 
   /** Running requests. */

@@ -61,7 +61,7 @@ export class Budgets {
     this.desk = new Desk({
       ledger: ports.ledger,
       clock: ports.clock,
-      news: (event) => this.#tell(event),
+      news: (event) => this.tell(event),
       blind: ({ id }, how) => ports.blind(id, how),
     })
     this.#webhook =
@@ -142,7 +142,8 @@ export class Budgets {
     })
   }
 
-  #tell(event: BudgetEvent): void {
+  /** Tells of a threshold that was passed, at this desk or at another thread's. */
+  tell(event: BudgetEvent): void {
     const { audit, clock, ids, log } = this.#ports
     const { kind, budget, account, measure, share } = event
     const summary = summaryOf(event)

@@ -34,6 +34,9 @@ export interface Metrics {
   secretReadFailed(credential: string): void
   blind(budget: string, result: 'leased' | 'allowed' | 'refused'): void
   leafMinted(result: 'allowed' | 'denied' | 'refused'): void
+  /** Threads that serve beside this one. */
+  workers(up: number): void
+  workerRestarted(): void
   auditResult(sink: string, result: 'ok' | 'error' | 'dropped', records: number): void
 }
 
@@ -57,6 +60,8 @@ export function createMetrics(build: Build, options: { readonly runtime?: boolea
     secretReadFailed: (credential) => instruments.secretReadErrors.inc({ credential }),
     blind: (budget, result) => instruments.blind.inc({ budget, result }),
     leafMinted: (result) => instruments.leafsMinted.inc({ result }),
+    workers: (up) => instruments.workers.set(up),
+    workerRestarted: () => instruments.workerRestarts.inc(),
     auditResult: (sink, result, records) => instruments.auditEvents.inc({ sink, result }, records),
   }
 }

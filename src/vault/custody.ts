@@ -30,6 +30,8 @@ export interface CustodyPorts extends Omit<LeasePorts, 'onEvent'> {
   readonly count: (credential: string, result: NonNullable<(typeof leaseNews)[LeaseEvent['kind']]['result']>) => void
   /** The source of a credential's value could not be read. */
   readonly unread: (credential: string) => void
+  /** A real value, or how a credential is, may be another than before. */
+  readonly changed?: () => void
 }
 
 /** The vault, and what an operator has to do with it: how each credential is, whose it is, how to log it in. */
@@ -46,7 +48,7 @@ export class Custody {
   constructor(sources: readonly Source[], ports: CustodyPorts) {
     const { asker, caller, clock, tools } = ports
     this.#ports = ports
-    this.vault = new Vault(sources, { ...ports, onEvent: (event) => this.#leased(event) })
+    this.vault = new Vault(sources, { ...ports, onEvent: (event) => this.#leased(event) }, ports.changed)
     this.#identities =
       asker && new Identities({ clock, asker, vault: this.vault, onChange: (id, identity) => this.#identified(id, identity) })
     this.#logins = new Logins({
@@ -164,6 +166,7 @@ export class Custody {
     if (isLogin || (kind === 'refreshed' && !this.#identities?.of(credential))) this.#identities?.wake(credential)
     const changed = this.#find(credential)
     if (changed) this.#review(changed)
+    this.#ports.changed?.()
   }
 
   #identified(id: string, identity: Identity): void {

@@ -3,7 +3,6 @@
  * last good one, and hands them out one grant at a time. Its neighbours: the policy names sources, credentials/ says what
  * to ask, journey/ asks for grants, store/ keeps what must survive, config/ says when to look again.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { ProxyError } from '#base/errors.ts'
 import { refName, Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
@@ -14,11 +13,15 @@ import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault as VaultPort } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
+import { imageOfValue, imageOfValues } from './image.ts'
+import type { VaultImage } from './image.ts'
 import type { LeaseStatus } from './lease-status.ts'
 import { Leases } from './leases.ts'
 import type { LeasePorts } from './leases.ts'
 import { materialIn, valueIn } from './sources/source.ts'
 import type { Source } from './sources/source.ts'
+import { grantFrom, isValueOf, unavailable } from './standing.ts'
+import type { Value } from './standing.ts'
 
 /** What a look at a source came to. Never a value. */
 export interface Reading {
@@ -28,11 +31,6 @@ export interface Reading {
   readonly detail?: string
   /** Ids of the credentials whose value this is. */
   readonly credentials: readonly string[]
-}
-
-interface Value {
-  readonly secret: Secret
-  readonly generation: number
 }
 
 /** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */
@@ -47,6 +45,7 @@ export class Vault implements VaultPort {
   readonly #values = new Map<string, Value>()
   readonly #scrubs = new Map<string, ScrubPatterns | undefined>()
   readonly #leases: Leases | undefined
+  readonly #changed: () => void
   #generation = 0
   #refs = new Map<string, SecretRef>()
   /** Names of what only token calls need: keys and client secrets, and what a first grant is read from. */
@@ -55,9 +54,13 @@ export class Vault implements VaultPort {
   #credentials: readonly Credential[] = []
   #realValues = new RealValues([])
 
-  /** Without `leases`, credentials that are had by calls to a token endpoint are not available. */
-  constructor(sources: readonly Source[], leases?: LeasePorts) {
+  /**
+   * Without `leases`, credentials that are had by calls to a token endpoint are not available. `changed` is called after each
+   * change of a real value.
+   */
+  constructor(sources: readonly Source[], leases?: LeasePorts, changed: () => void = () => {}) {
     this.#sources = sources
+    this.#changed = changed
     this.#leases = leases && new Leases(leases, { valueOf: (ref) => this.#value(ref), onChange: () => this.#derive() })
   }
 
@@ -98,7 +101,7 @@ export class Vault implements VaultPort {
   holds(credential: Credential): boolean {
     const { id, lease } = credential
     if (lease) return this.#leases?.keeper(id)?.status().generation !== undefined
-    return this.#granted(credential) !== undefined
+    return grantFrom(this.#values, credential) !== undefined
   }
 
   health(credential: Credential): 'ok' | 'needs_login' | 'unavailable' {
@@ -112,21 +115,20 @@ export class Vault implements VaultPort {
       if (!keeper) throw unavailable(credential)
       return keeper.grant(credential)
     }
-    const granted = this.#granted(credential)
+    const granted = grantFrom(this.#values, credential)
     if (!granted) throw unavailable(credential)
     return granted
   }
 
   /** Throws also `needs_login`, when no newer value will come by itself. */
-  async renew({ credential, generation }: Grant): Promise<Grant | undefined> {
+  async renew({ credential, generation }: Pick<Grant, 'credential' | 'generation'>): Promise<Grant | undefined> {
     if (credential.lease) return this.#leases?.keeper(credential.id)?.renew(credential, generation)
-    const granted = this.#granted(credential)
+    const granted = grantFrom(this.#values, credential)
     return granted && granted.generation > generation ? granted : undefined
   }
 
   verify(ref: SecretRef, candidate: string): boolean {
-    const secret = this.#value(ref)
-    return secret !== undefined && timingSafeEqual(digest(secret.expose()), digest(candidate))
+    return isValueOf(this.#values, ref, candidate)
   }
 
   realValues(): RealValues {
@@ -138,6 +140,17 @@ export class Vault implements VaultPort {
     const key = credentials.map(({ id }) => id).join(' ')
     if (!this.#scrubs.has(key)) this.#scrubs.set(key, this.#compile(credentials))
     return this.#scrubs.get(key)
+  }
+
+  /** What other threads of this process must know to look for values and to place them. */
+  image(): VaultImage {
+    return {
+      values: imageOfValues(this.#refs, this.#materials, (name) => this.#values.get(name)),
+      known: this.#credentials
+        .flatMap((credential) => this.#known(credential))
+        .map(({ credential, secret, stub }) => ({ ...imageOfValue({ secret, generation: 0 }), credential, stub })),
+      health: this.#credentials.map((credential) => [credential.id, this.health(credential)]),
+    }
   }
 
   /** What is granted, as the token endpoint said; `undefined`: it did not, or there is no lease. */
@@ -168,20 +181,11 @@ export class Vault implements VaultPort {
     return known.length > 0 ? compileScrub(known) : undefined
   }
 
-  /** `undefined`: the value, or what goes with it, could never be read. */
-  #granted(credential: Credential): Grant | undefined {
-    const { secret, companions } = credential
-    const value = secret && this.#values.get(refName(secret))
-    if (!value || !companions) return value && { credential, ...value }
-    const found = Object.entries(companions).map(([name, ref]) => [name, this.#value(ref)] as const)
-    if (found.some(([, each]) => each === undefined)) return undefined
-    return { credential, ...value, companions: Object.fromEntries(found) as Record<string, Secret> }
-  }
-
   /** Everything that is made from the values themselves. */
   #derive(): void {
     this.#scrubs.clear()
     this.#realValues = new RealValues(this.#credentials.flatMap((credential) => this.#known(credential)))
+    this.#changed()
   }
 
   #known(credential: Credential): readonly Known[] {
@@ -231,10 +235,6 @@ export class Vault implements VaultPort {
   }
 }
 
-function unavailable({ id }: Credential): ProxyError {
-  return new ProxyError('credential_unavailable', `the real value of ${id} is not available`)
-}
-
 /** Where what is placed, or signs, stands. */
 function valuesOf({ secret, companions = {} }: Credential): readonly SecretRef[] {
   return secret ? [secret, ...Object.values(companions)] : []
@@ -253,10 +253,6 @@ function named(refs: readonly SecretRef[]): Map<string, SecretRef> {
 function middleOf(secret: Secret): Secret {
   const lines = secret.expose().split('\n')
   return lines.length < 3 ? secret : new Secret(secret.name, (lines[lines.length >> 1] ?? '').trim())
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest()
 }
 
 /** Our own words, or the operating system's code: never what was read. */

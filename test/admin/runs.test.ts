@@ -31,6 +31,7 @@ async function stage(proxy = open) {
       rows: () => [{ run_id: 'R1' }],
       bind: (agent, run) => done.push(`${agent} ${run}`) > 0 && agent === 'devbot',
     },
+    settled: async () => void done.push('settled'),
     explicitProxy: () => proxy,
   }
   const server = await serve(runRoutes(sources), { host: '127.0.0.1', port: 0 })
@@ -57,10 +58,10 @@ describe('runs on the admin listener', () => {
         expires_at: 'soon',
       },
     })
-    expect(on.done).toEqual([{ agent: 'devbot', ttlSeconds: 60, label: 'review', budget: { tokens: 5 } }])
+    expect(on.done).toEqual([{ agent: 'devbot', ttlSeconds: 60, label: 'review', budget: { tokens: 5 } }, 'settled'])
   })
 
-  it('are listed, ended once, and bound', async () => {
+  it('are listed, ended once, and bound, and each change is in force before it is answered', async () => {
     await using on = await stage()
     expect(await on.ask('GET', '/v1/runs')).toMatchObject({ status: 200, body: [{ run_id: 'R1' }] })
     expect(await on.ask('DELETE', '/v1/runs/R1')).toMatchObject({ status: 204, body: '' })
@@ -71,7 +72,7 @@ describe('runs on the admin listener', () => {
     })
     expect(await on.ask('POST', '/v1/runs/bind', { agent: 'devbot', run_id: null })).toMatchObject({ status: 200 })
     expect(await on.ask('POST', '/v1/runs/bind', { agent: 'nobody', run_id: 'abc' })).toMatchObject({ status: 404 })
-    expect(on.done).toEqual(['end R1', 'end R2', 'devbot abc', 'devbot undefined', 'nobody abc'])
+    expect(on.done).toEqual(['end R1', 'settled', 'end R2', 'devbot abc', 'settled', 'devbot undefined', 'settled', 'nobody abc'])
   })
 
   it.each([

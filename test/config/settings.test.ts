@@ -8,7 +8,10 @@ import { loadSettings } from '#config/settings.ts'
 
 const none = { env: {}, flags: {} }
 
-async function fromFile(text: string, more: { env?: Record<string, string>; flags?: Record<string, string | boolean> } = {}) {
+async function fromFile(
+  text: string,
+  more: { env?: Record<string, string>; flags?: Record<string, string | boolean>; system?: string } = {},
+) {
   await using made = await mkdtempDisposable(join(tmpdir(), 'settings-'))
   const file = join(made.path, 'config.yaml')
   await writeFile(file, text)
@@ -183,11 +186,14 @@ describe('settings', () => {
     expect(messages.join()).not.toContain('secret')
   })
 
-  it('that do nothing yet say so', async () => {
-    const { settings, messages } = await fromFile(
-      'kubernetes: on\nstate: redis://host:6379/0\nworkers: 2\naudit: {nats: {url: nats://host, subject: audit}}\n',
-    )
-    expect(settings).toBeDefined()
-    expect(messages).toEqual(['config.yaml:3:10 workers: warning: workers are not active yet: one thread serves everything'])
+  it('say where several threads cannot share a port', async () => {
+    const text = 'workers: 2\n'
+    const elsewhere = await fromFile(text, { system: 'darwin' })
+    expect(elsewhere.settings).toBeUndefined()
+    expect(elsewhere.messages).toEqual([
+      'config.yaml:1:10 workers: several threads share their ports by what only Linux does (SO_REUSEPORT), and this is darwin; write 1, or run replicas',
+    ])
+    expect((await fromFile(text, { system: 'linux' })).settings?.workers).toBe(2)
+    expect((await fromFile('workers: 1\n', { system: 'darwin' })).messages).toEqual([])
   })
 })

@@ -6,13 +6,14 @@ import type { AuditRecord, Snapshot } from '#journey/types.ts'
 import { ManualClock } from './clock.ts'
 
 /** What an admin listener has of runs where a test wants none. */
-export const noRuns: Pick<AdminSources, 'runs' | 'explicitProxy'> = {
+export const noRuns: Pick<AdminSources, 'runs' | 'settled' | 'explicitProxy'> = {
   runs: {
     mint: () => ({ kind: 'refused', code: 'no_policy', message: 'no run is expected here' }),
     end: () => false,
     rows: () => [],
     bind: () => false,
   },
+  settled: () => Promise.resolve(),
   explicitProxy: () => ({ address: '127.0.0.1', port: 8080 }),
 }
 

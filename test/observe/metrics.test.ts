@@ -20,7 +20,7 @@ async function series(metrics: Metrics): Promise<string[]> {
   const lines = (await metrics.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#') && !/_bucket/.test(line))
   return lines
     .map((line) => line.replace(/^ironproxy_/, ''))
-    .filter((line) => !/^(build_info|config_last|tls_leaf_cache)/.test(line))
+    .filter((line) => !/^(build_info|config_last|tls_leaf_cache|workers|worker_restarts)/.test(line))
 }
 
 function time(name: string, seconds: number): string[] {

@@ -1,0 +1,105 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Clock } from '#base/clock.ts'
+import type { Secret } from '#base/secret.ts'
+import { withStubsOfOthers } from '#credentials/stubs.ts'
+import { runCredentials } from '#journey/ephemeral.ts'
+import type { Run } from '#journey/ephemeral.ts'
+import type { Runs } from '#journey/ports.ts'
+import type { ProxyAuth, Snapshot } from '#journey/types.ts'
+
+/** A run that lives. Its password is kept as what candidates are compared with. */
+export interface KnownRun {
+  readonly run: Run
+  readonly passwordDigest: Uint8Array
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number
+}
+
+/** All a table holds, as it crosses to another thread. */
+export interface RunsImage {
+  readonly runs: readonly KnownRun[]
+  readonly bound: readonly (readonly [agent: string, run: string])[]
+}
+
+/** What the user name of a run looks like, live or not. */
+const username = /^run-([0-9A-HJKMNP-TV-Z]{26})$/
+
+/** Which runs live and which one each standing agent is on: what the journey asks. */
+export class RunTable implements Runs {
+  readonly #clock: Clock
+  readonly #runs = new Map<string, KnownRun>()
+  readonly #bound = new Map<string, string>()
+  /** The snapshot in force with the stubs of all runs in it, until either changes. */
+  #over: { readonly of: Snapshot; readonly snapshot: Snapshot } | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#runs.size
+  }
+
+  put(known: KnownRun): void {
+    this.#runs.set(known.run.id, known)
+    this.#over = undefined
+  }
+
+  /** Gives what was there. */
+  remove(id: string): Run | undefined {
+    const known = this.#runs.get(id)
+    this.#runs.delete(id)
+    this.#over = undefined
+    return known?.run
+  }
+
+  bind(agent: string, run: string | undefined): void {
+    if (run === undefined) this.#bound.delete(agent)
+    else this.#bound.set(agent, run)
+  }
+
+  clear(): void {
+    this.#runs.clear()
+    this.#bound.clear()
+    this.#over = undefined
+  }
+
+  boundTo(agent: string): string | undefined {
+    return this.#bound.get(agent)
+  }
+
+  find(auth: ProxyAuth): Run | 'refused' | undefined {
+    const id = username.exec(auth.username)?.[1]
+    if (id === undefined) return undefined
+    const known = this.#runs.get(id)
+    // A timer may be late; the time is not.
+    if (!known || known.expiresAt <= this.#clock.now()) return 'refused'
+    return timingSafeEqual(known.passwordDigest, digestOf(auth.password)) ? known.run : 'refused'
+  }
+
+  /** A snapshot in which the stubs of all runs are known, so that they are told apart from other credentials. */
+  over(of: Snapshot | undefined): Snapshot | undefined {
+    if (!of || this.#runs.size === 0) return of
+    if (this.#over?.of !== of) {
+      const others = [...this.#runs.values()].flatMap(({ run }) => [...runCredentials(run, of.credentials).values()])
+      this.#over = { of, snapshot: Object.freeze({ ...of, stubs: withStubsOfOthers(of.stubs, others) }) }
+    }
+    return this.#over.snapshot
+  }
+
+  image(): RunsImage {
+    return { runs: [...this.#runs.values()], bound: [...this.#bound] }
+  }
+
+  /** Holds what another table holds. A run that stays is the same one: connections are tied to it. */
+  take({ runs, bound }: RunsImage): void {
+    const before = new Map(this.#runs)
+    this.clear()
+    for (const known of runs) this.put(before.get(known.run.id) ?? known)
+    for (const [agent, run] of bound) this.bind(agent, run)
+  }
+}
+
+export function digestOf(secret: Secret): Uint8Array {
+  return createHash('sha256').update(secret.expose()).digest()
+}

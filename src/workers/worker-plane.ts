@@ -1,0 +1,237 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { parseCidr } from '#base/address.ts'
+import type { Authority } from '#ca/authority.ts'
+import { authorityOfImage } from '#ca/authority-image.ts'
+import { bundlePem } from '#ca/bundle.ts'
+import { deniedAllowance, LeafCache } from '#ca/leaf.ts'
+import { compileFiles } from '#config/load.ts'
+import { OwnersCopy } from '#identity/owners-copy.ts'
+import { RunTable } from '#identity/run-table.ts'
+import type { Ports } from '#journey/ports.ts'
+import type { Snapshot } from '#journey/types.ts'
+import { BodyMemory, mostKept } from '#journey/whole-body.ts'
+import { Desk } from '#metering/desk.ts'
+import { ulids } from '#observe/ids.ts'
+import { systemClock as clock } from '#observe/system-clock.ts'
+import type { OwnSocket } from '#upstream/own.ts'
+import { VaultCopy } from '#vault/copy.ts'
+import type { VaultLine } from '#vault/copy.ts'
+import { hashes } from '#vault/hashes.ts'
+import { Line } from './line.ts'
+import type { Wire } from './line.ts'
+import { doorAddresses, openSender, Plane } from './plane.ts'
+import { Records } from './records.ts'
+import { RemoteLedger } from './remote-ledger.ts'
+import type { DoorPorts, Errand, MainSide, PolicyImage, TrustImage, WorkerSide, World } from './sides.ts'
+
+/** Milliseconds between two pulses. */
+const beat = 1_000
+
+/** One worker: a data plane whose neighbours are on the main thread. */
+export class WorkerPlane implements WorkerSide {
+  readonly #errand: Errand
+  readonly #main: Line<MainSide>
+  readonly #records: Records
+  readonly #vault: VaultCopy
+  readonly #runs = new RunTable(clock)
+  readonly #desk: Desk
+  readonly #leaves: LeafCache
+  readonly #sender: ReturnType<typeof openSender>
+  readonly #lag = monitorEventLoopDelay()
+  #owners: OwnersCopy | undefined
+  #own: readonly OwnSocket[] = []
+  #issuer: Authority | undefined
+  #ours = ''
+  #snapshot: Snapshot | undefined
+  #plane: Plane | undefined
+  /** What was told is taken in one after the other: to compile a policy takes a while. */
+  #turns: Promise<unknown> = Promise.resolve()
+
+  constructor(errand: Errand, port: Wire) {
+    this.#errand = errand
+    this.#main = new Line<MainSide>(port, this)
+    const main = this.#main
+    this.#records = new Records((batch) => main.tell('records', batch))
+    const line: VaultLine = {
+      grant: (id) => this.#afterAll(main.ask('grant', id)),
+      renew: (id, generation) => this.#afterAll(main.ask('renew', id, generation)),
+    }
+    this.#vault = new VaultCopy(line, clock)
+    this.#desk = new Desk({
+      ledger: new RemoteLedger(
+        (order) => main.ask('ledger', order),
+        () => clock.now(),
+      ),
+      clock,
+      news: (event) => main.tell('news', event),
+      blind: ({ id }, how) => main.tell('blind', id, how),
+    })
+    const { burst, perSecond } = deniedAllowance
+    this.#leaves = new LeafCache(() => this.#issuerNow(), {
+      clock,
+      key: errand.leafKey,
+      deniedPerAgent: { burst: Math.ceil(burst / errand.workers), perSecond: perSecond / errand.workers },
+      onMint: (result) => main.tell('minted', result),
+    })
+    const { allowPrivate, ...upstream } = errand.upstream
+    const ranges = allowPrivate.flatMap((text) => parseCidr(text) ?? [])
+    const settings = { upstream: { ...upstream, allowPrivate: ranges }, advertise: errand.advertise }
+    this.#sender = openSender(settings, errand.extraRoots, () => this.#own)
+  }
+
+  begin({ policy, trust, runs, owners, own, ports }: World): Promise<DoorPorts> {
+    return this.#inTurn(async () => {
+      this.#trustNow(trust)
+      this.#runs.take(runs)
+      this.#own = own
+      if (owners) {
+        this.#owners = new OwnersCopy()
+        this.#owners.take(owners)
+      }
+      await this.#compile(policy)
+      const plane = this.#build(ports)
+      const taken = await plane.start()
+      this.#plane = plane
+      this.#lag.enable()
+      this.#beat()
+      return taken
+    })
+  }
+
+  policy(image: PolicyImage): void {
+    void this.#inTurn(() => this.#compile(image))
+  }
+
+  values(image: PolicyImage['vault']): void {
+    void this.#inTurn(() => this.#vault.take(image))
+  }
+
+  trust(image: TrustImage): void {
+    void this.#inTurn(() => this.#trustNow(image))
+  }
+
+  runs(image: Parameters<RunTable['take']>[0]): void {
+    void this.#inTurn(() => this.#runs.take(image))
+  }
+
+  endRun(run: string, reason: string): void {
+    void this.#inTurn(() => this.#plane?.endRun(run, reason))
+  }
+
+  moved(...[address, owner]: Parameters<WorkerSide['moved']>): void {
+    void this.#inTurn(() => this.#owners?.move(address, owner))
+  }
+
+  pending(pending: boolean): void {
+    void this.#inTurn(() => this.#owners?.wait(pending))
+  }
+
+  closeFrom(address: Parameters<WorkerSide['closeFrom']>[0]): void {
+    void this.#inTurn(() => this.#plane?.closeFrom(address))
+  }
+
+  own(sockets: readonly OwnSocket[]): void {
+    this.#own = sockets
+  }
+
+  room(): void {
+    this.#desk.wake()
+  }
+
+  spent(...[budget, account]: Parameters<WorkerSide['spent']>): void {
+    void this.#desk.review([budget], [account])
+  }
+
+  settled(): Promise<void> {
+    return this.#inTurn(() => {})
+  }
+
+  async stop(deadline: number): Promise<void> {
+    await this.#plane?.stop(deadline)
+    await this.#plane?.close()
+    await this.#sender.close()
+    this.#desk.close()
+    this.#records.flush()
+  }
+
+  #inTurn<Result>(act: () => Result | Promise<Result>): Promise<Result> {
+    const turn = this.#turns.then(act)
+    this.#turns = turn
+    return turn
+  }
+
+  /** An answer is used once all that was told before it is in force: no value is placed that replies are not searched for. */
+  async #afterAll<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    try {
+      return await answer
+    } finally {
+      await this.#turns
+    }
+  }
+
+  /** The same bytes were compiled on the main thread already, so that they compile here too. */
+  async #compile({ directory, files, vault }: PolicyImage): Promise<void> {
+    const { snapshot } = await compileFiles(
+      directory,
+      files.map(({ file, bytes }) => ({ file, bytes: Buffer.from(bytes) })),
+    )
+    if (!snapshot) throw new Error('a policy that was good on the main thread is not here')
+    this.#vault.take(vault)
+    this.#snapshot = snapshot
+    this.#plane?.taken(snapshot)
+  }
+
+  #trustNow({ issuer, ours }: TrustImage): void {
+    this.#issuer = authorityOfImage(issuer)
+    this.#ours = ours
+    // Running connections go on with what they were shown.
+    this.#leaves.clear()
+  }
+
+  #issuerNow(): Authority {
+    if (!this.#issuer) throw new Error('nobody has told who signs')
+    return this.#issuer
+  }
+
+  #build(taken: DoorPorts): Plane {
+    const { listen, ticketKeys, workers } = this.#errand
+    const ports: Omit<Ports, 'live' | 'memory'> = {
+      clock,
+      ids: ulids(() => clock.now()),
+      policies: { current: () => this.#runs.over(this.#snapshot) },
+      owners: this.#owners,
+      bundle: (agent) => {
+        this.#main.tell('bundled', agent)
+        return bundlePem(this.#ours)
+      },
+      vault: this.#vault,
+      runs: this.#runs,
+      logins: { capture: ({ id }, endpoint, login) => this.#main.ask('capture', id, endpoint, login) },
+      upstream: this.#sender,
+      audit: this.#records,
+      desk: this.#desk,
+      hashes,
+    }
+    const doors = Object.entries(doorAddresses(listen)).flatMap(([door, place]) =>
+      place ? [[door, { ...place, port: taken[door as keyof DoorPorts] ?? place.port, reusePort: true }] as const] : [],
+    )
+    const memory = new BodyMemory(Math.floor(mostKept / workers))
+    const together = { threads: workers, ticketKeys }
+    const plane = new Plane({ doors: Object.fromEntries(doors), ports, leaves: this.#leaves, memory, together })
+    if (this.#snapshot) plane.taken(this.#snapshot)
+    return plane
+  }
+
+  #beat(): void {
+    const { running, connections, leafs } = this.#plane ?? { running: 0, connections: {}, leafs: 0 }
+    const lag = this.#lag.percentile(99) / 1e9
+    this.#lag.reset()
+    this.#main.tell('pulse', { running, connections, leafs, lag, lookups: this.#owners?.drain() })
+    setTimeout(() => this.#beat(), beat).unref()
+  }
+}
+
+/** Serves as whoever is at the other end of the port says. */
+export function openWorkerPlane(errand: Errand, port: Wire): WorkerPlane {
+  return new WorkerPlane(errand, port)
+}
