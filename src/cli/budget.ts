@@ -38,6 +38,8 @@ export const budget: Command = {
     usd: 'set: what counts as used in this window, in US dollars',
     json: 'for scripts',
   },
+  words: 2,
+  settings: ['config', 'listen-admin', 'admin-token'],
   examples: [
     'iron-proxy budget show',
     'iron-proxy budget set crew --agent devbot --tokens 1000000',

@@ -20,6 +20,8 @@ export const explain: Command = {
     json: { type: 'boolean' },
   },
   help: { ...settingHelp, agent: 'who asks', method: 'GET, unless said', json: 'for scripts' },
+  words: 1,
+  settings: ['config', 'policies'],
   examples: [
     'iron-proxy explain --agent local https://api.github.com/user',
     'iron-proxy explain -a local -X DELETE https://api.github.com/repos/a/b',

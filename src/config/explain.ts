@@ -105,6 +105,7 @@ export async function lineReader(files: readonly string[]): Promise<(position: P
 // Not `new URL`: it repairs what the proxy refuses, and would explain another request than the one that was asked about.
 function parseAsk(method: string, url: string): Ask | Unexplained {
   const parts = /^(https?):\/\/([^/?#]*)([^?]*)(\?.*)?$/.exec(url)
+  if (!/^[A-Z][A-Z-]*$/.test(method)) return { problem: `${JSON.stringify(method)} is not a method; write it in upper case` }
   const authority = parts?.[2] === undefined ? undefined : parseAuthority(parts[2])
   if (!parts || !authority) return { problem: `${JSON.stringify(url)} is not an http or https URL with a plain host name` }
   const scheme = parts[1] === 'http' ? 'http' : 'https'

@@ -3,6 +3,7 @@
  * wherever the setting comes from.
  */
 import { readFile } from 'node:fs/promises'
+import { fileFault } from '#base/file-fault.ts'
 import { readYaml } from './document.ts'
 import type { YamlFile } from './document.ts'
 import { didYouMean, mistakes, pathText, valueAt } from './issue.ts'
@@ -68,6 +69,10 @@ export async function loadSettings({ file, env, flags }: SettingsSource): Promis
   } else {
     if (parsed.data.replicas > 1 && !isRedisPlace(parsed.data.state))
       issues.push(placed(['state'], 'error', alone, origins, yaml))
+    if (Object.values(parsed.data.listen).every((each) => each === 'off'))
+      issues.push(
+        placed(['listen', 'proxy'], 'error', 'every door is off, so there is nothing to do; leave one open', origins, yaml),
+      )
     issues.push(...inactive(parsed.data).map(([path, message]) => placed(path, 'warning', message, origins, yaml)))
   }
   const sound = parsed.success && issues.every(({ severity }) => severity === 'warning')
@@ -79,7 +84,7 @@ async function readSettingsFile(file: string | undefined): Promise<YamlFile | un
   try {
     return readYaml(file, await readFile(file))
   } catch (error) {
-    const message = `the settings cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`
+    const message = `the settings cannot be read: ${fileFault(error)}`
     const position = { file, line: 0, column: 0 }
     return { file, data: undefined, issues: [{ severity: 'error', position, path: '', message }], locate: () => position }
   }
