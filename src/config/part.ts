@@ -6,10 +6,11 @@ import { agentSchema, budgetSchema, dnsSchema, modelPriceSchema, ruleSchema } fr
 import type { AgentInput, BudgetInput, DnsInput, ModelPriceInput, RuleInput } from '#policy/schema.ts'
 import { readYaml } from './document.ts'
 import type { YamlFile } from './document.ts'
-import { mistakes, pathText, valueAt } from './issue.ts'
+import { pathText, valueAt } from './issue.ts'
 import type { Issue } from './issue.ts'
 import { findLiveKeys } from './live-key.ts'
 import { keysAt } from './keys.ts'
+import { mistakes } from './mistakes.ts'
 import { policySchema } from './schema.ts'
 
 /** The parts of a policy whose entries have names. */

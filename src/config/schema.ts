@@ -23,5 +23,3 @@ export const policySchema = z
     dns: dnsSchema.optional(),
   })
   .meta({ title: 'iron-proxy policy', description: 'All *.yaml files of the policy directory are one policy' })
-
-export type PolicyDocument = z.output<typeof policySchema>

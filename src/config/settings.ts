@@ -3,13 +3,15 @@
  * wherever the setting comes from.
  */
 import { readFile } from 'node:fs/promises'
+import { didYouMean } from '#base/did-you-mean.ts'
 import { fileFault } from '#base/file-fault.ts'
 import { readYaml } from './document.ts'
 import type { YamlFile } from './document.ts'
-import { didYouMean, mistakes, pathText, valueAt } from './issue.ts'
+import { pathText, valueAt } from './issue.ts'
 import type { Issue } from './issue.ts'
 import { issueAt } from './part.ts'
 import { keysAt } from './keys.ts'
+import { mistakes } from './mistakes.ts'
 import { configVariable, fromText, settingKeys } from './setting-keys.ts'
 import { settingsSchema } from './settings-schema.ts'
 import type { Settings } from './settings-schema.ts'

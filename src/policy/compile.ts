@@ -73,7 +73,7 @@ const rememberedHosts = 4096
  * Answers which rules could match a host, in policy order. The cost is a look-up for each label of the host, however
  * many rules there are for other hosts.
  */
-export function indexRules(rules: readonly Rule[]): (host: Host) => readonly Rule[] {
+function indexRules(rules: readonly Rule[]): (host: Host) => readonly Rule[] {
   const exact = new Map<string, Rule[]>()
   const below = new Map<string, Rule[]>()
   for (const rule of rules) {
