@@ -2,7 +2,9 @@
 import { z } from 'zod'
 import { idField } from '#base/fields.ts'
 import { credentialSchema } from '#credentials/index.ts'
-import { agentSchema, budgetSchema, dnsSchema, modelNameField, modelPriceSchema, ruleSchema } from '#policy/schema.ts'
+import { budgetSchema, modelNameField, modelPriceSchema } from '#policy/budget-schema.ts'
+import { dnsSchema } from '#policy/dns-schema.ts'
+import { agentSchema, ruleSchema } from '#policy/schema.ts'
 
 export const policySchema = z
   .strictObject({

@@ -1,7 +1,8 @@
 /** Makes the frozen Policy out of what was validated: rules indexed by host, defaults spelled out. */
 import { LruMap } from '#base/async.ts'
 import type { Host } from '#base/host.ts'
-import type { AgentInput, DnsInput, RuleInput } from './schema.ts'
+import type { DnsInput } from './dns-schema.ts'
+import type { AgentInput, RuleInput } from './schema.ts'
 import type { Agent, AgentId, CredentialId, DnsPolicy, Policy, Position, Rule } from './types.ts'
 
 export interface PolicyInput {
