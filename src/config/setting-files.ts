@@ -35,10 +35,10 @@ function wrongWith(
   return [use(file).then(() => undefined, issue)]
 }
 
-async function readRoot(file: string): Promise<void> {
+async function readRoot(file: string): Promise<X509Certificate> {
   const bytes = await readFile(file)
   try {
-    new X509Certificate(bytes)
+    return new X509Certificate(bytes)
   } catch (error) {
     throw new Error('it holds no certificate in PEM', { cause: error })
   }
