@@ -27,8 +27,17 @@ export async function toldByAdmin(settings: Settings, method: 'GET' | 'POST', pa
   return answer.body
 }
 
-/** Asks the admin listener of a running proxy. Never rejects for what the network does; throws `Failure` for a token that cannot be read. */
-export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path: string, body?: object): Promise<AdminAnswer> {
+/**
+ * Asks the admin listener of a running proxy, for `timeout` milliseconds. Never rejects for what the network does; throws
+ * `Failure` for a token that cannot be read.
+ */
+export async function askAdmin(
+  settings: Settings,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+  timeout = patience,
+): Promise<AdminAnswer> {
   const { admin } = settings.listen
   if (admin === 'off') return { status: 0, body: 'listen.admin is off' }
   const token = settings.adminToken === undefined ? undefined : String(await readNamed(settings.adminToken)).trim()
@@ -40,7 +49,7 @@ export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path:
         port: admin.port,
         method,
         path,
-        timeout: patience,
+        timeout,
         headers: {
           ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
           ...(token !== undefined && { authorization: `Bearer ${token}` }),

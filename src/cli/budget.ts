@@ -4,7 +4,7 @@ import type { Command, Input } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 /** A limit of an account as `GET /v1/budgets` gives it: tokens are weighted, money is in US dollars. */
-interface Row {
+export interface BudgetRow {
   readonly budget: string
   readonly holder: string
   readonly window: string
@@ -57,7 +57,7 @@ export const budget: Command = {
       verb === 'show'
         ? await toldByAdmin(settings, 'GET', '/v1/budgets')
         : await toldByAdmin(settings, 'POST', '/v1/budgets/set', { budget: name, agent, ...change })
-    const rows = (all as readonly Row[]).filter((row) => name === undefined || row.budget === name)
+    const rows = (all as readonly BudgetRow[]).filter((row) => name === undefined || row.budget === name)
     if (rows.length === 0) {
       line(terminal.stderr, name === undefined ? 'no agent has a budget' : `no agent has a budget called ${JSON.stringify(name)}`)
       return exit.findings
@@ -84,7 +84,7 @@ function numberOf(name: string, text: string | boolean): number {
   return value
 }
 
-function described({ budget: name, holder, window, resets, requests, tokens, usd }: Row): string {
+function described({ budget: name, holder, window, resets, requests, tokens, usd }: BudgetRow): string {
   const measures = [measure(tokens, 'tokens', String), measure(usd, 'usd', (value) => value.toFixed(2))].filter(
     (text) => text !== '',
   )

@@ -65,7 +65,7 @@ export class Vault implements VaultPort {
   use(snapshot: Snapshot): readonly Reading[] {
     this.#credentials = [...snapshot.credentials.values()]
     const passwords = [...snapshot.policy.agents.values()].flatMap((agent) => agent.proxyAuth.map(({ password }) => password))
-    const placed = [...this.#credentials.flatMap(({ secret }) => (secret ? [secret] : [])), ...passwords]
+    const placed = [...this.#credentials.flatMap(valuesOf), ...passwords]
     const leases = this.#credentials.flatMap(({ lease }) => (lease ? [lease] : []))
     const seeds = leases.flatMap(({ seed }) => (seed ? [seed] : []))
     const materials = [...seeds, ...leases.flatMap(({ refs }) => Object.values(refs))]
@@ -95,9 +95,10 @@ export class Vault implements VaultPort {
   }
 
   /** Whether there is a value, in force or not, without asking for one. */
-  holds({ id, secret, lease }: Credential): boolean {
+  holds(credential: Credential): boolean {
+    const { id, lease } = credential
     if (lease) return this.#leases?.keeper(id)?.status().generation !== undefined
-    return secret !== undefined && this.#values.has(refName(secret))
+    return this.#granted(credential) !== undefined
   }
 
   health(credential: Credential): 'ok' | 'needs_login' | 'unavailable' {
@@ -111,16 +112,16 @@ export class Vault implements VaultPort {
       if (!keeper) throw unavailable(credential)
       return keeper.grant(credential)
     }
-    const value = credential.secret && this.#values.get(refName(credential.secret))
-    if (!value) throw unavailable(credential)
-    return { credential, ...value }
+    const granted = this.#granted(credential)
+    if (!granted) throw unavailable(credential)
+    return granted
   }
 
   /** Throws also `needs_login`, when no newer value will come by itself. */
   async renew({ credential, generation }: Grant): Promise<Grant | undefined> {
     if (credential.lease) return this.#leases?.keeper(credential.id)?.renew(credential, generation)
-    const value = credential.secret && this.#values.get(refName(credential.secret))
-    return value && value.generation > generation ? { credential, ...value } : undefined
+    const granted = this.#granted(credential)
+    return granted && granted.generation > generation ? granted : undefined
   }
 
   verify(ref: SecretRef, candidate: string): boolean {
@@ -167,17 +168,28 @@ export class Vault implements VaultPort {
     return known.length > 0 ? compileScrub(known) : undefined
   }
 
+  /** `undefined`: the value, or what goes with it, could never be read. */
+  #granted(credential: Credential): Grant | undefined {
+    const { secret, companions } = credential
+    const value = secret && this.#values.get(refName(secret))
+    if (!value || !companions) return value && { credential, ...value }
+    const found = Object.entries(companions).map(([name, ref]) => [name, this.#value(ref)] as const)
+    if (found.some(([, each]) => each === undefined)) return undefined
+    return { credential, ...value, companions: Object.fromEntries(found) as Record<string, Secret> }
+  }
+
   /** Everything that is made from the values themselves. */
   #derive(): void {
     this.#scrubs.clear()
     this.#realValues = new RealValues(this.#credentials.flatMap((credential) => this.#known(credential)))
   }
 
-  #known({ id, secret: ref, lease, stubs }: Credential): readonly Known[] {
-    const placed = ref && this.#value(ref)
+  #known(credential: Credential): readonly Known[] {
+    const { id, lease, stubs } = credential
+    const placed = valuesOf(credential).flatMap((ref) => this.#value(ref) ?? [])
     const used = Object.values(lease?.refs ?? {}).flatMap((each) => this.#value(each) ?? [])
     return [
-      ...(placed ? [{ credential: id, secret: placed, stub: stubs[0] }] : []),
+      ...placed.map((secret) => ({ credential: id, secret, stub: stubs[0] })),
       ...(lease ? (this.#leases?.values(id) ?? []).map((value) => ({ credential: id, ...value })) : []),
       ...used.map((secret) => ({ credential: id, secret: middleOf(secret), stub: undefined })),
     ]
@@ -188,15 +200,20 @@ export class Vault implements VaultPort {
   }
 
   #readAll(): readonly Reading[] {
-    return [...this.#refs].flatMap(([name, ref]) => this.#read(name, ref))
+    const contents = new Map<string, string>()
+    return [...this.#refs].flatMap(([name, ref]) => this.#read(name, ref, contents))
   }
 
-  #read(name: string, ref: SecretRef): readonly Reading[] {
+  /** `contents`: of the files that were read already, so that what goes together comes from one moment. */
+  #read(name: string, ref: SecretRef, contents: Map<string, string>): readonly Reading[] {
     const credentials = this.#credentials
       .filter((credential) => refsOf(credential).some((each) => refName(each) === name))
       .map(({ id }) => id)
     try {
-      const content = this.#source(ref)?.read(ref) ?? ''
+      const source = this.#source(ref)
+      const path = source?.path(ref) ?? name
+      const content = contents.get(path) ?? source?.read(ref) ?? ''
+      contents.set(path, content)
       const value = this.#materials.has(name) ? materialIn(content, ref) : valueIn(content, ref)
       if (this.#values.get(name)?.secret.expose() === value) return [{ ref: name, result: 'same', credentials }]
       this.#generation += 1
@@ -218,8 +235,14 @@ function unavailable({ id }: Credential): ProxyError {
   return new ProxyError('credential_unavailable', `the real value of ${id} is not available`)
 }
 
-function refsOf({ secret, lease }: Credential): readonly SecretRef[] {
-  return [...(secret ? [secret] : []), ...(lease?.seed ? [lease.seed] : []), ...Object.values(lease?.refs ?? {})]
+/** Where what is placed, or signs, stands. */
+function valuesOf({ secret, companions = {} }: Credential): readonly SecretRef[] {
+  return secret ? [secret, ...Object.values(companions)] : []
+}
+
+function refsOf(credential: Credential): readonly SecretRef[] {
+  const { lease } = credential
+  return [...valuesOf(credential), ...(lease?.seed ? [lease.seed] : []), ...Object.values(lease?.refs ?? {})]
 }
 
 function named(refs: readonly SecretRef[]): Map<string, SecretRef> {

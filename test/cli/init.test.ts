@@ -158,6 +158,15 @@ describe('a workload', () => {
     expect(stdout).toMatch(/NODE_EXTRA_CA_CERTS/)
   })
 
+  it('takes the bundle from a Secret where that is what there is, and nothing else of it', async () => {
+    const { stdout } = await init(agent, ...proxy, '--bundle', 'secret/iron-proxy-ca')
+    const volumes = specOf(stdout).volumes as readonly { readonly name: string }[]
+    expect(volumes.filter(({ name }) => name === 'iron-proxy-ca')).toEqual([
+      { name: 'iron-proxy-ca', secret: { secretName: 'iron-proxy-ca', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+    ])
+    expect((await init(stdout.split('\n---\n')[0] ?? '', ...proxy)).stdout).not.toContain('secretName: iron-proxy-ca')
+  })
+
   it('keeps its token where that is asked for, and comes from standard input', async () => {
     const { stdout } = await dispatched(['init', '-w', '-', ...proxy, '--service-account-token'], {
       stdin: Readable.from([agent]),

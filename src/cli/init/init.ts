@@ -25,7 +25,7 @@ export const init: Command = {
     workload: 'manifest with a StatefulSet, Deployment, DaemonSet, Job, CronJob or Pod; `-` is standard input',
     proxy: 'the fixed address of the proxy’s Service',
     namespace: 'where the proxy is (default iron-proxy)',
-    bundle: 'ConfigMap with the CA bundle under ca.crt (default iron-proxy-ca)',
+    bundle: 'ConfigMap with the CA bundle under ca.crt (default iron-proxy-ca), or secret/NAME',
     'cluster-domain': 'default cluster.local',
     also: 'services inside that stay reachable directly, as namespace:port, separated by commas',
     ingress: 'the NetworkPolicy on the proxy’s side too, where its namespace is closed',
