@@ -54,7 +54,7 @@ describe('a reply that outlasts a value', () => {
     const on = reply(of(values[0] ?? ''))
     for (const [i, value] of values.entries()) {
       on.state.patterns = of(value, values[i - 1] ?? value)
-      on.push(`${value.slice(0, 9)}`)
+      on.push(value.slice(0, 9))
       on.push(`${value.slice(9)} ${values[0]} `)
     }
     expect(on.end()).toBe('STUB STUB '.repeat(6))
