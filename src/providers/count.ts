@@ -136,6 +136,3 @@ export function splitPrompt(prompt: number, read: number, written: number, outpu
   const cacheWrite = Math.min(written, prompt - cacheRead)
   return { input: prompt - cacheRead - cacheWrite, cache_read: cacheRead, cache_write: cacheWrite, output }
 }
-
-/** A reply that says nothing of its usage. */
-export const uncounted: Pick<Counted, 'usage' | 'final' | 'failed'> = { usage: undefined, final: false, failed: false }
