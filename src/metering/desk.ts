@@ -264,9 +264,11 @@ function priceHold(
     )
   const read = as(foreseen, undefined)
   if (read === undefined) return undefined
-  // Written to a cache, a prompt costs up to twice as much; and what asks for a cheaper tier may not get it.
+  // Written to a cache, a prompt costs up to twice as much.
   const written = { ...foreseen, input: 0, cache_write: foreseen.input }
-  return Math.max(read, as(written, undefined) ?? 0, as(foreseen, tier) ?? 0, as(written, tier) ?? 0)
+  const most = Math.max(read, as(written, undefined) ?? 0)
+  // What asks for a cheaper tier may not get it.
+  return tier === undefined ? most : Math.max(most, as(foreseen, tier) ?? 0, as(written, tier) ?? 0)
 }
 
 function claimOf(
