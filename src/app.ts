@@ -135,6 +135,7 @@ export class App {
       random: (bytes) => randomBytes(bytes).toString('base64url'),
       snapshot: () => this.#snapshot,
       audit: this.#trail,
+      store: this.#state.runs,
       changed: () => this.#workers?.runsChanged(),
       cut: (run, reason) => this.#plane.endRun(run, reason),
     })
@@ -209,6 +210,7 @@ export class App {
     const first = await this.reload('start')
     if (!first.ok) throw new PolicyError(this.#issues)
     try {
+      await this.#runs.open()
       Object.assign(this.ports, await this.#plane.start())
       if (this.#dns) this.ports.dns = (await this.#dns.start()).udpPort
       await this.#serveOperators()
@@ -351,7 +353,7 @@ export class App {
 
   async #close(): Promise<void> {
     this.#watch[Symbol.dispose]()
-    this.#runs.close()
+    await this.#runs.close()
     await this.#plane.close()
     await this.#dns?.stop()
     await this.#cluster?.close()

@@ -19,6 +19,8 @@ export interface KnownRun {
 export interface RunsImage {
   readonly runs: readonly KnownRun[]
   readonly bound: readonly (readonly [agent: string, run: string])[]
+  /** Whether what is not among them is nowhere. */
+  readonly current: boolean
 }
 
 /** What the user name of a run looks like, live or not. */
@@ -29,6 +31,8 @@ export class RunTable implements Runs {
   readonly #clock: Clock
   readonly #runs = new Map<string, KnownRun>()
   readonly #bound = new Map<string, string>()
+  /** Whether what is not here is nowhere. */
+  current = true
   /** The snapshot in force with the stubs of all runs in it, until either changes. */
   #over: { readonly of: Snapshot; readonly snapshot: Snapshot } | undefined
 
@@ -53,9 +57,9 @@ export class RunTable implements Runs {
     return known?.run
   }
 
-  bind(agent: string, run: string | undefined): void {
-    if (run === undefined) this.#bound.delete(agent)
-    else this.#bound.set(agent, run)
+  bindAll(bound: RunsImage['bound']): void {
+    this.#bound.clear()
+    for (const [agent, run] of bound) this.#bound.set(agent, run)
   }
 
   clear(): void {
@@ -68,12 +72,13 @@ export class RunTable implements Runs {
     return this.#bound.get(agent)
   }
 
-  find(auth: ProxyAuth): Run | 'refused' | undefined {
+  find(auth: ProxyAuth): Run | 'refused' | 'pending' | undefined {
     const id = username.exec(auth.username)?.[1]
     if (id === undefined) return undefined
     const known = this.#runs.get(id)
+    if (!known) return this.current ? 'refused' : 'pending'
     // A timer may be late; the time is not.
-    if (!known || known.expiresAt <= this.#clock.now()) return 'refused'
+    if (known.expiresAt <= this.#clock.now()) return 'refused'
     return timingSafeEqual(known.passwordDigest, digestOf(auth.password)) ? known.run : 'refused'
   }
 
@@ -88,15 +93,16 @@ export class RunTable implements Runs {
   }
 
   image(): RunsImage {
-    return { runs: [...this.#runs.values()], bound: [...this.#bound] }
+    return { runs: [...this.#runs.values()], bound: [...this.#bound], current: this.current }
   }
 
   /** Holds what another table holds. A run that stays is the same one: connections are tied to it. */
-  take({ runs, bound }: RunsImage): void {
+  take({ runs, bound, current }: RunsImage): void {
     const before = new Map(this.#runs)
     this.clear()
     for (const known of runs) this.put(before.get(known.run.id) ?? known)
-    for (const [agent, run] of bound) this.bind(agent, run)
+    this.bindAll(bound)
+    this.current = current
   }
 }
 
