@@ -17,6 +17,8 @@ export interface RedisRunsOptions {
   readonly known?: readonly RunFact[]
   /** Milliseconds since the epoch. */
   readonly now?: (() => number) | undefined
+  /** Milliseconds that replicas are waited for: a little more than it takes until one that died counts no more. */
+  readonly patience?: number | undefined
 }
 
 /** What a look has shown: up to where the others have come, and when all that was new is taken in. */
@@ -26,7 +28,7 @@ interface Looked {
 }
 
 const script = scriptOf(runsScript)
-/** Milliseconds that replicas are waited for, a little more than it takes until one that died counts no more; and between looks. */
+/** Milliseconds that replicas are waited for, and at most between two looks at them. */
 const times = { patience: 2_500, longest: 50 } as const
 /** Rows in one order: what is brought back must not keep the server from others for long. */
 const batch = 200
@@ -40,6 +42,7 @@ export class RedisRuns implements RunStore, Member {
   readonly #journal: Journal
   readonly #seal: Seal
   readonly #now: () => number
+  readonly #patience: number
   readonly #facts = new RunFacts()
   /** Names of what could not be told. */
   readonly #owed = new Set<string>()
@@ -59,6 +62,7 @@ export class RedisRuns implements RunStore, Member {
     this.#journal = journal
     this.#seal = options.seal
     this.#now = options.now ?? Date.now
+    this.#patience = options.patience ?? times.patience
     for (const fact of [...(options.known ?? []), ...journal.ended]) this.#facts.take(fact)
     link.enter(this)
     this.#deafen = link.hear('runs:news', () => void this.#hear())
@@ -161,7 +165,7 @@ export class RedisRuns implements RunStore, Member {
 
   /** `true`: every replica that lives has taken in all up to this version; `false`: some did not say so in time. */
   async #everywhere(version: number): Promise<boolean> {
-    const deadline = performance.now() + times.patience
+    const deadline = performance.now() + this.#patience
     try {
       for (let wait = 1; ; wait = Math.min(2 * wait, times.longest)) {
         const others = await this.#meet()
