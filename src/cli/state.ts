@@ -7,7 +7,7 @@ import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 export const state: Command = {
   name: 'state',
-  summary: 'carry grants and spend from a file to Redis',
+  summary: 'carry grants, spend and runs from a file to Redis',
   usage: 'copy [options]',
   options: { ...settingOptions, from: { type: 'string' } },
   help: { ...settingHelp, from: 'copy: the file that `state` was until now (default: .iron-proxy/state.db)' },
@@ -23,12 +23,12 @@ export const state: Command = {
     if (!settings) return exit.config
     if (!isRedisPlace(settings.state)) throw new UsageError('say where to with --state redis://host:6379/0')
     try {
-      const { grants, accounts } = await copyState(from, settings, terminal.uid)
+      const { grants, accounts, runs } = await copyState(from, settings, terminal.uid)
       for (const { credential, generation, kept } of grants)
         line(terminal.stdout, `${credential}: generation ${generation}${kept ? ' was there already, and stays' : ''}`)
       line(
         terminal.stdout,
-        `${grants.length} grants and the spend of ${accounts} accounts are in ${settings.state.replace(/\/\/[^@/]*@/, '//')}`,
+        `${grants.length} grants, the spend of ${accounts} accounts and ${runs} runs are in ${settings.state.replace(/\/\/[^@/]*@/, '//')}`,
       )
       return exit.ok
     } catch (error) {
