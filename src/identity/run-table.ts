@@ -31,8 +31,9 @@ export class RunTable implements Runs {
   readonly #clock: Clock
   readonly #runs = new Map<string, KnownRun>()
   readonly #bound = new Map<string, string>()
-  /** Whether what is not here is nowhere. */
-  current = true
+  #current = true
+  /** Runs that have ended since others could be asked last. */
+  readonly #gone = new Set<string>()
   /** The snapshot in force with the stubs of all runs in it, until either changes. */
   #over: { readonly of: Snapshot; readonly snapshot: Snapshot } | undefined
 
@@ -40,8 +41,14 @@ export class RunTable implements Runs {
     this.#clock = clock
   }
 
-  get size(): number {
-    return this.#runs.size
+  /** Whether what is not here is nowhere. */
+  get current(): boolean {
+    return this.#current
+  }
+
+  set current(current: boolean) {
+    this.#current = current
+    if (current) this.#gone.clear()
   }
 
   put(known: KnownRun): void {
@@ -54,6 +61,7 @@ export class RunTable implements Runs {
     const known = this.#runs.get(id)
     this.#runs.delete(id)
     this.#over = undefined
+    if (known && !this.#current) this.#gone.add(id)
     return known?.run
   }
 
@@ -76,7 +84,7 @@ export class RunTable implements Runs {
     const id = username.exec(auth.username)?.[1]
     if (id === undefined) return undefined
     const known = this.#runs.get(id)
-    if (!known) return this.current ? 'refused' : 'pending'
+    if (!known) return this.#current || this.#gone.has(id) ? 'refused' : 'pending'
     // A timer may be late; the time is not.
     if (known.expiresAt <= this.#clock.now()) return 'refused'
     return timingSafeEqual(known.passwordDigest, digestOf(auth.password)) ? known.run : 'refused'
@@ -98,11 +106,11 @@ export class RunTable implements Runs {
 
   /** Holds what another table holds. A run that stays is the same one: connections are tied to it. */
   take({ runs, bound, current }: RunsImage): void {
-    const before = new Map(this.#runs)
-    this.clear()
-    for (const known of runs) this.put(before.get(known.run.id) ?? known)
-    this.bindAll(bound)
     this.current = current
+    const kept = new Set(runs.map(({ run }) => run.id))
+    for (const id of this.#runs.keys()) if (!kept.has(id)) this.remove(id)
+    for (const known of runs) this.put(this.#runs.get(known.run.id) ?? known)
+    this.bindAll(bound)
   }
 }
 

@@ -41,8 +41,14 @@ rules: [{id: r, hosts: [good.test], credentials: [key]}]`)
   copy.take({ runs: [], bound: [], current: true })
   expect(copy.over(snapshot)).toBe(snapshot)
   expect([copy.find(auth), copy.boundTo('devbot')]).toEqual(['refused', undefined])
+  copy.take({ ...structuredClone(table.image()), current: false })
+  const other = { ...auth, username: `run-${id.replace('V', 'W')}` }
+  expect([copy.find(auth), copy.find(other)]).toEqual([{ ...table.find(auth) as object }, 'pending'])
+  // Its end is known, whatever else is not.
   copy.take({ runs: [], bound: [], current: false })
-  expect(copy.find(auth)).toBe('pending')
+  expect([copy.find(auth), copy.find(other)]).toEqual(['refused', 'pending'])
+  copy.take({ runs: [], bound: [], current: true })
+  expect(copy.find(other)).toBe('refused')
 })
 
 it('a run that stays is the same one, and none outlives its time', () => {

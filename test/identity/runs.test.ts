@@ -219,7 +219,7 @@ describe('while the store is away', () => {
     expect(who(`run-${'0'.repeat(26)}`, 'any')).toBe('run_pending')
     clock.advance(5_000)
     await settled()
-    expect(who(username, password.expose())).not.toBe(`devbot on ${run_id}`)
+    expect(who(username, password.expose())).toBe('proxy_auth_required')
     expect(records.map(({ event }) => event)).toEqual(['minted'])
     hub.away = false
     clock.advance(1_000)
