@@ -100,7 +100,11 @@ async function ended(id: string, { runs }: RunSources): Promise<Answer> {
     case 'ended':
       return { status: 204, type: '', body: '' }
     case 'untold':
-      return json(202, { run_id: id, ended: 'here', message: 'other replicas were not told yet, or did not say so; they will be' })
+      return json(202, {
+        run_id: id,
+        ended: 'here',
+        message: 'other replicas were not told yet, or did not say so; they will be',
+      })
     case 'unknown':
       return fault(404, 'unknown_run', 'there is no such run; it may have ended')
     case 'unavailable':

@@ -204,7 +204,11 @@ export class Runs implements RunsPort {
     await left
     if (this.#closed) return
     this.#claims.delete(kept.id)
-    if (mine === undefined) this.#claims.set(kept.id, clock.later(times.again, () => void this.#expire(kept)))
+    if (mine === undefined)
+      this.#claims.set(
+        kept.id,
+        clock.later(times.again, () => void this.#expire(kept)),
+      )
     if (mine) this.#tell('ended', kept, reasons.time)
   }
 

@@ -39,7 +39,8 @@ export function sealFact({ name, seq, until, ...what }: RunFact, seal: Seal): Ru
 export function openRow({ name, seq, until, sealed }: RunRow, seal: Seal): RunFact | undefined {
   const text = seal.open(sealed, contextOf(name))
   const what = text === undefined ? undefined : factShape.safeParse(JSON.parse(text)).data
-  switch (what?.kind) {
+  if (!what) return undefined
+  switch (what.kind) {
     case 'live': {
       const { label, hosts, budget, ...run } = what.run
       return { ...liveFact({ ...run, label, hosts, budget }), name }
@@ -49,7 +50,7 @@ export function openRow({ name, seq, until, sealed }: RunRow, seal: Seal): RunFa
     case 'bound':
       return { ...what, run: what.run, name, seq, until }
     default:
-      return undefined
+      return what satisfies never
   }
 }
 

@@ -76,60 +76,72 @@ describe.skipIf(!hasRedis)('two replicas (skipped without redis-server)', () => 
     expect(await within(() => on.records('b').some(({ path, runId }) => path === '/bound' && runId === 'wake-1'))).toBeDefined()
   })
 
-  it('cut what a run has open on either, wherever it is revoked, and one of them writes it down', { timeout: 60_000 }, async () => {
-    await using on = await stage()
-    const { a, b, crew } = on
-    const [job, timed] = [await mintAt(a), await mintAt(a, { ttl_seconds: 3 })]
-    const stream = (child: Child, of: typeof job) => {
-      const { args, env } = curlOf(child, crew.files, of, 'https://open.test/forever')
-      return streamCurl(args, env)
-    }
-    using atA = stream(a, job)
-    using atB = stream(b, job)
-    using byTime = stream(b, timed)
-    for (const each of [atA, atB, byTime]) expect(await each.until('first')).toBe(true)
-    expect(await end(a, job)).toBe(204)
-    expect([await atA.ended, await atB.ended]).not.toContain(0)
-    expect(byTime.running).toBe(true)
-    expect(await byTime.ended).not.toBe(0)
-    expect([await open(a, timed), await open(b, timed)]).toEqual([407, 407])
-    expect(await within(() => on.events(timed.run_id).length === 2)).toBeDefined()
-    expect(on.events(job.run_id)).toEqual(['a minted', 'a ended'])
-    expect(on.events(timed.run_id).map((each) => each.split(' ')[1])).toEqual(['minted', 'ended'])
-  })
+  it(
+    'cut what a run has open on either, wherever it is revoked, and one of them writes it down',
+    { timeout: 60_000 },
+    async () => {
+      await using on = await stage()
+      const { a, b, crew } = on
+      const [job, timed] = [await mintAt(a), await mintAt(a, { ttl_seconds: 3 })]
+      const stream = (child: Child, of: typeof job) => {
+        const { args, env } = curlOf(child, crew.files, of, 'https://open.test/forever')
+        return streamCurl(args, env)
+      }
+      using atA = stream(a, job)
+      using atB = stream(b, job)
+      using byTime = stream(b, timed)
+      for (const each of [atA, atB, byTime]) expect(await each.until('first')).toBe(true)
+      expect(await end(a, job)).toBe(204)
+      expect([await atA.ended, await atB.ended]).not.toContain(0)
+      expect(byTime.running).toBe(true)
+      expect(await byTime.ended).not.toBe(0)
+      expect([await open(a, timed), await open(b, timed)]).toEqual([407, 407])
+      expect(await within(() => on.events(timed.run_id).length === 2)).toBeDefined()
+      expect(on.events(job.run_id)).toEqual(['a minted', 'a ended'])
+      expect(on.events(timed.run_id).map((each) => each.split(' ')[1])).toEqual(['minted', 'ended'])
+    },
+  )
 
-  it('whose Redis is killed mint nothing, and lose nothing: neither what lives nor what has ended', { timeout: 60_000 }, async () => {
-    await using on = await stage()
-    const { a, b, crew } = on
-    const [job, ended] = [await mintAt(a), await mintAt(b)]
-    await crew.redis.kill()
-    const refused = { status: 503, body: { error: { code: 'state_unavailable' } } }
-    expect(await adminOf(a, 'POST', '/v1/runs', { agent: 'devbot', ttl_seconds: 60 })).toMatchObject(refused)
-    expect([await open(a, job), await open(b, job), await isReady(a)]).toEqual([200, 200, true])
-    // Here it is over; there it is not heard of.
-    expect(await end(a, ended)).toBe(202)
-    expect([await open(a, ended), await open(b, ended)]).toEqual([407, 200])
-    expect(await end(a, { run_id: 'never' })).toBe(503)
-    await crew.redis.start()
-    expect(await within(async () => (await open(b, ended)) === 407)).toBeDefined()
-    expect([await open(a, job), await open(b, job)]).toEqual([200, 200])
-    expect(await open(b, await mintAt(a))).toBe(200)
-    // Whoever begins now learns of it from those who were there.
-    const late = await on.start('late')
-    expect([await open(late, job), await open(late, ended)]).toEqual([200, 407])
-    expect(on.events(ended.run_id).toSorted()).toEqual(['a ended', 'b minted'])
-  })
+  it(
+    'whose Redis is killed mint nothing, and lose nothing: neither what lives nor what has ended',
+    { timeout: 60_000 },
+    async () => {
+      await using on = await stage()
+      const { a, b, crew } = on
+      const [job, ended] = [await mintAt(a), await mintAt(b)]
+      await crew.redis.kill()
+      const refused = { status: 503, body: { error: { code: 'state_unavailable' } } }
+      expect(await adminOf(a, 'POST', '/v1/runs', { agent: 'devbot', ttl_seconds: 60 })).toMatchObject(refused)
+      expect([await open(a, job), await open(b, job), await isReady(a)]).toEqual([200, 200, true])
+      // Here it is over; there it is not heard of.
+      expect(await end(a, ended)).toBe(202)
+      expect([await open(a, ended), await open(b, ended)]).toEqual([407, 200])
+      expect(await end(a, { run_id: 'never' })).toBe(503)
+      await crew.redis.start()
+      expect(await within(async () => (await open(b, ended)) === 407)).toBeDefined()
+      expect([await open(a, job), await open(b, job)]).toEqual([200, 200])
+      expect(await open(b, await mintAt(a))).toBe(200)
+      // Whoever begins now learns of it from those who were there.
+      const late = await on.start('late')
+      expect([await open(late, job), await open(late, ended)]).toEqual([200, 407])
+      expect(on.events(ended.run_id).toSorted()).toEqual(['a ended', 'b minted'])
+    },
+  )
 
-  it('of which one is cut off mint for those who are there; it says that it does not know, and learns', { timeout: 60_000 }, async () => {
-    await using on = await stage()
-    const { a, b } = on
-    const old = await mintAt(a)
-    on.toB.turnTo(1)
-    const job = await mintAt(a)
-    expect([await open(a, job), await open(b, job), await open(b, old)]).toEqual([200, 503, 200])
-    on.toB.turnTo(on.crew.redis.port)
-    expect(await within(async () => (await open(b, job)) === 200)).toBeDefined()
-  })
+  it(
+    'of which one is cut off mint for those who are there; it says that it does not know, and learns',
+    { timeout: 60_000 },
+    async () => {
+      await using on = await stage()
+      const { a, b } = on
+      const old = await mintAt(a)
+      on.toB.turnTo(1)
+      const job = await mintAt(a)
+      expect([await open(a, job), await open(b, job), await open(b, old)]).toEqual([200, 503, 200])
+      on.toB.turnTo(on.crew.redis.port)
+      expect(await within(async () => (await open(b, job)) === 200)).toBeDefined()
+    },
+  )
 
   it('of which both are killed go on with the runs that Redis has', { timeout: 60_000 }, async () => {
     await using on = await stage()

@@ -132,8 +132,9 @@ describe('a state that cannot be written', () => {
     expect(await connectAs(child, job, 'open.test')).toBe(407)
     lock.exec('ROLLBACK')
     lock.close()
-    expect(await within(async () => (await adminOf(child, 'POST', '/v1/runs', { agent: 'devbot', ttl_seconds: 60 })).status === 201))
-      .toBeDefined()
+    expect(
+      await within(async () => (await adminOf(child, 'POST', '/v1/runs', { agent: 'devbot', ttl_seconds: 60 })).status === 201),
+    ).toBeDefined()
     await sleep(1_000)
     await on.end()
     expect(await connectAs(await on.start(), job, 'open.test')).toBe(407)

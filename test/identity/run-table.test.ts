@@ -43,7 +43,7 @@ rules: [{id: r, hosts: [good.test], credentials: [key]}]`)
   expect([copy.find(auth), copy.boundTo('devbot')]).toEqual(['refused', undefined])
   copy.take({ ...structuredClone(table.image()), current: false })
   const other = { ...auth, username: `run-${id.replace('V', 'W')}` }
-  expect([copy.find(auth), copy.find(other)]).toEqual([{ ...table.find(auth) as object }, 'pending'])
+  expect([copy.find(auth), copy.find(other)]).toEqual([{ ...(table.find(auth) as object) }, 'pending'])
   // Its end is known, whatever else is not.
   copy.take({ runs: [], bound: [], current: false })
   expect([copy.find(auth), copy.find(other)]).toEqual(['refused', 'pending'])

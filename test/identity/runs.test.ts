@@ -193,7 +193,7 @@ describe('two that follow one store', () => {
     const [short, long] = [await one.good({ ttlSeconds: 5 }), await one.good({ ttlSeconds: 60 })]
     await one.runs.bind('devbot', 'wake-1')
     await one.runs.close()
-    for (const store of [...one.hub.stores]) await store.close()
+    one.hub.stores.clear()
     clock.set(clock.now() + 10_000)
     const next = await stage(one.hub, clock)
     await next.runs.open()
