@@ -1,6 +1,7 @@
 /**
  * The upstream of what takes time: `node events.ts CERT KEY ADDRESS`. `/paced/N/MS`: N events, one each MS milliseconds; `/flat/N`: N
- * events as fast as they are taken; `/idle`: one event and then nothing. Each event carries the CLOCK_MONOTONIC of its sending.
+ * events as fast as they are taken; `/idle`: one event and then nothing. `/v1/messages` is told in the header `x-bench` which of them,
+ * and answers as a model does, from `message_start` to `message_stop`. Each event carries the CLOCK_MONOTONIC of its sending.
  * An upgrade is echoed.
  */
 import { readFileSync } from 'node:fs'
@@ -12,11 +13,27 @@ import { WebSocketServer } from 'ws'
 const [cert = '', key = '', address = ''] = process.argv.slice(2)
 const text = 'a few words of a reply, as they come'
 
+const opening = `event: message_start
+data: {"type":"message_start","message":{"id":"m","model":"claude-opus-4-5","usage":{"input_tokens":10,"output_tokens":1}}}
+
+`
+const closing = `event: message_delta
+data: {"type":"message_delta","usage":{"output_tokens":99}}
+
+event: message_stop
+data: {"type":"message_stop"}
+
+`
+
 const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (request, response) => {
   request.resume()
-  const [, way, count = '1', pause = '0'] = (request.url ?? '').split('/')
+  const model = request.url === '/v1/messages'
+  const [, way, count = '1', pause = '0'] = (model ? String(request.headers['x-bench']) : (request.url ?? '')).split('/')
   response.writeHead(200, { 'content-type': 'text/event-stream' })
-  void send(response, way === 'idle' ? 1 : Number(count), Number(pause)).then(() => way === 'idle' || response.end())
+  if (model) response.write(opening)
+  void send(response, way === 'idle' ? 1 : Number(count), Number(pause)).then(
+    () => way === 'idle' || response.end(model ? closing : ''),
+  )
 })
 server.keepAliveTimeout = 300_000
 const sockets = new WebSocketServer({ server, perMessageDeflate: false })

@@ -191,6 +191,7 @@ export class App {
       shared: this.#state.shared,
       ...ca.gauges(),
       leafCacheEntries: () => this.#plane.leafs,
+      workerLag: () => this.#workers?.lag,
       ...this.#custody.gauges(),
     })
   }
@@ -321,7 +322,7 @@ export class App {
     return [
       { name: 'policy', ok: this.#snapshot !== undefined, detail: 'no policy is in force' },
       { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
-      { name: 'workers', ok: this.#plane.ready, detail: 'a worker is being started' },
+      { name: 'workers', ok: this.#plane.ready, detail: 'no worker serves' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
       { name: 'ca', ok: clock.now() < this.#ca.issuer.notAfter, detail: 'the CA has expired' },
     ]
@@ -334,6 +335,7 @@ export class App {
       agents: [...(this.#snapshot?.policy.agents.values() ?? [])].map(({ id, mode }) => ({ id, mode })),
       running: this.#plane.running,
       connections: this.#plane.connections,
+      workers: this.#workers?.rows(),
       ca: this.#ca.status(),
     }
   }

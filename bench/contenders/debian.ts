@@ -1,9 +1,10 @@
 /** Proxies from Debian's packages. Each is shown at its best: no policy, no access log, one core, upstream certificates verified. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Stage } from '../stage.ts'
-import type { Contender, Proxy } from './types.ts'
+import { warmNative, warmNode } from './types.ts'
+import type { Contender } from './types.ts'
 
 /** What a program says of its version, if there is such a program. */
 export function said(command: string, flag: string, pattern: RegExp): string | undefined {
@@ -17,21 +18,17 @@ function write(stage: Stage, name: string, text: string): string {
   return path
 }
 
-async function run(stage: Stage, core: string, port: number, command: readonly string[]): Promise<Proxy> {
-  const running = stage.spawn(core, command, { port })
-  await running.ready
-  return { port, pid: running.pid, stop: () => running.stop() }
-}
-
 export const haproxy: Contender = {
   name: 'HAProxy (TCP, unopened)',
   way: 'tls',
+  warm: warmNative,
+  opens: false,
   version: () => said('haproxy', '-v', /version (\S+)/),
   start(stage, core, upstream) {
     const port = 9101
     const config = `global
   nbthread 1
-  maxconn 20000
+  maxconn 8000
 defaults
   mode tcp
   timeout connect 5s
@@ -41,13 +38,15 @@ listen pass
   bind 127.0.0.1:${port} backlog 16384
   server upstream ${upstream}:443
 `
-    return run(stage, core, port, ['haproxy', '-db', '-q', '-f', write(stage, 'haproxy.cfg', config)])
+    return stage.proxy(core, port, ['haproxy', '-db', '-f', write(stage, 'haproxy.cfg', config)])
   },
 }
 
 export const nginx: Contender = {
   name: 'nginx (fixed certificate)',
   way: 'tls',
+  warm: warmNative,
+  opens: true,
   version: () => said('nginx', '-v', /nginx\/(\S+)/),
   start(stage, core, upstream) {
     const port = 9102
@@ -58,12 +57,13 @@ events { worker_connections 16384; }
 http {
   access_log off; keepalive_requests 100000000; keepalive_timeout 300; client_max_body_size 0; tcp_nodelay on; ${temporary.join(' ')}
   upstream up { server ${upstream}:443; keepalive 2048; keepalive_requests 100000000; }
+  map $http_upgrade $with_upgrade { default upgrade; '' ''; }
   server {
-    listen 127.0.0.1:${port} ssl backlog=16384;
+    listen 127.0.0.1:${port} ssl http2 backlog=16384;
     ssl_certificate ${folder}/upstream.crt; ssl_certificate_key ${folder}/upstream.key;
     ssl_session_cache shared:s:10m;
     location / {
-      proxy_pass https://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+      proxy_pass https://up; proxy_http_version 1.1; proxy_set_header Connection $with_upgrade; proxy_set_header Upgrade $http_upgrade; proxy_set_header Host $host;
       proxy_set_header Authorization "Bearer real"; proxy_request_buffering off; proxy_buffering off;
       proxy_ssl_trusted_certificate ${stage.upstreamCa}; proxy_ssl_verify on; proxy_ssl_server_name on; proxy_ssl_name api.bench.test;
       proxy_read_timeout 600s;
@@ -71,13 +71,15 @@ http {
   }
 }
 `
-    return run(stage, core, port, ['nginx', '-e', `${folder}/nginx.err`, '-c', write(stage, 'nginx.conf', config)])
+    return stage.proxy(core, port, ['nginx', '-e', `${folder}/nginx.err`, '-c', write(stage, 'nginx.conf', config)])
   },
 }
 
 export const squid: Contender = {
   name: 'squid (ssl_bump)',
   way: 'connect',
+  warm: warmNative,
+  opens: true,
   version: () => said('squid', '-v', /Version (\S+)/),
   async start(stage, core) {
     const port = 9103
@@ -94,6 +96,9 @@ sslcrtd_children 2 startup=1
 tls_outgoing_options cafile=${stage.upstreamCa}
 ssl_bump bump all
 http_access allow all
+http_upgrade_request_protocols websocket allow all
+request_header_access Authorization deny all
+request_header_replace Authorization Bearer real
 cache deny all
 access_log none
 cache_log /dev/null
@@ -107,33 +112,39 @@ pinger_enable off
 max_filedescriptors 16384
 shutdown_lifetime 0 seconds
 `
-    return run(stage, core, port, ['squid', '-N', '-f', write(stage, 'squid.conf', config)])
+    return stage.proxy(core, port, ['squid', '-N', '-f', write(stage, 'squid.conf', config)])
   },
 }
+
+/** Bodies whose length is not known are collected unless a script says otherwise. */
+const addon = `def requestheaders(flow):
+    flow.request.stream = True
+    flow.request.headers['authorization'] = 'Bearer real'
+
+def responseheaders(flow):
+    flow.response.stream = True
+`
 
 export const mitmproxy: Contender = {
   name: 'mitmproxy',
   way: 'connect',
+  warm: warmNode,
+  opens: true,
   version: () => said('mitmdump', '--version', /Mitmproxy: (\S+)/),
   start(stage, core) {
     const port = 9104
     const home = join(stage.folder, 'mitmproxy')
     mkdirSync(home, { recursive: true })
-    writeFileSync(join(home, 'mitmproxy-ca.pem'), readText(stage.ca.both))
-    return run(stage, core, port, [
+    copyFileSync(stage.ca.both, join(home, 'mitmproxy-ca.pem'))
+    return stage.proxy(core, port, [
       'mitmdump',
       '-q',
       `--listen-port=${port}`,
       '--listen-host=127.0.0.1',
       `--set=confdir=${home}`,
-      '--set=stream_large_bodies=1k',
       '--set=flow_detail=0',
       `--set=ssl_verify_upstream_trusted_ca=${stage.upstreamCa}`,
-      '--modify-headers=/~q/authorization/Bearer real',
+      `--scripts=${write(stage, 'mitmproxy.py', addon)}`,
     ])
   },
-}
-
-function readText(path: string): string {
-  return spawnSync('cat', [path]).stdout.toString()
 }

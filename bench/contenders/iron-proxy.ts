@@ -3,7 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { events, eventsHost, host, manyHosts, zone } from '../stage.ts'
+import { events, eventsHost, host, manyHosts, uploadHost, uploads, zone } from '../names.ts'
+import { warmNode } from './types.ts'
 import type { Contender, Proxy } from './types.ts'
 
 export interface Variant {
@@ -21,7 +22,10 @@ export interface Variant {
 
 export interface IronProxy extends Proxy {
   readonly ports: Readonly<Record<'http' | 'https' | 'proxy' | 'metrics' | 'admin' | 'dns', number>>
-  readonly startedIn: number
+}
+
+export interface IronContender extends Contender {
+  start(...of: Parameters<Contender['start']>): Promise<IronProxy>
 }
 
 const bin = join(import.meta.dirname, '..', '..', 'src', 'bin.js')
@@ -29,13 +33,13 @@ const bin = join(import.meta.dirname, '..', '..', 'src', 'bin.js')
 export const stub = 'proxy-token-bench'
 let next = 9200
 
-export function ironProxy(variant: Variant = {}): Contender & {
-  start(...of: Parameters<Contender['start']>): Promise<IronProxy>
-} {
+export function ironProxy(variant: Variant = {}): IronContender {
   const way = variant.way ?? 'connect'
   return {
     name: variant.name ?? 'iron-proxy',
     way,
+    warm: warmNode,
+    opens: true,
     version: () => `0.1.0 on Node ${process.version}`,
     async start(stage, core, upstream) {
       const first = (next += 10)
@@ -57,6 +61,7 @@ export function ironProxy(variant: Variant = {}): Contender & {
           hosts: {
             ...Object.fromEntries(hosts.map((name) => [name, `${upstream}:443`])),
             [eventsHost]: `${events}:443`,
+            [uploadHost]: `${uploads}:443`,
           },
           ca: [stage.upstreamCa],
           allowPrivate: ['127.0.0.0/8'],
@@ -68,18 +73,10 @@ export function ironProxy(variant: Variant = {}): Contender & {
       }
       const file = join(folder, 'settings.yaml')
       writeFileSync(file, JSON.stringify(settings))
-      const began = performance.now()
-      const running = stage.spawn(core, [process.execPath, ...(variant.node ?? []), bin, 'run', '--config', file], {
-        port: way === 'connect' ? ports.proxy : ports.https,
-      })
-      await running.ready
-      return {
-        port: way === 'connect' ? ports.proxy : ports.https,
-        pid: running.pid,
-        ports,
-        startedIn: performance.now() - began,
-        stop: () => running.stop(),
-      }
+      const port = way === 'connect' ? ports.proxy : ports.https
+      const command = [process.execPath, ...(variant.node ?? []), bin, 'run', '--config', file]
+      const proxy = await stage.proxy(core, port, command, { env: { NODE_COMPILE_CACHE: join(stage.folder, 'compile-cache') } })
+      return { ...proxy, ports }
     },
   }
 }
@@ -95,14 +92,17 @@ agents:
 ${budget && meter ? 'budgets: {day: {window: day, tokens: 900000000000}}\n' : ''}${
     swap
       ? `credentials:
-  bench: {kind: bearer, stub: ${stub}, secret: {file: secrets/bench}, hosts: [${host}, ${eventsHost}, "*.${zone}"]}
+  bench: {kind: bearer, stub: ${stub}, secret: {file: secrets/bench}, hosts: [${host}, ${eventsHost}, ${uploadHost}, "*.${zone}"]}
 `
       : ''
   }rules:
 ${others.join('\n')}
+  - {id: denied, effect: deny, hosts: [${host}], paths: [/denied]}
   - {id: llm, hosts: [${host}], paths: [/v1/chat/completions]${swap ? ', credentials: [bench]' : ''}${meter ? ', meter: openai-compatible' : ''}}
   - {id: api, hosts: [${host}]${swap ? ', credentials: [bench]' : ''}}
+  - {id: messages, hosts: [${eventsHost}], paths: [/v1/messages]${swap ? ', credentials: [bench]' : ''}${meter ? ', meter: anthropic' : ''}}
   - {id: events, hosts: [${eventsHost}]${swap ? ', credentials: [bench]' : ''}}
+  - {id: uploads, hosts: [${uploadHost}]${swap ? ', credentials: [bench]' : ''}}
   - {id: many, hosts: ["*.${zone}"]${swap ? ', credentials: [bench]' : ''}}
 `
 }

@@ -4,8 +4,10 @@ import { generateCACertificate, getLocal } from 'mockttp'
 
 const [port, , , upstreamCa] = process.argv.slice(2)
 const proxy = getLocal({ https: await generateCACertificate(), http2: 'fallback', recordTraffic: false })
+const additionalTrustedCAs = [{ cert: readFileSync(upstreamCa, 'utf8') }]
 await proxy.forAnyRequest().thenPassThrough({
-  additionalTrustedCAs: [{ cert: readFileSync(upstreamCa, 'utf8') }],
+  additionalTrustedCAs,
   transformRequest: { updateHeaders: { authorization: 'Bearer real' } },
 })
+await proxy.forAnyWebSocket().thenPassThrough({ additionalTrustedCAs })
 await proxy.start(Number(port))

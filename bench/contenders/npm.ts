@@ -1,22 +1,21 @@
 /** Proxies from npm, which live in a package of their own: `npm install --prefix bench/contenders`, as its lock file says. */
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { warmNode } from './types.ts'
 import type { Contender } from './types.ts'
 
 const peer = (name: string, port: number): Contender => ({
   name,
   way: 'connect',
+  warm: warmNode,
+  opens: true,
   version() {
     const manifest = join(import.meta.dirname, 'node_modules', name, 'package.json')
     return existsSync(manifest) ? (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version : undefined
   },
-  async start(stage, core) {
+  start(stage, core) {
     const script = join(import.meta.dirname, `${name}.js`)
-    const running = stage.spawn(core, [process.execPath, script, String(port), stage.ca.cert, stage.ca.key, stage.upstreamCa], {
-      port,
-    })
-    await running.ready
-    return { port, pid: running.pid, stop: () => running.stop() }
+    return stage.proxy(core, port, [process.execPath, script, String(port), stage.ca.cert, stage.ca.key, stage.upstreamCa])
   },
 })
 

@@ -3,15 +3,20 @@
  * costs is taken from the core that upstream and load share. A closed loop: each connection asks again when it was answered. The
  * figures of the window go to standard output as one JSON object.
  *
- *   load --port P [--connect HOST:PORT] --sni NAME [--alpn http/1.1] --connections N --warm S --seconds S
- *        [--request FILE] [--fresh] [--resume] [--hosts N] [--events] [--idle] [--stall] [--pids A,B]
+ *   load --port P [--at ADDRESS] [--tunnel] --sni NAME [--alpn http/1.1] --connections N --warm S [--warm-requests N] --seconds S
+ *        [--request FILE] [--limit N] [--fresh] [--resume] [--hosts N] [--events] [--idle] [--stall] [--echo] [--pids A,B]
  *
- * --connect     ask for a tunnel first; without it TLS is spoken at once.  --plain: no TLS at all, for a door that has none.
+ * --tunnel      ask for a tunnel first; without it TLS is spoken at once.  --plain: no TLS at all, for a door that has none.
  * --request     the bytes of one request, head and body, as they stand in the file.  --body N: N bytes more behind them.
- * --fresh       a new connection for each request;  --resume: with the session of the one before.  --hosts: a new server name each.
+ * --warm        seconds before the window begins;  --warm-requests: it begins as soon as so many were answered, and each connection
+ *               was once.  --limit: it ends when so many were answered in it.
+ * --fresh       a new connection for each request;  --resume: with the session of the one before.  --hosts: a new server name each,
+ *               h0.SNI, h1.SNI and so on, which also stands for each "@host@" of the request.
  * --events      each "@<nanoseconds>@" in a reply is the CLOCK_MONOTONIC it was sent at: their delays are told, and of each reply the
  *               time to its first byte.
- * --idle        connections are opened, asked once, and then held for the window.  --stall: nothing of a reply's body is read.
+ * --idle        connections are opened, asked once, and then held for the window; a --limit of them cuts it to 1.5 s more.  --stall: nothing of a reply's body is read.
+ * --echo        the request is an upgrade to WebSocket; behind the 101 each message that was echoed counts as a request.
+ * --tolerant    failed connections are only counted, however many.
  * --pids        processes whose CPU time in the window is told.
  */
 #define _GNU_SOURCE
@@ -32,42 +37,49 @@
 #include <time.h>
 #include <unistd.h>
 
-enum state { DIALLING, TUNNEL_ASK, TUNNEL_REPLY, HANDSHAKE, ASK, REPLY_HEAD, REPLY_BODY, HELD };
+enum state { DIALLING, TUNNEL_ASK, TUNNEL_REPLY, HANDSHAKE, ASK, REPLY_HEAD, REPLY_BODY, ECHO, HELD };
 
 struct connection {
   int fd, wants;
   enum state state;
   SSL *ssl;
   size_t sent;
-  uint64_t asked_at, began_at;
+  const char *out;
+  size_t out_length;
+  char name[256], own[2048];
+  uint64_t asked_at, began_at, tls_at;
   char head[16384];
   size_t head_length;
   int64_t body_left; /* -1: chunked; -2: until the connection closes */
-  int chunk_state, closes, first_seen;
+  int chunk_state, closes, first_seen, has_answer;
   uint64_t chunk_left;
   char mark[32];
   int mark_length; /* -1: not in a mark */
 };
 
+/* What a proxy gets to put its memory in order, in nanoseconds. */
+#define SETTLE 1500000000u
+
 static struct {
-  int port, connections, fresh, resume, hosts, events, idle, stall, plain;
-  const char *connect, *sni, *alpn, *pids;
+  int port, connections, fresh, resume, hosts, events, idle, stall, plain, echo, tunnel, tolerant;
+  long warm_requests, limit;
+  const char *at, *sni, *alpn, *pids;
   double warm, seconds;
   char *request;
   size_t request_length;
-} options = {.connections = 1, .sni = "localhost", .warm = 0.5, .seconds = 2};
+} options = {.connections = 1, .at = "127.0.0.1", .sni = "localhost", .warm = 0.5, .seconds = 2};
 
 static SSL_CTX *context;
 static SSL_SESSION *session;
 static int epoll;
 static int counting;
-static uint64_t requests, errors, handshakes, resumed, bytes, names;
+static uint64_t asked, requests, errors, handshakes, resumed, bytes, names, with_answer;
 static int broken_status;
 
 /* Tenths of a microsecond: exact below 4096, within 0.1 % above. */
 #define BUCKETS 65536
 struct histogram { uint64_t count[BUCKETS], total, most; };
-static struct histogram latencies, delays, firsts;
+static struct histogram latencies, delays, firsts, shakes;
 
 static uint64_t now(void) {
   struct timespec at;
@@ -134,7 +146,7 @@ static void watch(struct connection *c, int wants) {
 }
 
 static void dial(struct connection *c) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port), .sin_addr.s_addr = inet_addr(options.at)};
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   int on = 1;
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -144,6 +156,8 @@ static void dial(struct connection *c) {
   c->ssl = NULL;
   c->began_at = now();
   c->head_length = 0;
+  if (options.hosts) snprintf(c->name, sizeof c->name, "h%llu.%s", (unsigned long long)(names++ % (uint64_t)options.hosts), options.sni);
+  else snprintf(c->name, sizeof c->name, "%s", options.sni);
   if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) errors++;
   watch(c, EPOLLOUT);
 }
@@ -167,7 +181,7 @@ static void hang_up(struct connection *c) {
 
 static void fail(struct connection *c) {
   errors++;
-  if (errors > 20000) exit(3);
+  if (errors > 20000 && !options.tolerant) exit(3);
   hang_up(c);
   if (options.idle) { c->state = HELD; c->fd = -1; return; }
   dial(c);
@@ -177,10 +191,8 @@ static void begin_tls(struct connection *c) {
   c->state = HANDSHAKE;
   c->ssl = SSL_new(context);
   SSL_set_fd(c->ssl, c->fd);
-  char name[256];
-  if (options.hosts) snprintf(name, sizeof name, "h%llu.%s", (unsigned long long)(names++ % (uint64_t)options.hosts), options.sni);
-  else snprintf(name, sizeof name, "%s", options.sni);
-  SSL_set_tlsext_host_name(c->ssl, name);
+  c->tls_at = now();
+  SSL_set_tlsext_host_name(c->ssl, c->name);
   if (options.resume && session) SSL_set_session(c->ssl, session);
   SSL_set_connect_state(c->ssl);
 }
@@ -216,8 +228,29 @@ static int take(struct connection *c, char *data, size_t length) {
   return n < 0 && errno == EAGAIN ? 0 : -1;
 }
 
+/* A text message of 64 bytes, masked with zeros: RFC 6455, 5.2. */
+static const char message[] = "\x81\xc0\0\0\0\0" "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+#define MESSAGE_LENGTH (sizeof message - 1)
+#define ECHO_LENGTH (MESSAGE_LENGTH - 4)
+
+/* The request with the connection's own name where it says "@host@". */
+static void name_request(struct connection *c) {
+  const char *from = options.request, *found;
+  size_t length = 0;
+  while ((found = strstr(from, "@host@"))) {
+    length += (size_t)snprintf(c->own + length, sizeof c->own - length, "%.*s%s", (int)(found - from), from, c->name);
+    from = found + 6;
+  }
+  length += (size_t)snprintf(c->own + length, sizeof c->own - length, "%s", from);
+  c->out = c->own;
+  c->out_length = length;
+}
+
 static void ask(struct connection *c) {
   c->state = ASK;
+  c->out = options.request;
+  c->out_length = options.request_length;
+  if (options.hosts) name_request(c);
   c->sent = 0;
   c->head_length = 0;
   c->first_seen = 0;
@@ -225,9 +258,17 @@ static void ask(struct connection *c) {
   c->asked_at = options.fresh ? c->began_at : now();
 }
 
+/* One more reply, and whether it is the first of its connection. */
+static void count_reply(struct connection *c) {
+  asked++;
+  with_answer += !c->has_answer;
+  c->has_answer = 1;
+}
+
 /* Whether the connection can ask again at once. */
 static int answered(struct connection *c) {
   uint64_t took = now() - c->asked_at;
+  count_reply(c);
   if (counting) requests++;
   put(&latencies, took);
   if (options.fresh || c->closes) {
@@ -302,6 +343,14 @@ static char *field(char *head, const char *name) {
   return line ? line + strlen(name) : NULL;
 }
 
+static void send_message(struct connection *c) {
+  c->state = ASK;
+  c->out = message;
+  c->out_length = MESSAGE_LENGTH;
+  c->sent = 0;
+  c->asked_at = now();
+}
+
 static void step(struct connection *c) {
   static char buffer[1 << 18];
   for (;;) switch (c->state) {
@@ -311,14 +360,14 @@ static void step(struct connection *c) {
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
         if (error) return fail(c);
         c->sent = 0;
-        if (options.connect) c->state = TUNNEL_ASK;
+        if (options.tunnel) c->state = TUNNEL_ASK;
         else if (options.plain) ask(c);
         else begin_tls(c);
         break;
       }
       case TUNNEL_ASK: {
         char text[512];
-        int length = snprintf(text, sizeof text, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", options.connect, options.connect);
+        int length = snprintf(text, sizeof text, "CONNECT %s:443 HTTP/1.1\r\nHost: %s:443\r\n\r\n", c->name, c->name);
         int n = give(c, text + c->sent, (size_t)length - c->sent);
         if (n < 0) return fail(c);
         if (n == 0) return;
@@ -342,6 +391,7 @@ static void step(struct connection *c) {
       case HANDSHAKE: {
         int n = SSL_do_handshake(c->ssl);
         if (n == 1) {
+          put(&shakes, now() - c->tls_at);
           if (counting) { handshakes++; resumed += (uint64_t)SSL_session_reused(c->ssl); }
           ask(c);
           break;
@@ -353,11 +403,12 @@ static void step(struct connection *c) {
         return fail(c);
       }
       case ASK: {
-        int n = give(c, options.request + c->sent, options.request_length - c->sent);
+        int n = give(c, c->out + c->sent, c->out_length - c->sent);
         if (n < 0) return fail(c);
         if (n == 0) return;
         c->sent += (size_t)n;
-        if (c->sent == options.request_length) { c->state = REPLY_HEAD; c->head_length = 0; watch(c, EPOLLIN); }
+        if (c->sent == c->out_length && c->out == message) { c->state = ECHO; c->body_left = ECHO_LENGTH; watch(c, EPOLLIN); }
+        else if (c->sent == c->out_length) { c->state = REPLY_HEAD; c->head_length = 0; watch(c, EPOLLIN); }
         break;
       }
       case REPLY_HEAD: {
@@ -377,6 +428,8 @@ static void step(struct connection *c) {
           c->head_length = length;
           break;
         }
+        if (status == 101 && options.echo) { send_message(c); break; }
+        if (options.echo) { broken_status = status; return fail(c); }
         if (status >= 400 && broken_status == 0) broken_status = status;
         char *size = field(c->head, "\r\ncontent-length:"), *coding = field(c->head, "\r\ntransfer-encoding:"), *close_field = field(c->head, "\r\nconnection:");
         c->closes = close_field && strcasestr(close_field, "close") == close_field + strspn(close_field, " ");
@@ -384,7 +437,7 @@ static void step(struct connection *c) {
         c->chunk_left = 0;
         c->body_left = coding ? -1 : size ? strtoll(size, NULL, 10) : -2;
         c->state = options.idle || options.stall ? HELD : REPLY_BODY;
-        if (c->state == HELD) { if (counting || options.idle) requests++; return; }
+        if (c->state == HELD) { asked++; if (counting || options.idle) requests++; return; }
         if ((c->body_left == 0 || read_body(c, body, length)) && !answered(c)) return;
         break;
       }
@@ -400,6 +453,19 @@ static void step(struct connection *c) {
         if (read_body(c, buffer, (size_t)n) && !answered(c)) return;
         break;
       }
+      case ECHO: {
+        int n = take(c, buffer, sizeof buffer);
+        if (n < 0) return fail(c);
+        if (n == 0) return;
+        c->body_left -= n;
+        if (c->body_left > 0) break;
+        if (c->body_left < 0) return fail(c);
+        put(&latencies, now() - c->asked_at);
+        count_reply(c);
+        if (counting) requests++;
+        send_message(c);
+        break;
+      }
       case HELD: {
         if (options.stall) return watch(c, EPOLLRDHUP);
         int n = take(c, buffer, sizeof buffer);
@@ -412,7 +478,7 @@ static void step(struct connection *c) {
 static void read_request(const char *path, size_t more) {
   FILE *file = fopen(path, "rb");
   if (!file) { perror(path); exit(64); }
-  char *data = malloc(65536 + more);
+  char *data = calloc(1, 65537 + more);
   size_t n = fread(data, 1, 65536, file);
   fclose(file);
   memset(data + n, 'x', more);
@@ -429,9 +495,10 @@ int main(int count, char **values) {
 #define TEXT(word, place) if (!strcmp(name, word)) { options.place = value; i++; continue; }
 #define NUMBER(word, place, read) if (!strcmp(name, word)) { options.place = read(value); i++; continue; }
     FLAG("--fresh", fresh) FLAG("--resume", resume) FLAG("--events", events) FLAG("--idle", idle) FLAG("--stall", stall) FLAG("--plain", plain)
-    TEXT("--connect", connect) TEXT("--sni", sni) TEXT("--alpn", alpn) TEXT("--pids", pids)
+    FLAG("--echo", echo) FLAG("--tunnel", tunnel) FLAG("--tolerant", tolerant)
+    TEXT("--at", at) TEXT("--sni", sni) TEXT("--alpn", alpn) TEXT("--pids", pids)
     NUMBER("--port", port, atoi) NUMBER("--connections", connections, atoi) NUMBER("--hosts", hosts, atoi)
-    NUMBER("--warm", warm, atof) NUMBER("--seconds", seconds, atof)
+    NUMBER("--warm-requests", warm_requests, atol) NUMBER("--limit", limit, atol) NUMBER("--warm", warm, atof) NUMBER("--seconds", seconds, atof)
     if (!strcmp(name, "--request")) { request = value; i++; continue; }
     if (!strcmp(name, "--body")) { more = (size_t)atoll(value); i++; continue; }
     fprintf(stderr, "load: what is %s?\n", name);
@@ -459,18 +526,25 @@ int main(int count, char **values) {
     for (int n = 0; opened < options.connections && n < 32; n++) dial(&all[opened++]);
     int n = epoll_wait(epoll, ready, 512, 1);
     for (int i = 0; i < n; i++) step(ready[i].data.ptr);
-    if (!counting && now() >= window) {
+    int is_warm = options.warm_requests && asked >= (uint64_t)options.warm_requests && with_answer == (uint64_t)options.connections;
+    if (!counting && (is_warm || now() >= window)) {
       counting = 1;
       start = now();
+      end = start + (uint64_t)(options.seconds * 1e9);
       cpu = cpu_seconds();
+    }
+    if (options.limit && requests >= (uint64_t)options.limit) {
+      if (!options.idle) break;
+      options.limit = 0;
+      end = now() + SETTLE;
     }
   }
   double seconds = (double)(now() - start) / 1e9;
   cpu = cpu_seconds() - cpu;
-  printf("{\"requests\":%llu,\"errors\":%llu,\"status\":%d,\"seconds\":%.4f,\"bytes\":%llu,\"handshakes\":%llu,\"resumed\":%llu,\"cpu\":%.3f,"
-         "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f,\"delay\":{\"count\":%llu,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f},\"first\":{\"p50\":%.1f,\"p99\":%.1f}}\n",
-         (unsigned long long)requests, (unsigned long long)errors, broken_status, seconds, (unsigned long long)bytes, (unsigned long long)handshakes,
+  printf("{\"asked\":%llu,\"requests\":%llu,\"errors\":%llu,\"status\":%d,\"seconds\":%.4f,\"bytes\":%llu,\"handshakes\":%llu,\"resumed\":%llu,\"cpu\":%.3f,"
+         "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f,\"delay\":{\"count\":%llu,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f},\"first\":{\"p50\":%.1f,\"p99\":%.1f},\"shake\":{\"p50\":%.1f,\"p99\":%.1f}}\n",
+         (unsigned long long)asked, (unsigned long long)requests, (unsigned long long)errors, broken_status, seconds, (unsigned long long)bytes, (unsigned long long)handshakes,
          (unsigned long long)resumed, cpu, at(&latencies, 0.5), at(&latencies, 0.9), at(&latencies, 0.99), (double)latencies.most / 10,
-         (unsigned long long)delays.total, at(&delays, 0.5), at(&delays, 0.99), (double)delays.most / 10, at(&firsts, 0.5), at(&firsts, 0.99));
+         (unsigned long long)delays.total, at(&delays, 0.5), at(&delays, 0.99), (double)delays.most / 10, at(&firsts, 0.5), at(&firsts, 0.99), at(&shakes, 0.5), at(&shakes, 0.99));
   return 0;
 }

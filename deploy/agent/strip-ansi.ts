@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * What a terminal shows, as lines for a log. Reads the named pipes that tmux writes its panes to, takes out what moves cursors and
  * paints colours, and writes each line behind the name of its pane and the run it belongs to.

@@ -5,6 +5,12 @@ export type TokenClass = (typeof tokenClasses)[number]
 /** Whole numbers, never negative. */
 export type TokenCounts = Readonly<Record<TokenClass, number>>
 
+/** Tokens of sound, heard and spoken. */
+export interface Sound {
+  readonly input: number
+  readonly output: number
+}
+
 /** What one reply cost, as its provider reports it, in one shape for all providers. */
 export interface Usage {
   /** As the reply names it, which may differ from the one asked for. */
@@ -14,8 +20,10 @@ export interface Usage {
   readonly reasoning: number
   /** Part of `cache_write` that is kept for an hour and costs more; `undefined`: the reply does not say. */
   readonly cacheWriteHour: number | undefined
-  /** The provider's word for how it was served (`standard`, `priority`, `batch`, `flex`, `fast`); prices follow it. */
+  /** The provider's words for how it was served (`standard`, `priority`, `batch`, `flex`, `fast`), with `+` between; prices follow them. */
   readonly tier: string | undefined
+  /** Parts of `input` and `output` that were sound, which costs more. */
+  readonly sound?: Sound | undefined
   /** Server-side web searches, which are billed one by one. */
   readonly searches: number
   /** What the provider says it cost, in nano-dollars (1e-9 USD). */

@@ -33,6 +33,7 @@ export type AuthorityFault =
   | 'ca_missing'
   | 'ca_unreadable'
   | 'ca_exists'
+  | 'ca_read_only'
   | 'ca_key_mode'
   | 'ca_key_unsupported'
   | 'ca_key_mismatch'

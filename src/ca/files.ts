@@ -1,7 +1,8 @@
 /** Where the authority lives: two files, the key for nobody else's eyes, and never written over. */
-import type { Stats } from 'node:fs'
-import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
+import { constants, type Stats } from 'node:fs'
+import { access, mkdir, open, unlink, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { fileFault } from '#base/file-fault.ts'
 import { openToOthers } from '#base/file-mode.ts'
 import { Secret } from '#base/secret.ts'
 import { AuthorityError, openAuthority, type Authority } from './authority.ts'
@@ -45,6 +46,23 @@ export async function loadAuthority(
   return openAuthority({ certPem, keyPem: new Secret('CA key', keyPem), now }, { cert: certPath, key: keyPath })
 }
 
+/** Asks before anything is changed, so that no change is broken off. Throws AuthorityError `ca_read_only`. */
+export async function refuseReadOnly(path: string): Promise<void> {
+  try {
+    await access(dirname(path), constants.W_OK)
+  } catch (error) {
+    // What is not there at all is told by whoever looks for a file in it.
+    if (noWriting.has(errno(error))) throw readOnly(path, error)
+  }
+}
+
+const noWriting: ReadonlySet<string | undefined> = new Set(['EROFS', 'EACCES', 'EPERM'])
+
+function readOnly(path: string, cause: unknown): AuthorityError {
+  const advice = 'a Secret that is mounted is changed where it comes from: do this in the directory it was made of, then apply it'
+  return new AuthorityError('ca_read_only', `${dirname(path)}: is read-only for us (${errno(cause)}); ${advice}`, { cause })
+}
+
 /** Writes a file that must not be there yet, and has it on disk. Throws AuthorityError. */
 export async function writeNew(path: string, text: string, mode: number): Promise<void> {
   let file: FileHandle
@@ -55,7 +73,8 @@ export async function writeNew(path: string, text: string, mode: number): Promis
     // `mkdir` gives EEXIST too, when a file stands where the directory should.
     const there = errno(error) === 'EEXIST' && (error as NodeJS.ErrnoException).syscall === 'open'
     if (there) throw new AuthorityError('ca_exists', `${path}: is there already and is never written over; move it away first`)
-    throw new AuthorityError('ca_unreadable', `${path}: cannot be made (${errno(error)})`, { cause: error })
+    if (noWriting.has(errno(error))) throw readOnly(path, error)
+    throw new AuthorityError('ca_unreadable', `${path}: cannot be made: ${fileFault(error)}`, { cause: error })
   }
   try {
     await file.writeFile(text)
@@ -76,12 +95,12 @@ export async function readWhole(path: string, inspect: (found: Stats) => void = 
     if (error instanceof AuthorityError) throw error
     if (errno(error) === 'ENOENT')
       throw new AuthorityError('ca_missing', `${path}: is not there; make a CA with \`iron-proxy ca init\``)
-    throw new AuthorityError('ca_unreadable', `${path}: cannot be read (${errno(error)})`, { cause: error })
+    throw new AuthorityError('ca_unreadable', `${path}: cannot be read: ${fileFault(error)}`, { cause: error })
   } finally {
     await file?.close()
   }
 }
 
-function errno(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? 'unknown error'
+function errno(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
 }

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { link, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { AuthorityError, createAuthority, openAuthority } from './authority.ts'
-import { loadAuthority, writeNew, type AuthorityPaths } from './files.ts'
+import { loadAuthority, refuseReadOnly, writeNew, type AuthorityPaths } from './files.ts'
 import { crossSign, mayCrossSign } from './intermediate.ts'
 import { rotationPaths } from './trust.ts'
 
@@ -21,6 +21,7 @@ export async function stage(
   order: { readonly commonName: string; readonly days: number },
 ): Promise<{ readonly crossSigned: boolean }> {
   const paths = rotationPaths(place)
+  await refuseUnchangeable(place)
   refuseIfThere(paths.nextCert, 'a root is staged already; go on with `iron-proxy ca rotate --activate`')
   refuseIfThere(paths.oldCert, 'the last rotation is not over; end it with `iron-proxy ca rotate --retire`')
   const active = await loadAuthority(place)
@@ -42,6 +43,7 @@ export async function stage(
 export async function activate(place: RotationPlace, force: boolean): Promise<void> {
   const paths = rotationPaths(place)
   const { certPath, keyPath } = place
+  await refuseUnchangeable(place)
   if (!existsSync(paths.nextCert))
     throw new AuthorityError('ca_missing', `${paths.nextCert}: no root is staged; begin with \`iron-proxy ca rotate --stage\``)
   if (existsSync(paths.nextKey)) {
@@ -64,11 +66,16 @@ export async function activate(place: RotationPlace, force: boolean): Promise<vo
 /** Takes the old root out of the bundle and deletes its key. Throws AuthorityError. */
 export async function retire(place: AuthorityPaths): Promise<void> {
   const paths = rotationPaths(place)
+  await refuseUnchangeable(place)
   if (!existsSync(paths.oldCert)) throw new AuthorityError('ca_missing', `${paths.oldCert}: there is no old root to retire`)
   if (existsSync(paths.nextCert))
     throw new AuthorityError('ca_key_mismatch', 'an activation was broken off; go on with `iron-proxy ca rotate --activate`')
   for (const path of [paths.oldKey, paths.cross, paths.oldCert]) await rm(path, { force: true })
   await settle(place.certPath)
+}
+
+async function refuseUnchangeable({ certPath, keyPath }: AuthorityPaths): Promise<void> {
+  for (const path of [certPath, keyPath]) await refuseReadOnly(path)
 }
 
 function refuseIfThere(path: string, message: string): void {

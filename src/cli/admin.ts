@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import type { Settings } from '#config/settings-schema.ts'
+import { readNamed } from './files.ts'
 
 /** Milliseconds until the admin listener must have answered; a login may have to wait for a provider, and then for another. */
 const patience = 60_000
@@ -19,11 +19,20 @@ export function adminUrl({ listen: { admin } }: Settings): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${admin.port}`
 }
 
-/** Asks the admin listener of a running proxy. Never rejects for what the network does. */
-export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path: string, body?: object): Promise<AdminAnswer> {
+/**
+ * Asks the admin listener of a running proxy, for `timeout` milliseconds. Never rejects for what the network does; throws
+ * `FileError` for a token that cannot be read.
+ */
+export async function askAdmin(
+  settings: Settings,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: object,
+  timeout = patience,
+): Promise<AdminAnswer> {
   const { admin } = settings.listen
   if (admin === 'off') return { status: 0, body: 'listen.admin is off' }
-  const token = settings.adminToken === undefined ? undefined : (await readFile(settings.adminToken, 'utf8')).trim()
+  const token = settings.adminToken === undefined ? undefined : String(await readNamed(settings.adminToken)).trim()
   const text = body === undefined ? undefined : JSON.stringify(body)
   return new Promise((resolve) => {
     const asked = request(
@@ -32,7 +41,7 @@ export async function askAdmin(settings: Settings, method: 'GET' | 'POST', path:
         port: admin.port,
         method,
         path,
-        timeout: patience,
+        timeout,
         headers: {
           ...(text !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
           ...(token !== undefined && { authorization: `Bearer ${token}` }),

@@ -4,7 +4,7 @@ import type { Command, Input } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 /** A limit of an account as `GET /v1/budgets` gives it: tokens are weighted, money is in US dollars. */
-interface Row {
+export interface BudgetRow {
   readonly budget: string
   readonly holder: string
   readonly window: string
@@ -38,6 +38,8 @@ export const budget: Command = {
     usd: 'set: what counts as used in this window, in US dollars',
     json: 'for scripts',
   },
+  words: 2,
+  settings: ['config', 'listen-admin', 'admin-token'],
   examples: [
     'iron-proxy budget show',
     'iron-proxy budget set crew --agent devbot --tokens 1000000',
@@ -59,7 +61,7 @@ export const budget: Command = {
       line(terminal.stderr, `iron-proxy: ${problemOf(answer)}`)
       return exit.unavailable
     }
-    const rows = (answer.body as readonly Row[]).filter((row) => name === undefined || row.budget === name)
+    const rows = (answer.body as readonly BudgetRow[]).filter((row) => name === undefined || row.budget === name)
     if (rows.length === 0) {
       line(terminal.stderr, name === undefined ? 'no agent has a budget' : `no agent has a budget called ${JSON.stringify(name)}`)
       return exit.findings
@@ -86,7 +88,7 @@ function numberOf(name: string, text: string | boolean): number {
   return value
 }
 
-function described({ budget: name, holder, window, resets, requests, tokens, usd }: Row): string {
+function described({ budget: name, holder, window, resets, requests, tokens, usd }: BudgetRow): string {
   const measures = [measure(tokens, 'tokens', String), measure(usd, 'usd', (value) => value.toFixed(2))].filter(
     (text) => text !== '',
   )

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises'
 import { AuthorityError, createAuthority } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
 import { writeAuthority } from '#ca/files.ts'
@@ -9,6 +8,7 @@ import type { Settings } from '#config/settings-schema.ts'
 import { askAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
+import { writeNamed } from './files.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 export const ca: Command = {
@@ -39,6 +39,8 @@ export const ca: Command = {
     force: 'rotate: activate although the old root cannot vouch for the next',
     json: 'status: for scripts',
   },
+  words: 1,
+  settings: ['config', 'ca-cert', 'ca-key'],
   examples: [
     'iron-proxy ca init',
     'iron-proxy ca status',
@@ -50,6 +52,7 @@ export const ca: Command = {
     const { settings } = await readSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
     const place = { certPath: settings.ca.cert, keyPath: settings.ca.key, now: Date.now(), uid: terminal.uid }
+    if (only !== undefined && only !== 'ours') throw new UsageError('--only takes ours')
     const order = { commonName: String(name ?? 'iron-proxy CA'), days: wholeDays(days) }
     try {
       switch (input.positionals[0]) {
@@ -60,8 +63,8 @@ export const ca: Command = {
         case 'status':
           return await status(place, settings, Boolean(json), terminal)
         case 'bundle': {
-          const bundle = bundlePem((await loadTrust(place)).ours, { only: only === 'ours' ? 'ours' : undefined })
-          if (typeof out === 'string') await writeFile(out, bundle)
+          const bundle = bundlePem((await loadTrust(place)).ours, { only })
+          if (typeof out === 'string') await writeNamed(out, bundle)
           else terminal.stdout.write(bundle)
           return exit.ok
         }

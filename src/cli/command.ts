@@ -13,6 +13,7 @@ export const exit = {
   noInput: 66,
   unavailable: 69,
   software: 70,
+  cantCreate: 73,
   noPermission: 77,
   config: 78,
 } as const
@@ -46,6 +47,10 @@ export interface Command {
   readonly options: Options
   /** What each option means, by its name. */
   readonly help: Readonly<Record<string, string>>
+  /** Most words that may follow the name; left out: none. */
+  readonly words?: number
+  /** The settings that its help shows; it takes them all. Left out: all of them. */
+  readonly settings?: readonly string[]
   readonly examples: readonly string[]
   run(input: Input, terminal: Terminal): Promise<ExitCode>
 }
@@ -57,6 +62,16 @@ export interface Input {
 
 /** A mistake in how a command was called: told with a pointer to its help. */
 export class UsageError extends Error {}
+
+/** A file that cannot be used: told in one line. */
+export class FileError extends Error {
+  readonly exit: ExitCode
+
+  constructor(message: string, code: ExitCode) {
+    super(message)
+    this.exit = code
+  }
+}
 
 export function line(stream: Writable, text: string): void {
   stream.write(`${text}\n`)

@@ -28,6 +28,8 @@ export const credentials: Command = {
   usage: '[options] [CREDENTIAL]',
   options: { ...settingOptions, json: { type: 'boolean' }, whoami: { type: 'boolean' } },
   help: { ...settingHelp, json: 'for scripts', whoami: 'ask the provider now whose it is and what it may do' },
+  words: 1,
+  settings: ['config', 'listen-admin', 'admin-token'],
   examples: ['iron-proxy credentials', 'iron-proxy credentials --whoami github', 'iron-proxy credentials --json'],
   async run(input, terminal) {
     const { json, whoami, ...values } = input.values

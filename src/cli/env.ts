@@ -1,10 +1,10 @@
-import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { AuthorityError } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
 import { loadTrust } from '#ca/trust.ts'
-import { exit, line } from './command.ts'
+import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
+import { writeNamed } from './files.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 /** Variables that replace a client's trust store: they get the whole bundle. */
@@ -41,9 +41,11 @@ export const env: Command = {
     format: 'shell (default), k8s or dotenv',
     json: 'for scripts',
   },
+  settings: ['config', 'ca-cert', 'ca-key'],
   examples: ['eval "$(iron-proxy env)"', 'iron-proxy env --format k8s --bundle /etc/iron-proxy/ca.crt'],
   async run(input, terminal) {
     const { bundle, format = 'shell', json, ...values } = input.values
+    if (!isFormat(format)) throw new UsageError(`--format takes ${Object.keys(formats).join(', ')}`)
     const { settings } = await readSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
     let file = typeof bundle === 'string' ? bundle : undefined
@@ -57,15 +59,14 @@ export const env: Command = {
           uid: terminal.uid,
         })
         file = resolve(join(dirname(settings.ca.cert), 'bundle.crt'))
-        await mkdir(dirname(file), { recursive: true })
-        await writeFile(file, bundlePem(trust.ours))
+        await writeNamed(file, bundlePem(trust.ours))
         // While a root is being replaced, ours are two.
         ours = trust.others.length > 0 ? file : resolve(settings.ca.cert)
       }
     } catch (error) {
       if (!(error instanceof AuthorityError)) throw error
       line(terminal.stderr, `iron-proxy: ${error.message}`)
-      return exit.noInput
+      return error.code === 'ca_missing' ? exit.noInput : exit.config
     }
     const variables = trustVariables(file, ours ?? file)
     line(
@@ -73,17 +74,20 @@ export const env: Command = {
       json
         ? JSON.stringify(variables, null, 2)
         : Object.entries(variables)
-            .map(written(String(format)))
+            .map(([name, value]) => formats[format](name, value))
             .join('\n'),
     )
     return exit.ok
   },
 }
 
-function written(format: string): (variable: [string, string]) => string {
-  return ([name, value]) => {
-    if (format === 'k8s') return `- {name: ${name}, value: ${JSON.stringify(value)}}`
-    if (format === 'dotenv') return `${name}=${value}`
-    return `export ${name}='${value.replaceAll("'", `'\\''`)}'`
-  }
+/** A variable as each reader wants it. */
+const formats = {
+  shell: (name: string, value: string) => `export ${name}='${value.replaceAll("'", `'\\''`)}'`,
+  k8s: (name: string, value: string) => `- {name: ${name}, value: ${JSON.stringify(value)}}`,
+  dotenv: (name: string, value: string) => `${name}=${value}`,
+} as const
+
+function isFormat(text: string | boolean): text is keyof typeof formats {
+  return typeof text === 'string' && Object.hasOwn(formats, text)
 }

@@ -1,6 +1,10 @@
+import type { ExplainedBudget, Standing } from '#config/explain-cost.ts'
 import { explain as explainRequest, explanationText, lineReader } from '#config/explain.ts'
 import { formatIssue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
+import type { Settings } from '#config/settings-schema.ts'
+import { askAdmin } from './admin.ts'
+import type { BudgetRow } from './budget.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -16,6 +20,8 @@ export const explain: Command = {
     json: { type: 'boolean' },
   },
   help: { ...settingHelp, agent: 'who asks', method: 'GET, unless said', json: 'for scripts' },
+  words: 1,
+  settings: ['config', 'policies'],
   examples: [
     'iron-proxy explain --agent local https://api.github.com/user',
     'iron-proxy explain -a local -X DELETE https://api.github.com/repos/a/b',
@@ -33,7 +39,32 @@ export const explain: Command = {
     }
     const explanation = explainRequest(snapshot, agent, String(method), url, await lineReader(files))
     if ('problem' in explanation) throw new UsageError(explanation.problem)
-    line(terminal.stdout, json ? JSON.stringify(explanation, null, 2) : explanationText(explanation))
+    const budgets = await filled(explanation.budgets, settings)
+    const full = { ...explanation, budgets }
+    line(terminal.stdout, json ? JSON.stringify(full, null, 2) : explanationText(full))
     return explanation.verdict === 'allow' ? exit.ok : exit.findings
   },
+}
+
+/** Milliseconds a running proxy has to say how full budgets are; without it the limits alone are shown. */
+const patience = 2_000
+
+/** The budgets with what a running proxy tells of them, where one answers and knows them. */
+async function filled(budgets: readonly ExplainedBudget[], settings: Settings): Promise<readonly ExplainedBudget[]> {
+  if (budgets.length === 0) return budgets
+  // Without its token there is nobody to ask either.
+  const answer = await askAdmin(settings, 'GET', '/v1/budgets', undefined, patience).catch(() => undefined)
+  const rows = answer?.status === 200 && Array.isArray(answer.body) ? (answer.body as readonly BudgetRow[]) : []
+  return budgets.map((budget) => {
+    const row = rows.find((each) => each.budget === budget.id && each.holder === budget.holder)
+    return row ? { ...budget, standing: standingOf(row) } : budget
+  })
+}
+
+function standingOf({ tokens, usd, resets }: BudgetRow): Standing {
+  return {
+    used: { tokens: tokens.used, usd: usd.used },
+    reserved: { tokens: tokens.reserved, usd: usd.reserved },
+    resets,
+  }
 }

@@ -12,6 +12,7 @@ export const healthcheck: Command = {
   usage: '[options]',
   options: { ...settingOptions, path: { type: 'string' } },
   help: { ...settingHelp, path: '/readyz (default), /livez or /startupz' },
+  settings: ['config', 'listen-metrics'],
   examples: ['iron-proxy healthcheck', 'iron-proxy healthcheck --path /livez'],
   async run(input, terminal) {
     const { path = '/readyz', ...values } = input.values
@@ -24,7 +25,8 @@ export const healthcheck: Command = {
     }
     const host = metrics.address === '0.0.0.0' ? '127.0.0.1' : metrics.address === '::' ? '::1' : metrics.address
     const { status, body } = await get(host, metrics.port, String(path))
-    line(terminal.stdout, body)
+    if (status === 0) line(terminal.stderr, `iron-proxy: no proxy answers on ${host}:${metrics.port} (${body})`)
+    else line(terminal.stdout, body)
     return status === 200 ? exit.ok : exit.unavailable
   },
 }

@@ -2,7 +2,8 @@ import { parseArgs } from 'node:util'
 import { budget } from './budget.ts'
 import { ca } from './ca.ts'
 import { check } from './check.ts'
-import { exit, line, UsageError } from './command.ts'
+import { didYouMean } from '#config/issue.ts'
+import { exit, FileError, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
 import { credentials } from './credentials.ts'
 import { demo } from './demo/demo.ts'
@@ -16,6 +17,7 @@ import { run } from './run.ts'
 import { schema } from './schema.ts'
 import { scopes } from './scopes.ts'
 import { state } from './state.ts'
+import { manual, overview } from './help.ts'
 import { version } from './version.ts'
 
 /** Every command there is, in the order of `--help`. */
@@ -43,12 +45,16 @@ export async function dispatch(argv: readonly string[], terminal: Terminal): Pro
   const [name = '--help', ...rest] = argv
   if (name === '--version' || name === '-v') return version.run({ values: {}, positionals: [] }, terminal)
   if (name === '--help' || name === '-h' || name === 'help') {
-    line(terminal.stdout, overview(terminal.colour))
+    line(terminal.stdout, overview(commands, terminal.colour))
     return exit.ok
   }
   const command = commands.find((each) => each.name === name)
   if (!command) {
-    line(terminal.stderr, `iron-proxy: there is no command ${JSON.stringify(name)}; see iron-proxy --help`)
+    const meant = didYouMean(
+      name,
+      commands.map((each) => each.name),
+    )
+    line(terminal.stderr, `iron-proxy: there is no command ${JSON.stringify(name)}${meant}; see iron-proxy --help`)
     return exit.usage
   }
   try {
@@ -59,54 +65,34 @@ export async function dispatch(argv: readonly string[], terminal: Terminal): Pro
     }
     return await command.run(input, terminal)
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error
-    line(terminal.stderr, `iron-proxy ${name}: ${error.message}; see iron-proxy ${name} --help`)
-    return exit.usage
+    if (error instanceof UsageError) {
+      line(terminal.stderr, `iron-proxy ${name}: ${error.message}; see iron-proxy ${name} --help`)
+      return exit.usage
+    }
+    if (!(error instanceof FileError)) throw error
+    line(terminal.stderr, `iron-proxy ${name}: ${error.message}`)
+    return error.exit
   }
 }
 
-function parse(command: Command, args: readonly string[]): Input {
+function parse({ options, words = 0 }: Command, args: readonly string[]): Input {
+  const all = { ...options, help: { type: 'boolean', short: 'h' } } as const
+  let input: Input
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: { ...command.options, help: { type: 'boolean', short: 'h' } },
-      allowPositionals: true,
-    })
-    return { values: values, positionals }
+    input = parseArgs({ args: [...args], options: all, allowPositionals: true })
   } catch (error) {
-    throw new UsageError((error as Error).message)
+    throw new UsageError(inOurWords(error as NodeJS.ErrnoException, Object.keys(all)))
   }
+  const extra = input.positionals[words]
+  if (extra !== undefined && !input.values['help']) throw new UsageError(`${JSON.stringify(extra)} is one word too many`)
+  return input
 }
 
-function overview(colour: boolean): string {
-  const rows = commands.map(({ name, summary }) => `  ${bold(name.padEnd(13), colour)}${summary}`)
-  return [
-    'An egress credential firewall: agents hold stubs, the proxy holds the secrets.',
-    '',
-    'iron-proxy COMMAND [options]',
-    '',
-    ...rows,
-    '',
-    'iron-proxy COMMAND --help tells more.',
-  ].join('\n')
-}
-
-function manual({ name, summary, usage, options, help, examples }: Command, colour: boolean): string {
-  const rows = Object.entries(options).map(([option, { short, type }]) => {
-    const flag = `${short ? `-${short}, ` : '    '}--${option}${type === 'string' ? ' VALUE' : ''}`
-    return `  ${flag.padEnd(34)}${help[option] ?? ''}`
-  })
-  return [
-    `${bold(`iron-proxy ${name}`, colour)} ${usage}`,
-    `  ${summary}`,
-    '',
-    ...rows,
-    '',
-    'Examples',
-    ...examples.map((example) => `  ${example}`),
-  ].join('\n')
-}
-
-function bold(text: string, colour: boolean): string {
-  return colour ? `\u001B[1m${text}\u001B[0m` : text
+/** What `parseArgs` says, in one line: it has advice of its own for each mistake, and some of that takes three. */
+function inOurWords({ code, message }: NodeJS.ErrnoException, known: readonly string[]): string {
+  const option = /--?\w[\w-]*(?=[\s']|$)/.exec(message.replace(/'-\w, /, "'"))?.[0] ?? ''
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION')
+    return `there is no option ${option}${didYouMean(option.replace(/^--?/, ''), known).replace('"', '"--')}`
+  if (message.includes('does not take')) return `${option} takes no value`
+  return `${option} takes a value${message.includes('ambiguous') ? `; write one that begins with a dash as ${option}=-…` : ''}`
 }

@@ -14,6 +14,8 @@ export const login: Command = {
     code: 'the code, if a link was printed before; otherwise it is asked for',
     page: 'print a link to a page for all of it, good once and for ten minutes, and ask for nothing',
   },
+  words: 1,
+  settings: ['config', 'listen-admin', 'admin-token'],
   examples: ['iron-proxy login claude', 'iron-proxy login claude --page', 'iron-proxy login claude --code CODE'],
   async run(input, terminal) {
     const { code, page, ...values } = input.values

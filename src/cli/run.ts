@@ -2,6 +2,7 @@ import { startApp } from '#app.ts'
 import type { App } from '#app.ts'
 import { AuthorityError } from '#ca/authority.ts'
 import { formatIssue, PolicyError } from '#config/issue.ts'
+import { unusableFiles } from '#config/setting-files.ts'
 import type { Settings } from '#config/settings-schema.ts'
 import { createLog } from '#observe/log.ts'
 import { revision, version } from './about.ts'
@@ -24,6 +25,9 @@ export const run: Command = {
     }
     const { settings } = await readSettings(input, terminal)
     if (!settings) return exit.config
+    const unusable = await unusableFiles(settings)
+    for (const issue of unusable) line(terminal.stderr, formatIssue(issue))
+    if (unusable.length > 0) return exit.config
     let app: App
     try {
       app = await startApp(settings, {
@@ -54,8 +58,8 @@ function unsafeVariable(env: Terminal['env']): string | undefined {
 
 function explainFailure(error: unknown, { stderr }: Terminal): ExitCode {
   if (error instanceof PolicyError) {
-    for (const issue of error.issues) line(stderr, formatIssue(issue))
-    line(stderr, 'iron-proxy: not starting without a valid policy')
+    // The log has said each of them.
+    line(stderr, 'iron-proxy: not starting without a valid policy; `iron-proxy check` says what is wrong with it')
     return exit.config
   }
   if (error instanceof AuthorityError) {
@@ -63,7 +67,7 @@ function explainFailure(error: unknown, { stderr }: Terminal): ExitCode {
     return exit.config
   }
   const { code, address, port, message } = error as NodeJS.ErrnoException & { address?: string; port?: number }
-  if (code === 'EACCES' || code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL') {
+  if (port !== undefined && (code === 'EACCES' || code === 'EADDRINUSE' || code === 'EADDRNOTAVAIL')) {
     line(stderr, `iron-proxy: cannot listen on ${address}:${port} (${code}): ${bindRemedy[code]}`)
     return exit.noPermission
   }

@@ -1,8 +1,8 @@
-import { writeFile } from 'node:fs/promises'
 import { policyJsonSchema } from '#config/json-schema.ts'
 import { eventJsonSchema } from '#observe/event-schema.ts'
 import { exit } from './command.ts'
 import type { Command } from './command.ts'
+import { writeNamed } from './files.ts'
 
 export const schema: Command = {
   name: 'schema',
@@ -13,7 +13,7 @@ export const schema: Command = {
   examples: ['iron-proxy schema --out policies/schema.json', 'iron-proxy schema --events'],
   async run({ values }, { stdout }) {
     const text = `${JSON.stringify(values['events'] ? eventJsonSchema() : policyJsonSchema(), null, 2)}\n`
-    if (typeof values['out'] === 'string') await writeFile(values['out'], text)
+    if (typeof values['out'] === 'string') await writeNamed(values['out'], text)
     else stdout.write(text)
     return exit.ok
   },

@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { formatIssue } from '#config/issue.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
+import { readNamed, writeNamed } from './files.ts'
 import { readCapabilities } from './scopes/capabilities.ts'
 import type { Capabilities } from './scopes/capabilities.ts'
 import { claudeOf } from './scopes/claude.ts'
@@ -44,6 +44,7 @@ export const scopes: Command = {
     as: 'policy, claude or rbac (default: policy; with --out all three)',
     out: 'write to AGENT.yaml, AGENT.settings.json and AGENT.rbac.yaml in this directory',
   },
+  words: Infinity,
   examples: [
     'iron-proxy scopes deploy/agent/agents/example-devbot/capabilities.yaml',
     'iron-proxy scopes --as claude deploy/agent/agents/example-devbot/capabilities.yaml',
@@ -55,21 +56,15 @@ export const scopes: Command = {
     const wanted: readonly Layer[] = as === undefined ? (out === undefined ? ['policy'] : ['policy', 'claude', 'rbac']) : [as]
     const read: Capabilities[] = []
     for (const file of positionals) {
-      try {
-        const { capabilities, issues } = await readCapabilities(file)
-        for (const issue of issues) line(stderr, formatIssue(issue))
-        if (!capabilities) return exit.config
-        read.push(capabilities)
-      } catch (error) {
-        line(stderr, `iron-proxy: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`)
-        return exit.noInput
-      }
+      const { capabilities, issues } = readCapabilities(file, await readNamed(file))
+      for (const issue of issues) line(stderr, formatIssue(issue))
+      if (!capabilities) return exit.config
+      read.push(capabilities)
     }
-    if (typeof out === 'string') await mkdir(out, { recursive: true })
     for (const given of read) {
       for (const layer of wanted) {
         const { file, text } = layers[layer]
-        if (typeof out === 'string') await writeFile(join(out, file(given.agent)), text(given))
+        if (typeof out === 'string') await writeNamed(join(out, file(given.agent)), text(given))
         else stdout.write(text(given))
       }
     }

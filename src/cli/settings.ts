@@ -14,7 +14,17 @@ export const settingOptions: Options = {
 
 export const settingHelp: Readonly<Record<string, string>> = {
   config: 'settings file (default: iron-proxy.yaml, if it is there)',
-  ...Object.fromEntries(settingKeys.map(({ flag, description }) => [flag, description])),
+  ...Object.fromEntries(
+    settingKeys.map(({ flag, description, fallback }) => [
+      flag,
+      description + (fallback === undefined ? '' : ` (default ${written(fallback)})`),
+    ]),
+  ),
+}
+
+/** A default as one would write it behind the flag. */
+function written(fallback: unknown): string {
+  return typeof fallback === 'string' ? fallback : JSON.stringify(fallback).replace(/^(?:\[\]|\{\})$/, 'none')
 }
 
 /** Reads the settings a command was called with, and tells what is wrong with them. */

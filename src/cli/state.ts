@@ -11,6 +11,8 @@ export const state: Command = {
   usage: 'copy [options]',
   options: { ...settingOptions, from: { type: 'string' } },
   help: { ...settingHelp, from: 'copy: the file that `state` was until now (default: .iron-proxy/state.db)' },
+  words: 1,
+  settings: ['config', 'state', 'seal-key', 'redis-password', 'redis-prefix'],
   examples: [
     'iron-proxy state copy --state redis://cache:6379/0',
     'iron-proxy state copy --from /data/state.db --config iron-proxy.yaml',

@@ -18,12 +18,15 @@ export interface CheckReport {
   }
 }
 
-/** Loads a directory of policies as the proxy would, where a missing secret is an error. */
-export async function checkPolicies(directory: string, secretExists?: LoadOptions['secretExists']): Promise<CheckReport> {
-  const { snapshot, issues, files } = await loadPolicies(directory, {
-    ...(secretExists && { secretExists }),
-    missingSecret: 'error',
-  })
+/** Loads a directory of policies as the proxy would, where a missing secret is an error. `besides` was found elsewhere. */
+export async function checkPolicies(
+  directory: string,
+  secretExists?: LoadOptions['secretExists'],
+  besides: readonly Issue[] = [],
+): Promise<CheckReport> {
+  const loaded = await loadPolicies(directory, { ...(secretExists && { secretExists }), missingSecret: 'error' })
+  const { snapshot, files } = loaded
+  const issues = [...besides, ...loaded.issues]
   const errors = issues.filter(({ severity }) => severity === 'error').length
   return {
     ok: errors === 0,

@@ -1,6 +1,6 @@
 /** One YAML file as plain data, with the place of everything in it. Whatever could be read in two ways is refused. */
 import { isAlias, isMap, isNode, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit } from 'yaml'
-import type { Document, Node, Pair } from 'yaml'
+import type { Document, Node, Pair, YAMLError } from 'yaml'
 import type { Position } from '#policy/types.ts'
 import type { Issue } from './issue.ts'
 
@@ -43,7 +43,7 @@ export function readYaml(file: string, bytes: Buffer): YamlFile {
     return parse(file, text)
   } catch (error) {
     // The alias limit and the parser's own stack end here.
-    return refuse(`the file cannot be read: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : 'unknown error'}`)
+    return refuse(`the file cannot be read: ${error instanceof Error ? withoutSource(error.message) : 'unknown error'}`)
   }
 }
 
@@ -68,15 +68,32 @@ function parse(file: string, text: string): YamlFile {
     ...document.errors
       .filter(({ code }) => code === 'DUPLICATE_KEY')
       .map(({ pos }) => issue(pos[0], 'this key stands here twice')),
-    ...document.warnings.map(({ pos, message }) => issue(pos[0], message)),
+    ...document.warnings.map((warning) => issue(warning.pos[0], complaint(warning))),
     ...leadingZeros(document).map(({ offset, message }) => issue(offset, message)),
   ]
   const grave = [
-    ...document.errors.filter(({ code }) => code !== 'DUPLICATE_KEY').map(({ pos, message }) => issue(pos[0], message)),
+    ...syntaxErrors(document).map((error) => issue(error.pos[0], complaint(error))),
     ...[...strangeKeys(document), ...strangeAliases(document)].map(({ offset, message }) => issue(offset, message)),
   ]
   const data: unknown = grave.length > 0 ? undefined : document.toJS({ maxAliasCount: mostAliases })
   return { file, data, issues: [...grave, ...mild].slice(0, 100), locate: (path, key) => position(offsetOf(document, path, key)) }
+}
+
+/** After the first token that has no place, the parser is lost: those that follow say nothing. */
+export function syntaxErrors({ errors }: Document): readonly YAMLError[] {
+  const grave = errors.filter(({ code }) => code !== 'DUPLICATE_KEY')
+  const lost = grave.findIndex(({ code }) => code === 'UNEXPECTED_TOKEN')
+  return lost < 0 ? grave : grave.slice(0, lost + 1)
+}
+
+/** What the parser says, but for what it quotes from the file, which may be a secret. */
+export function complaint({ code, message }: YAMLError): string {
+  if (code === 'MULTIPLE_DOCS') return 'the file holds more than one document; write one'
+  return withoutSource(message)
+}
+
+function withoutSource(message: string): string {
+  return message.replace(/(?<=[\w)]): [^]*$/, '')
 }
 
 interface Remark {

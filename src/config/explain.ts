@@ -8,6 +8,8 @@ import type { Snapshot } from '#journey/types.ts'
 import { decideHost, explainDecision } from '#policy/decide.ts'
 import type { Condition } from '#policy/match.ts'
 import type { Agent, Ask, HostVerdict, Position, Verdict } from '#policy/types.ts'
+import { budgetText, explainBudgets, explainMeter } from './explain-cost.ts'
+import type { ExplainedBudget, ExplainedMeter } from './explain-cost.ts'
 
 /** One rule that was compared, in order; the last may be the one that decides. */
 export interface ExplainedStep {
@@ -41,6 +43,9 @@ export interface Explanation {
   /** The line of YAML at that position, when the file was at hand. */
   readonly line: string | undefined
   readonly credentials: readonly ExplainedCredential[]
+  readonly meter: ExplainedMeter | undefined
+  /** What the request must fit; empty where it costs nothing. */
+  readonly budgets: readonly ExplainedBudget[]
 }
 
 /** What cannot be explained because it was asked wrongly. */
@@ -63,8 +68,12 @@ export function explain(
     }
   const ask = parseAsk(method, url)
   if ('problem' in ask) return ask
-  const { steps, verdict } = explainDecision(snapshot.policy, agent, askOf(snapshot, ask))
-  const denial = verdict.kind === 'deny' ? verdict : verdict.wouldDeny
+  const question = askOf(snapshot, ask)
+  const { steps, verdict } = explainDecision(snapshot.policy, agent, question)
+  const refusal = verdict.kind === 'deny' ? verdict : verdict.wouldDeny
+  // An agent's own token call is answered before anything is metered.
+  const meter = refusal || question.answered ? undefined : explainMeter(verdict.rule, ask)
+  const denial = refusal ?? (meter?.code && { code: meter.code, reason: meter.reason, rule: verdict.rule })
   const rule = denial ? denial.rule : verdict.rule
   return {
     agent: agentId,
@@ -72,13 +81,15 @@ export function explain(
     ask,
     host: decideHost(snapshot.policy, agent, ask.host, ask.port).kind,
     steps: steps.map(({ rule: { id, position, effect }, differs }) => ({ rule: id, position, effect, differs })),
-    verdict: verdict.kind === 'allow' && denial ? 'would_deny' : verdict.kind,
+    verdict: denial ? (agent.mode === 'report' ? 'would_deny' : 'deny') : verdict.kind,
     code: denial?.code,
     reason: denial?.reason,
     rule: rule?.id,
     position: rule?.position,
     line: rule && lineOf?.(rule.position),
-    credentials: explainCredentials(snapshot, agent, ask, verdict),
+    credentials: denial ? [] : explainCredentials(snapshot, agent, ask, verdict),
+    meter,
+    budgets: meter && ['metered', 'priced'].includes(meter.kind) ? explainBudgets(snapshot, agent) : [],
   }
 }
 
@@ -94,6 +105,7 @@ export async function lineReader(files: readonly string[]): Promise<(position: P
 // Not `new URL`: it repairs what the proxy refuses, and would explain another request than the one that was asked about.
 function parseAsk(method: string, url: string): Ask | Unexplained {
   const parts = /^(https?):\/\/([^/?#]*)([^?]*)(\?.*)?$/.exec(url)
+  if (!/^[A-Z][A-Z-]*$/.test(method)) return { problem: `${JSON.stringify(method)} is not a method; write it in upper case` }
   const authority = parts?.[2] === undefined ? undefined : parseAuthority(parts[2])
   if (!parts || !authority) return { problem: `${JSON.stringify(url)} is not an http or https URL with a plain host name` }
   const scheme = parts[1] === 'http' ? 'http' : 'https'
@@ -128,7 +140,7 @@ function placesOf({ placer }: Credential): string[] {
 
 /** The explanation for people, one fact a line. */
 export function explanationText(explanation: Explanation): string {
-  const { agent, mode, ask, host, steps, verdict, code, reason, rule, position, line, credentials } = explanation
+  const { agent, mode, ask, host, steps, verdict, code, reason, rule, position, line, credentials, meter, budgets } = explanation
   const port = ask.port === (ask.scheme === 'http' ? 80 : 443) ? '' : `:${ask.port}`
   const decided = rule === undefined ? 'no rule' : `rule ${rule}`
   return [
@@ -142,5 +154,7 @@ export function explanationText(explanation: Explanation): string {
       ? [`  at       ${position.file}:${position.line}:${position.column}${line === undefined ? '' : `  ${line}`}`]
       : []),
     ...credentials.map(({ id, places, unused }) => `  swap     ${id}: ${unused ?? places.join(', ')}`),
+    ...(meter && !meter.code ? [`  meter    ${meter.provider}: ${meter.kind}`] : []),
+    ...budgets.map((budget) => `  budget   ${budgetText(budget)}`),
   ].join('\n')
 }

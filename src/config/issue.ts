@@ -13,7 +13,8 @@ export interface Issue {
 
 /** One line: `policies/crew.yaml:31:9 rules[2].hosts: "*.com" would match every .com host; name the zone`. */
 export function formatIssue({ position, path, message, severity }: Issue): string {
-  const place = position.line === 0 ? position.file : `${position.file}:${position.line}:${position.column}`
+  const whole = position.line === 0
+  const place = whole ? `${position.file}${path ? '' : ':'}` : `${position.file}:${position.line}:${position.column}`
   return `${place} ${path && `${path}: `}${severity === 'warning' ? 'warning: ' : ''}${message}`
 }
 

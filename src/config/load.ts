@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileFault } from '#base/file-fault.ts'
 import type { SecretRef } from '#base/secret.ts'
 import { compileCredential, credentialSchema } from '#credentials/index.ts'
 import { indexAnswers } from '#credentials/answers.ts'
@@ -54,7 +55,7 @@ export async function loadPolicies(directory: string, options: LoadOptions = {})
   try {
     return await compileFiles(directory, await readPolicyFiles(directory), options)
   } catch (error) {
-    const message = `the policies cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`
+    const message = `the policies cannot be read: ${fileFault(error)}; name a directory with *.yaml files`
     return {
       snapshot: undefined,
       issues: [{ severity: 'error', position: { file: directory, line: 0, column: 0 }, path: '', message }],

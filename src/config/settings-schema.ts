@@ -1,4 +1,4 @@
-/** The process settings, each with its default: what `config.example.yaml` shows. */
+/** The process settings, each with its default: what `check --print` and `run --help` show. */
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { parseAddress, parseCidr } from '#base/address.ts'
@@ -117,7 +117,12 @@ export const settingsSchema = z.strictObject({
     .prefault({}),
   advertise: textField(parseAddress, 'an address').prefault(loopback).meta({ description: 'What the DNS responder answers' }),
   adminToken: fileField.optional().meta({ description: 'File with the bearer token that admin asks for' }),
-  ca: z.strictObject({ cert: fileField.default('certs/ca.crt'), key: fileField.default('certs/ca.key') }).prefault({}),
+  ca: z
+    .strictObject({
+      cert: fileField.default('certs/ca.crt').meta({ description: 'Certificate of the CA; made on first run' }),
+      key: fileField.default('certs/ca.key').meta({ description: 'Its key, mode 0600' }),
+    })
+    .prefault({}),
   state: stateField.default('.iron-proxy/state.db').meta({ description: 'File, or redis:// when more than one replica runs' }),
   sealKey: fileField.default('.iron-proxy/seal.key').meta({ description: 'Seals grants at rest' }),
   redis: z
@@ -189,7 +194,14 @@ export const settingsSchema = z.strictObject({
     .url({ protocol: /^https?$/, error: 'write an http or https URL' })
     .optional()
     .meta({ description: 'Where budget alerts are posted, in the form of Alertmanager’s webhook' }),
-  log: z.strictObject({ level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+        .default('info')
+        .meta({ description: 'Least that is logged: trace, debug, info, warn, error, silent' }),
+    })
+    .prefault({}),
 })
 
 export type Settings = z.output<typeof settingsSchema>

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { platform } from 'node:os'
+import { fileFault } from '#base/file-fault.ts'
 import { readYaml } from './document.ts'
 import type { YamlFile } from './document.ts'
 import { didYouMean, mistakes, pathText, valueAt } from './issue.ts'
@@ -72,6 +73,10 @@ export async function loadSettings({ file, env, flags, system = platform() }: Se
     if (parsed.data.replicas > 1 && !isRedisPlace(parsed.data.state))
       issues.push(placed(['state'], 'error', alone, origins, yaml))
     if (parsed.data.workers > 1 && system !== 'linux') issues.push(placed(['workers'], 'error', onlyLinux(system), origins, yaml))
+    if (Object.values(parsed.data.listen).every((each) => each === 'off'))
+      issues.push(
+        placed(['listen', 'proxy'], 'error', 'every door is off, so there is nothing to do; leave one open', origins, yaml),
+      )
   }
   const sound = parsed.success && issues.every(({ severity }) => severity === 'warning')
   return { settings: sound ? parsed.data : undefined, origins, issues }
@@ -82,7 +87,7 @@ async function readSettingsFile(file: string | undefined): Promise<YamlFile | un
   try {
     return readYaml(file, await readFile(file))
   } catch (error) {
-    const message = `the settings cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`
+    const message = `the settings cannot be read: ${fileFault(error)}`
     const position = { file, line: 0, column: 0 }
     return { file, data: undefined, issues: [{ severity: 'error', position, path: '', message }], locate: () => position }
   }

@@ -6,6 +6,8 @@ import type { Hashes, SignTools, Unsigned } from './types.ts'
 export interface SigningKey {
   readonly accessKeyId: string
   readonly real: () => string
+  /** Of temporary credentials: travels in X-Amz-Security-Token, which is signed. */
+  readonly sessionToken?: string | undefined
   readonly region: string
   readonly service: string
 }
@@ -34,14 +36,15 @@ export interface AwsSigner {
 let library: Promise<typeof smithy> | undefined
 
 /** A signer by AWS Signature Version 4, https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html. */
-export async function awsSigner({ accessKeyId, real, region, service }: SigningKey, tools: SignTools): Promise<AwsSigner> {
+export async function awsSigner(key: SigningKey, tools: SignTools): Promise<AwsSigner> {
+  const { accessKeyId, real, sessionToken, region, service } = key
   const { SignatureV4 } = await (library ??= import('@smithy/signature-v4'))
   const { hashes } = tools
   const signingDate = new Date(tools.now)
   const time = signingDate.toISOString().replaceAll(/[:-]|\.\d{3}/g, '')
   const isS3 = s3.has(service)
   const signer = new SignatureV4({
-    credentials: { accessKeyId, secretAccessKey: real() },
+    credentials: { accessKeyId, secretAccessKey: real(), ...(sessionToken !== undefined && { sessionToken }) },
     region,
     service,
     sha256: checksumWith(hashes),
@@ -103,7 +106,7 @@ function signable(headers: readonly string[]): Record<string, string> {
 /** The headers as they were, and those that signing added. */
 function completed(headers: readonly string[], signed: Readonly<Record<string, string>>): readonly string[] {
   const names = new Set(headers.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase()))
-  const added = ['x-amz-content-sha256', 'x-amz-date', 'authorization'].filter((name) => !names.has(name))
+  const added = ['x-amz-content-sha256', 'x-amz-date', 'x-amz-security-token', 'authorization'].filter((name) => !names.has(name))
   return [...headers, ...added.flatMap((name) => (signed[name] === undefined ? [] : [name, signed[name]]))]
 }
 

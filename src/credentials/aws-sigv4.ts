@@ -2,26 +2,42 @@ import { z } from 'zod'
 import { ProxyError } from '#base/errors.ts'
 import { secretRefField } from '#base/fields.ts'
 import { chunkSigning, resignChunks } from './aws-chunks.ts'
-import { awsSigner } from './aws-signer.ts'
+import { awsSigner, type SigningKey } from './aws-signer.ts'
 import { commonFields, credentialKind, stubField } from './fields.ts'
 import type { Placer, Signed, SignTools, Unsigned } from './types.ts'
 
+const keyIdForm = /^\w{16,128}$/
 const scopeField = z.string().regex(/^[a-z0-9-]+$/, { error: 'write it as it stands in a signature: "us-east-1", "s3"' })
 
-const schema = z.strictObject({
+const fields = z.strictObject({
   kind: z.literal('aws-sigv4'),
   stub: stubField.meta({ description: 'The access key id that agents sign with; the secret beside it may be anything' }),
   accessKeyId: z
     .string()
-    .regex(/^\w{16,128}$/, { error: 'an access key id is 16 to 128 letters and digits' })
+    .regex(keyIdForm, { error: 'an access key id is 16 to 128 letters and digits' })
+    .optional()
     .meta({ description: 'The real access key id; it is no secret' }),
-  secret: secretRefField.meta({ description: 'The secret access key' }),
+  secret: secretRefField.optional().meta({ description: 'The secret access key' }),
+  session: secretRefField.optional().meta({
+    description:
+      'In place of both: JSON with AccessKeyId, SecretAccessKey and SessionToken, as `aws configure export-credentials` prints it',
+  }),
   regions: z.array(scopeField).min(1).meta({ description: 'Regions agents may sign for; global services are us-east-1' }),
   services: z
     .array(scopeField)
     .min(1)
     .meta({ description: 'Services agents may sign for, by their signing names: s3, bedrock, sts, dynamodb' }),
   ...commonFields,
+})
+
+const schema = fields.check(({ value, issues }) => {
+  const say = (key: string, message: string) => issues.push({ code: 'custom', path: [key], message, input: value })
+  const { accessKeyId, secret, session } = value
+  if (session?.jsonKey !== undefined) say('session', 'its members are known; leave jsonKey out')
+  if (session && (accessKeyId !== undefined || secret)) say('session', 'it holds key id and secret too; remove those, or this')
+  if (!session && accessKeyId === undefined)
+    say('accessKeyId', 'this is missing; write the real access key id, or name a session')
+  if (!session && !secret) say('secret', 'this is missing; name where the secret access key stands')
 })
 
 type Config = z.output<typeof schema>
@@ -34,9 +50,15 @@ export const awsSigv4 = credentialKind({
   kind: 'aws-sigv4',
   schema,
   stubs: (config) => [config.stub],
-  secret: (config) => config.secret,
+  secret: ({ secret, session }) => (session ? { ...session, jsonKey: 'SecretAccessKey' } : (secret ?? never())),
+  companions: ({ session }) =>
+    session && { accessKeyId: { ...session, jsonKey: 'AccessKeyId' }, sessionToken: { ...session, jsonKey: 'SessionToken' } },
   placer,
 })
+
+function never(): never {
+  throw new Error('the schema lets no entry through without one of the two')
+}
 
 /** Bytes that are held at once for their hash: of a body whose hash the agent does not say, or of one chunk. */
 const most = 8 << 20
@@ -50,12 +72,14 @@ function placer(config: Config): Placer {
     return undefined
   }
   return {
-    headers: ['authorization'],
+    headers: ['authorization', tokenHeader],
     params: [],
-    header(_name, value) {
+    header(name, value) {
+      // A client with temporary credentials sends a token; where it is the stub, it makes room for the real one.
+      if (name === tokenHeader) return value === config.stub ? value : undefined
       const claim = readClaim(value)
       if (claim?.keyId !== config.stub || faultOf(claim) !== undefined) return undefined
-      return value.replace(config.stub, config.accessKeyId)
+      return config.accessKeyId === undefined ? value : value.replace(config.stub, config.accessKeyId)
     },
     fault(place, value) {
       if (place === 'query') return 'presigned URLs are not signed anew; sign in the Authorization header'
@@ -85,9 +109,12 @@ function readClaim(authorization: string): Claim | undefined {
 }
 
 /** Written anew, or good only with what was thrown away. */
-const replaced = new Set(['authorization', 'x-amz-date', 'x-amz-security-token'])
+const tokenHeader = 'x-amz-security-token'
+const replaced = new Set(['authorization', 'x-amz-date', tokenHeader])
 
-async function sign(config: Config, request: Unsigned, real: () => string, tools: SignTools): Promise<Signed> {
+type Real = (companion?: string) => string
+
+async function sign(config: Config, request: Unsigned, real: Real, tools: SignTools): Promise<Signed> {
   const claim = readClaim(valuesOf(request.headers, 'authorization').join())
   // Its name may have been listed in Connection, so that it ended here.
   if (!claim) throw new ProxyError('bad_credential', 'there is no Authorization header left to sign anew')
@@ -101,11 +128,19 @@ async function sign(config: Config, request: Unsigned, real: () => string, tools
       'x-amz-content-sha256 is neither a hash nor a way to send the body that can be signed anew',
     )
   }
-  const signer = await awsSigner({ ...claim, accessKeyId: config.accessKeyId, real }, tools)
+  const signer = await awsSigner({ ...claim, ...keyOf(config, real) }, tools)
   const body = declared === undefined ? await request.whole(most) : undefined
   const { headers, signature } = await signer.signRequest({ ...request, headers: kept }, body)
   if (!chunked) return { headers }
   return { headers, body: (chunks) => resignChunks(chunks, { ...chunked, seed: signature, most }, signer) }
+}
+
+function keyOf({ accessKeyId }: Config, real: Real): Pick<SigningKey, 'accessKeyId' | 'real' | 'sessionToken'> {
+  if (accessKeyId !== undefined) return { accessKeyId, real }
+  const temporary = real('accessKeyId')
+  if (!keyIdForm.test(temporary))
+    throw new ProxyError('credential_unavailable', 'the session has something else where its access key id should be')
+  return { accessKeyId: temporary, real, sessionToken: real('sessionToken') }
 }
 
 /** Modes that say something of the body which stays true: it streams through. */

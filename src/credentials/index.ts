@@ -37,6 +37,7 @@ export function compileCredential(id: string, config: CredentialConfig): Credent
     stubs,
     foreign: config.foreign,
     secret: row.secret?.(config),
+    companions: row.companions?.(config),
     lease: row.lease?.(config),
     placer,
     whoami: whoamiOf(config, placer, stubs[0], row.whoami),

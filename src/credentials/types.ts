@@ -20,6 +20,8 @@ export interface Credential {
   readonly foreign: 'refuse' | 'allow'
   /** Where the value stands; `undefined`: it does not simply stand somewhere, see `lease`. */
   readonly secret: SecretRef | undefined
+  /** What goes with the value, by the names `sign` asks for it; it comes and changes with the value. */
+  readonly companions?: Readonly<Record<string, SecretRef>> | undefined
   /** How the value is had by calls to a token endpoint; `undefined`: it stands somewhere. */
   readonly lease: Lease | undefined
   readonly placer: Placer
@@ -33,8 +35,12 @@ export interface Credential {
 export interface Grant {
   readonly credential: Credential
   readonly secret: Secret
+  /** As the credential names them. */
+  readonly companions?: Readonly<Record<string, Secret>>
   /** Grows with every new value; tells a refused value from one that has been renewed meanwhile. */
   readonly generation: number
+  /** Milliseconds since the epoch: from then on it is not given any more. */
+  readonly until?: number
 }
 
 /** Where a value was placed: never what. `header:authorization`, `query:key`, `body:/auth/token`. */
@@ -64,10 +70,10 @@ export interface Placer {
   /** Where this credential may arrive in a body; left out: nowhere. */
   readonly body?: BodyPlacer
   /**
-   * Signs a request of which all values are in their places. Throws `bad_credential` for what cannot be signed,
+   * Signs a request of which all values are in their places. `real` gives the value, or the companion of that name. Throws `bad_credential` for what cannot be signed,
    * `malformed_request` for a body that is not what its head says, and what `whole` throws.
    */
-  sign?(request: Unsigned, real: () => string, tools: SignTools): Promise<Signed>
+  sign?(request: Unsigned, real: (companion?: string) => string, tools: SignTools): Promise<Signed>
 }
 
 /** How a stub is found in a body that was read whole. Texts are one character a byte. */
@@ -131,6 +137,7 @@ export interface CredentialKind<Schema extends z.ZodObject = z.ZodObject> {
   withStub?(config: z.output<Schema>, stub: string): z.output<Schema>
   /** One of these two says where the value comes from. */
   secret?(config: z.output<Schema>): SecretRef
+  companions?(config: z.output<Schema>): Readonly<Record<string, SecretRef>> | undefined
   lease?(config: z.output<Schema>): Lease
   placer(config: z.output<Schema>): Placer
 }

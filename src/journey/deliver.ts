@@ -1,4 +1,5 @@
 import { ProxyError } from '#base/errors.ts'
+import { ScrubChain } from '#credentials/scrub-chain.ts'
 import type { Found } from '#credentials/swap.ts'
 import { fill, place } from '#credentials/swap.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
@@ -78,10 +79,13 @@ async function attempt(
   const placed = place(arrival.head, found.placements, grants)
   const filled = whole && fill(whole.bytes, whole.placements, grants)
   seen.swaps = filled ? [...placed.swaps, ...filled.swaps] : placed.swaps
-  const scrub = ports.vault.scrub(guarded)
+  const known = ports.vault.scrub(guarded)
+  const latest = () => ports.vault.scrub(guarded)
+  const scrub = known && new ScrubChain(known, latest)
   // What is searched or counted must be read.
   const decode = scrub !== undefined || metered !== undefined
-  // What signs is never sent, so this host cannot hand it out byte by byte; and S3 clients download in parts.
+  // What signs is never sent, so this host cannot hand it out byte by byte, and a session token is worth nothing without it;
+  // and S3 clients download in parts.
   const parts = guarded.every(({ placer }) => placer.sign !== undefined)
   const kept = requestHeaders(placed.headers, { decode, parts })
   const length = filled?.bytes.length ?? metered?.body?.length

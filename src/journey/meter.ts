@@ -41,7 +41,11 @@ export interface Unpaid {
 export function classify(rule: Rule, call: Call): (Classified & { readonly provider: string }) | undefined {
   if (rule.meter === undefined) return undefined
   const provider = rule.meter === 'auto' ? providerFor(call.host) : providerNamed(rule.meter)
-  if (provider) return { ...provider.classify(call), provider: provider.id }
+  if (provider) {
+    const classified = provider.classify(call)
+    if (classified.kind !== 'free' || !classified.unlisted || !rule.price) return { ...classified, provider: provider.id }
+    return { kind: 'unmetered', reason: `${call.path} does not report what it costs`, provider: provider.id }
+  }
   const reason = `meter: auto knows no provider for ${call.host}; name one`
   return { kind: 'unmetered', reason, provider: rule.meter }
 }
@@ -131,6 +135,9 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> 
     bodyBytes,
     mostOutput: asked.mostOutput,
     hiddenInput: asked.hiddenInput,
+    images: asked.images,
+    sound: asked.sound,
+    tier: asked.tier,
     stream: asked.stream,
     prices: snapshot.prices,
     fixed: shape ? undefined : rule.price && { tokens: rule.price.tokens, nano: nanoDollars(rule.price.usd) },

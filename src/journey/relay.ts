@@ -1,6 +1,5 @@
 import type { Clock } from '#base/clock.ts'
-import { Scrubber } from '#credentials/restub.ts'
-import type { ScrubPatterns } from '#credentials/restub.ts'
+import type { ScrubChain } from '#credentials/scrub-chain.ts'
 import type { ReplyKind } from '#providers/types.ts'
 import { headerValue, replyHeaders } from './headers.ts'
 import type { Metered } from './metered.ts'
@@ -21,7 +20,7 @@ export class Relay implements ReplySink {
   readonly #seen: Trace
   readonly #clock: Clock
   readonly #bodyless: boolean
-  readonly #scrubber: Scrubber | undefined
+  readonly #scrubber: ScrubChain | undefined
   readonly #metered: Metered | undefined
   /** The agent has been told the end, although the upstream may go on. */
   #over = false
@@ -33,7 +32,7 @@ export class Relay implements ReplySink {
     options: {
       readonly clock: Clock
       readonly bodyless: boolean
-      readonly scrub: ScrubPatterns | undefined
+      readonly scrub: ScrubChain | undefined
       readonly metered: Metered | undefined
     },
   ) {
@@ -41,7 +40,7 @@ export class Relay implements ReplySink {
     this.#seen = seen
     this.#clock = options.clock
     this.#bodyless = options.bodyless
-    this.#scrubber = options.scrub && new Scrubber(options.scrub)
+    this.#scrubber = options.scrub
     this.#metered = options.metered
     const drained = () => this.onDrain()
     client.onDrain = drained
@@ -120,7 +119,7 @@ export class Relay implements ReplySink {
   }
 
   /** The agent may be waiting for just the bytes that are kept back, and the host for the agent. */
-  #flushLater(scrubber: Scrubber): void {
+  #flushLater(scrubber: ScrubChain): void {
     this.#unflush?.()
     this.#unflush = this.#clock.later(quiet, () => this.#pass(scrubber.flush()))
   }

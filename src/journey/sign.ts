@@ -1,3 +1,4 @@
+import { ProxyError } from '#base/errors.ts'
 import type { Grant, SignTools } from '#credentials/types.ts'
 import type { Outbound, RequestBody } from './ports.ts'
 import { readWhole, wholeBody } from './whole-body.ts'
@@ -18,9 +19,14 @@ export function signs({ credential }: Grant): boolean {
  */
 export async function sign(leaving: Leaving, grants: readonly Grant[], tools: SignTools): Promise<Leaving> {
   let { outbound, body } = leaving
-  for (const { credential, secret } of grants) {
+  for (const { credential, secret, companions } of grants) {
     if (!credential.placer.sign) continue
     const { method, path, query } = outbound.head
+    const valueOf = (name: string | undefined) => {
+      const value = name === undefined ? secret : companions?.[name]
+      if (value) return value
+      throw new ProxyError('credential_unavailable', `${credential.id} has no ${name}`)
+    }
     const unsigned = {
       method,
       path,
@@ -32,7 +38,7 @@ export async function sign(leaving: Leaving, grants: readonly Grant[], tools: Si
         return bytes
       },
     }
-    const signed = await credential.placer.sign(unsigned, () => secret.expose(), tools)
+    const signed = await credential.placer.sign(unsigned, (name) => valueOf(name).expose(), tools)
     outbound = { ...outbound, headers: signed.headers }
     if (body && signed.body) body = { ...body, chunks: signed.body(body.chunks) }
   }

@@ -25,6 +25,14 @@ export interface ListenAddress {
   readonly reusePort?: boolean
 }
 
+/** What threads that serve together have in common. */
+export interface Together {
+  /** How many they are: each takes its part of what may be open at once. */
+  readonly threads: number
+  /** 48 bytes: a TLS session that began with one of them goes on with any. */
+  readonly ticketKeys: Uint8Array
+}
+
 type TcpDoor = Exclude<Door, 'dns' | 'self'>
 
 /** Connections held at once, in all and from one address; past it they are closed unheard. Milliseconds. */
@@ -33,6 +41,7 @@ const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000, lastTur
 /** The doors for HTTP and TLS. DNS has its own room. */
 export class Doors {
   readonly #addresses: DoorAddresses
+  readonly #most: { readonly connections: number; readonly perPeer: number }
   readonly #servers: Server[] = []
   readonly #sockets = new Map<Socket, { readonly door: TcpDoor; readonly peer: Address }>()
   readonly #perPeer = new Map<string, number>()
@@ -43,8 +52,11 @@ export class Doors {
   /** The ports in use, once started. */
   readonly ports: { http?: number; https?: number; proxy?: number } = {}
 
-  constructor(addresses: DoorAddresses, ports: Ports, leaves: Leaves) {
+  /** `together`: there are others that serve with these. */
+  constructor(addresses: DoorAddresses, ports: Ports, leaves: Leaves, together?: Together) {
+    const part = (most: number): number => Math.ceil(most / (together?.threads ?? 1))
     this.#addresses = addresses
+    this.#most = { connections: part(limits.connections), perPeer: part(limits.perPeer) }
     this.#h2 = new H2(ports)
     this.#h1 = new H1(ports, (req, socket, head) => {
       acceptConnect(req, socket, head, {
@@ -58,6 +70,7 @@ export class Doors {
       ports,
       leaves,
       handshakeTimeout: limits.handshake,
+      ticketKeys: together?.ticketKeys,
       serve: (socket, protocol) => (protocol === 'h2' ? this.#h2.serve(socket) : this.#h1.serve(socket)),
     })
   }
@@ -122,7 +135,7 @@ export class Doors {
 
   async #listen(door: TcpDoor, { address, port, reusePort = false }: ListenAddress): Promise<number> {
     const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: false }, (socket) => this.#accept(door, socket))
-    server.maxConnections = limits.connections
+    server.maxConnections = this.#most.connections
     this.#servers.push(server)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
@@ -149,7 +162,7 @@ export class Doors {
 
   #count(socket: Socket, door: TcpDoor, address: Address): boolean {
     const open = this.#perPeer.get(address) ?? 0
-    if (open >= limits.perPeer) return false
+    if (open >= this.#most.perPeer) return false
     this.#perPeer.set(address, open + 1)
     this.#sockets.set(socket, { door, peer: address })
     socket.once('close', () => {

@@ -30,6 +30,8 @@ export interface TlsOptions {
   readonly leaves: Leaves
   /** Milliseconds for the ClientHello, and again for the rest of the handshake. */
   readonly handshakeTimeout: number
+  /** 48 bytes that seal sessions (RFC 5077); left out: new ones. */
+  readonly ticketKeys?: Uint8Array | undefined
   serve(socket: TLSSocket, protocol: 'h1' | 'h2'): void
 }
 
@@ -51,6 +53,7 @@ export class TlsFront {
       ALPNCallback: ({ servername, protocols }) => this.#protocol(servername, protocols),
       minVersion: 'TLSv1.2',
       handshakeTimeout: options.handshakeTimeout,
+      ...(options.ticketKeys && { ticketKeys: Buffer.from(options.ticketKeys) }),
       SNICallback: (name, done) => {
         const host = parseHost(name)
         const context = host && options.leaves.present(host)

@@ -23,6 +23,11 @@ export interface Order {
   readonly bodyBytes: number
   readonly mostOutput: number | undefined
   readonly hiddenInput: boolean
+  readonly images?: number | undefined
+  /** It holds sound, or asks for some. */
+  readonly sound?: boolean | undefined
+  /** How it asks to be served: prices follow it. */
+  readonly tier?: string | undefined
   readonly stream: boolean
   readonly prices: PriceList
   /** What the rule says each request costs, in place of what is not reported. */
@@ -82,13 +87,15 @@ export class Desk {
     if (order.budgets.length > 0) await this.ledger.open().catch(ignore)
     const now = this.ledger.now()
     const foreseen = this.#foresee(order)
+    // What is somewhere else may be short.
+    const certain = order.hiddenInput ? this.#foresee({ ...order, hiddenInput: false }) : foreseen
     const money = order.budgets.find(({ nano }) => nano !== undefined)
     const price = money ? priceHold(order, foreseen, now) : (order.fixed?.nano ?? 0)
     if (money && price === undefined) return unpriced(order, money)
     const until = this.#clock.elapsed() + this.#patience
     for (;;) {
       signal.throwIfAborted()
-      const claims = order.budgets.map((budget) => claimOf(budget, order, foreseen, price ?? 0, this.ledger.now()))
+      const claims = order.budgets.map((budget) => claimOf(budget, order, foreseen, certain, price ?? 0, this.ledger.now()))
       const reserved = await this.#reserve(order, claims)
       if (reserved.kind === 'held') {
         const held = new Held(this, order, { foreseen, accounts: claims.map(({ account }) => account), holds: reserved.holds })
@@ -235,24 +242,41 @@ export class Desk {
 function ignore(): void {}
 
 /** The most it can cost in nano-dollars; `undefined`: nobody says what this model costs. */
-function priceHold({ model, provider, prices, fixed }: Order, foreseen: TokenCounts, at: number): number | undefined {
+function priceHold(
+  { model, provider, prices, fixed, tier, sound }: Order,
+  foreseen: TokenCounts,
+  at: number,
+): number | undefined {
   if (fixed) return fixed.nano
   if (model === undefined) return undefined
-  const as = (tokens: TokenCounts) =>
-    priceOf({ model, tokens, cacheWriteHour: undefined, searches: 0, tier: undefined }, provider, prices, at)
-  const read = as(foreseen)
-  // Written to a cache, a prompt costs up to twice as much.
-  const written = as({ ...foreseen, input: 0, cache_write: foreseen.input })
-  return read === undefined ? undefined : Math.max(read, written ?? 0)
+  const as = (tokens: TokenCounts, served: string | undefined) =>
+    priceOf(
+      { model, tokens, cacheWriteHour: undefined, searches: 0, sound: sound ? tokens : undefined, tier: served },
+      provider,
+      prices,
+      at,
+    )
+  const read = as(foreseen, undefined)
+  if (read === undefined) return undefined
+  // Written to a cache, a prompt costs up to twice as much; and what asks for a cheaper tier may not get it.
+  const written = { ...foreseen, input: 0, cache_write: foreseen.input }
+  return Math.max(read, as(written, undefined) ?? 0, as(foreseen, tier) ?? 0, as(written, tier) ?? 0)
 }
 
-function claimOf(budget: Budget, { agent, fixed }: Order, foreseen: TokenCounts, nano: number, now: number): Claim {
+function claimOf(
+  budget: Budget,
+  { agent, fixed }: Order,
+  foreseen: TokenCounts,
+  certain: TokenCounts,
+  nano: number,
+  now: number,
+): Claim {
   return {
     account: accountOf(budget, agent, now),
     limit: { tokens: budget.tokens, nano: budget.nano },
     hold: fixed ?? { tokens: weighMost(foreseen, budget), nano },
     // A prompt that does not fit is not sent: its cost is certain, only the output is a guess.
-    least: fixed ?? { tokens: weighMost({ ...foreseen, output: 1 }, budget), nano: 1 },
+    least: fixed ?? { tokens: weighMost({ ...certain, output: 1 }, budget), nano: 1 },
     whenBlind: budget.whenBlind,
   }
 }

@@ -9,6 +9,10 @@ const usualOutput = 32_768
 
 /** Tokens for a byte of request body, before anything was measured: English prose has 0.25, JSON and code up to 0.4. */
 const firstRatio = 0.5
+/** Of one image, as providers publish it for their largest. */
+const mostImage = 5000
+/** Prose has more than this. Less was learned from bodies full of images, and the next one may be text. */
+const leastRatio = 0.2
 /** A byte is at most one token with byte-level encodings. */
 const mostRatio = 1
 /** How fast the largest measured ratio is forgotten, for each request. */
@@ -21,12 +25,15 @@ export interface Forecast {
   readonly bodyBytes: number
   readonly mostOutput: number | undefined
   readonly hiddenInput: boolean
+  /** Images of which the body may hold no more than an address. */
+  readonly images?: number | undefined
   readonly window: number | undefined
 }
 
 /** Tokens of the prompt at most, and of the output at most. */
-export function forecast({ bodyBytes, mostOutput, hiddenInput, window = usualWindow }: Forecast, ratio: number): TokenCounts {
-  const visible = Math.min(Math.ceil(bodyBytes * ratio), window)
+export function forecast(known: Forecast, ratio: number): TokenCounts {
+  const { bodyBytes, mostOutput, hiddenInput, images = 0, window = usualWindow } = known
+  const visible = Math.min(Math.ceil(bodyBytes * ratio) + images * mostImage, window)
   return { input: hiddenInput ? window : visible, cache_read: 0, cache_write: 0, output: mostOutput ?? usualOutput }
 }
 
@@ -46,6 +53,9 @@ export class Calibration {
     if (bodyBytes < 256 || input <= 0) return
     const measured = (input / bodyBytes) * margin
     const known = this.#ratios.get(`${agent} ${model}`)
-    this.#ratios.set(`${agent} ${model}`, Math.min(mostRatio, Math.max(measured, known === undefined ? 0 : known * decay)))
+    this.#ratios.set(
+      `${agent} ${model}`,
+      Math.min(mostRatio, Math.max(leastRatio, measured, known === undefined ? 0 : known * decay)),
+    )
   }
 }

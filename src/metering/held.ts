@@ -71,9 +71,9 @@ export class Held {
 
   /** Charges what was used. Never rejects: what the ledger cannot take now is told again later. */
   async settle(ending: Ending): Promise<Bill> {
-    const { agent, model, bodyBytes, hiddenInput, fixed, id } = this.order
+    const { agent, model, bodyBytes, hiddenInput, images, fixed, id } = this.order
     const reckoned = reckon(ending, this.#foreseen)
-    if (reckoned?.exact && !hiddenInput)
+    if (reckoned?.exact && !hiddenInput && !images)
       this.#desk.calibration.learn(agent, model ?? '', bodyBytes, promptOf(reckoned.usage.tokens))
     const amounts = this.#amounts(ending)
     await this.#desk.leave(this, async () => {

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module'
 import type * as Table from '@pydantic/genai-prices'
 import { LruMap } from '#base/async.ts'
-import type { TokenCounts, Usage } from '#base/usage.ts'
+import type { Sound, TokenCounts, Usage } from '#base/usage.ts'
 
 /** Prices of one model as a policy gives them, in US dollars for a million tokens. */
 export interface ModelPrice {
@@ -24,6 +24,7 @@ export interface Priced {
   /** Part of `cache_write` kept for an hour; `undefined`: taken for all of it, which is the dearer. */
   readonly cacheWriteHour: number | undefined
   readonly searches: number
+  readonly sound?: Sound | undefined
   readonly tier: string | undefined
 }
 
@@ -53,6 +54,8 @@ const tierFactors: Readonly<Record<string, number>> = {
   flex: 0.5,
   priority: 2.5,
   fast: 6,
+  // Anthropic's price of staying in one country.
+  regional: 1.1,
 }
 const dearest = 6
 
@@ -68,9 +71,15 @@ export function priceOf(priced: Priced, provider: string, list: PriceList, at: n
   const own = listed(priced.model, list)
   const dollars = own ? ownPrice(priced, own) : tablePrice(priced, provider, at)
   if (dollars === undefined || !Number.isFinite(dollars) || dollars < 0) return undefined
-  const factor = own || priced.tier === undefined ? 1 : (tierFactors[priced.tier.toLowerCase()] ?? dearest)
+  const factor = own || priced.tier === undefined ? 1 : factorOf(priced.tier)
   // A float a hair above a whole number of nano-dollars is that number.
   return Math.max(0, Math.ceil(dollars * factor * nanoPerDollar - 1e-3))
+}
+
+/** Of all words together. */
+function factorOf(tier: string): number {
+  const words = tier.toLowerCase().split('+')
+  return words.reduce((factor, word) => factor * (tierFactors[word] ?? dearest), 1)
 }
 
 /** Most tokens the model takes as a prompt; `undefined`: not known. */
@@ -112,7 +121,11 @@ function ownPrice({ tokens, searches }: Priced, price: ModelPrice): number {
   return perMillion / 1e6 + searches * searchPrice
 }
 
-function tablePrice({ model, tokens, cacheWriteHour, searches }: Priced, provider: string, at: number): number | undefined {
+function tablePrice(
+  { model, tokens, cacheWriteHour, searches, sound }: Priced,
+  provider: string,
+  at: number,
+): number | undefined {
   const usage: Record<string, number> = {
     // The table's input holds the cached tokens too.
     input_tokens: tokens.input + tokens.cache_read + tokens.cache_write,
@@ -122,6 +135,12 @@ function tablePrice({ model, tokens, cacheWriteHour, searches }: Priced, provide
   if (tokens.cache_write > 0) {
     usage['cache_write_tokens'] = tokens.cache_write
     usage['cache_write_1h_tokens'] = Math.min(cacheWriteHour ?? tokens.cache_write, tokens.cache_write)
+  }
+  if (sound) {
+    // What of it was cached is not said: then all of it is what was not.
+    usage['cache_audio_read_tokens'] = 0
+    usage['input_audio_tokens'] = Math.min(sound.input, tokens.input)
+    usage['output_audio_tokens'] = Math.min(sound.output, tokens.output)
   }
   const found = find(model, provider)
   if (!found) return undefined

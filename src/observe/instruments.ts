@@ -6,6 +6,8 @@ export interface Gauges {
   /** Open connections by kind: `http`, `tunnel`, `upgrade`, … */
   readonly connections?: () => Readonly<Record<string, number>>
   readonly leafCacheEntries?: () => number
+  /** Seconds: how late the latest of the threads that serve is; `undefined`: the main one serves alone. */
+  readonly workerLag?: () => number | undefined
   /** Records not yet written, by sink. */
   readonly auditQueue?: () => Readonly<Record<string, number>>
   /** When each credential's value expires, in milliseconds since the epoch. */
@@ -266,6 +268,16 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     ]),
     secretReadErrors: counter('secret_read_errors_total', 'Reads of a credential’s source that failed.', ['credential']),
     workers: gauge('workers', 'Threads that serve beside the main one; 0: that one serves alone.'),
+    workerLag: new Gauge({
+      name: 'ironproxy_worker_eventloop_lag_p99_seconds',
+      help: 'Event-loop delay of the slowest thread that serves beside the main one, over its last second.',
+      registers,
+      collect() {
+        this.remove()
+        const lag = gauges().workerLag?.()
+        if (lag !== undefined) this.set(lag)
+      },
+    }),
     workerRestarts: counter('worker_restarts_total', 'Threads that ended of themselves and were started again.', []),
     auditEvents: counter('audit_events_total', 'Audit records by how they fared.', ['sink', 'result']),
   }

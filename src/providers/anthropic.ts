@@ -4,8 +4,9 @@
  */
 import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
-import { count, countDocuments, member, text } from './count.ts'
+import { count, countDocuments, member, nanoOf, text } from './count.ts'
 import type { Tally } from './count.ts'
+import { inBlocks, readElsewhere, wantsOf } from './elsewhere.ts'
 import { boundedRetry, noRetry, spoken } from './speech.ts'
 import type {
   Asked,
@@ -37,7 +38,16 @@ export const anthropic: Provider = {
   },
 }
 
-const wants: readonly FieldPath[] = [['model'], ['max_tokens'], ['stream']]
+/** Fields of a Messages request that `readMessages` reads. */
+export const wantsOfMessages: readonly FieldPath[] = [
+  ['model'],
+  ['max_tokens'],
+  ['stream'],
+  ['speed'],
+  ['service_tier'],
+  ['inference_geo'],
+  ...wantsOf(inBlocks),
+]
 
 /** A Messages request; Bedrock and Vertex send the same with the model in the path. */
 export function readMessages(fields: Fields): Asked {
@@ -45,7 +55,8 @@ export function readMessages(fields: Fields): Asked {
     model: text(fields['model']),
     mostOutput: count(fields['max_tokens']),
     stream: fields['stream'] === true,
-    hiddenInput: false,
+    ...readElsewhere(fields, inBlocks),
+    tier: tierOf(fields['speed'], fields['service_tier'], fields['inference_geo']),
     continues: undefined,
     refused: undefined,
   }
@@ -94,7 +105,7 @@ function readLimits({ header }: ReplyKind): Readonly<Record<string, number>> {
 
 const messages: Shape = {
   name: 'anthropic/messages',
-  wants,
+  wants: wantsOfMessages,
   read: readMessages,
   counter: countMessages,
   limits: readLimits,
@@ -175,7 +186,10 @@ interface Reported {
   readonly output?: number | undefined
   readonly reasoning?: number | undefined
   readonly searches?: number | undefined
+  readonly geo?: string | undefined
+  readonly speed?: string | undefined
   readonly tier?: string | undefined
+  readonly cost?: number | undefined
   readonly iterations?: unknown
 }
 
@@ -184,7 +198,6 @@ function merge(known: Reported, usage: unknown): Reported {
   const written = member(usage, 'cache_creation')
   const short = count(member(written, 'ephemeral_5m_input_tokens'))
   const hour = count(member(written, 'ephemeral_1h_input_tokens'))
-  const speed = text(member(usage, 'speed'))
   return {
     ...known,
     ...defined({
@@ -195,10 +208,20 @@ function merge(known: Reported, usage: unknown): Reported {
       output: count(member(usage, 'output_tokens')),
       reasoning: count(member(member(usage, 'output_tokens_details'), 'thinking_tokens')),
       searches: count(member(member(usage, 'server_tool_use'), 'web_search_requests')),
-      tier: speed === undefined || speed === 'standard' ? text(member(usage, 'service_tier')) : speed,
+      geo: text(member(usage, 'inference_geo')),
+      speed: text(member(usage, 'speed')),
+      tier: text(member(usage, 'service_tier')),
+      cost: nanoOf(member(usage, 'cost')),
       iterations: member(usage, 'iterations') ?? undefined,
     }),
   }
+}
+
+/** What is served fast costs more than any tier; what may not leave a country costs more than what may. */
+function tierOf(speed: unknown, tier: unknown, geo: unknown): string | undefined {
+  const served = text(speed) === undefined || speed === 'standard' ? text(tier) : text(speed)
+  if (text(geo) === undefined || geo === 'global' || geo === 'not_available') return served
+  return served === undefined ? 'regional' : `${served}+regional`
 }
 
 function sumOf(one: number | undefined, other: number | undefined): number | undefined {
@@ -237,7 +260,8 @@ function usageOf(reported: Reported): Usage | undefined {
     tokens: compacted.reduce(add, own),
     reasoning: reported.reasoning ?? 0,
     cacheWriteHour: compacted.length > 0 ? undefined : reported.cacheWriteHour,
-    tier: reported.tier,
+    tier: tierOf(reported.speed, reported.tier, reported.geo),
+    reportedCost: reported.cost,
     searches: reported.searches ?? 0,
     responseId: reported.id,
     others: advised.map((each) => ({ model: text(member(each, 'model')), tokens: tokensOf(each) })),

@@ -1,9 +1,10 @@
 /** Amazon Bedrock's runtime: Converse and InvokeModel. Source: docs.aws.amazon.com/bedrock/latest/APIReference. */
 import type { Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
-import { EventTally, readMessages } from './anthropic.ts'
-import { count, countDocuments, member, visibleTokens } from './count.ts'
+import { EventTally, readMessages, wantsOfMessages } from './anthropic.ts'
+import { count, countDocuments, member, text, visibleTokens } from './count.ts'
 import type { Tally } from './count.ts'
+import { inConverse, readElsewhere, wantsOf } from './elsewhere.ts'
 import { JsonFields } from './scan/json-fields.ts'
 import { FrameScanner, writeFrame } from './scan/event-stream.ts'
 import { boundedRetry, spoken } from './speech.ts'
@@ -66,12 +67,13 @@ function awsError(status: number, type: string, message: string, headers: readon
 
 const converse: Shape = {
   name: 'bedrock/converse',
-  wants: [['inferenceConfig', 'maxTokens']],
+  wants: [['inferenceConfig', 'maxTokens'], ['serviceTier', 'type'], ...wantsOf(inConverse)],
   read: (fields, { path }) => ({
     model: modelOf(path),
     mostOutput: count(fields['inferenceConfig.maxTokens']),
     stream: path.endsWith('/converse-stream'),
-    hiddenInput: false,
+    ...readElsewhere(fields, inConverse),
+    tier: text(fields['serviceTier.type']),
     continues: undefined,
     refused: undefined,
   }),
@@ -82,7 +84,7 @@ const converse: Shape = {
 
 const invoke: Shape = {
   name: 'bedrock/invoke',
-  wants: [['max_tokens'], ['max_gen_len'], ['textGenerationConfig', 'maxTokenCount'], ['inferenceConfig', 'max_new_tokens']],
+  wants: [...wantsOfMessages, ['max_gen_len'], ['textGenerationConfig', 'maxTokenCount'], ['inferenceConfig', 'max_new_tokens']],
   read: (fields, { path }) => ({
     ...readMessages(fields),
     model: modelOf(path),
@@ -155,21 +157,22 @@ function chunkOf(payload: Uint8Array): Uint8Array | undefined {
 function converseTally(): Tally {
   let usage: Usage | undefined
   return {
-    wants: [['usage']],
+    wants: [['usage'], ['serviceTier', 'type']],
     visible: [
       ['delta', 'text'],
       ['delta', 'reasoningContent', 'text'],
       ['delta', 'toolUse', 'input'],
     ],
     take(fields) {
-      usage = converseUsage(fields['usage']) ?? usage
+      const tier = text(fields['serviceTier.type'])
+      usage = converseUsage(fields['usage'], tier) ?? usage
     },
     sum: () => ({ usage, final: usage !== undefined, failed: false }),
   }
 }
 
 /** Cached tokens stand beside `inputTokens` with Claude; some models have them in it, which the total tells. */
-function converseUsage(usage: unknown): Usage | undefined {
+function converseUsage(usage: unknown, tier: string | undefined): Usage | undefined {
   const input = count(member(usage, 'inputTokens'))
   const output = count(member(usage, 'outputTokens'))
   if (input === undefined || output === undefined) return undefined
@@ -178,6 +181,7 @@ function converseUsage(usage: unknown): Usage | undefined {
   const total = count(member(usage, 'totalTokens'))
   const within = total !== undefined && total === input + output && input >= cacheRead + cacheWrite
   return usageWith({
+    tier,
     tokens: { input: within ? input - cacheRead - cacheWrite : input, cache_read: cacheRead, cache_write: cacheWrite, output },
   })
 }

@@ -111,6 +111,14 @@ export function count(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }
 
+/** Nano-dollars (1e-9 USD) of what a provider says it cost in dollars; `undefined`: it does not. */
+export function nanoOf(dollars: unknown): number | undefined {
+  // A float a hair above a whole number of nano-dollars is that number.
+  return typeof dollars === 'number' && dollars >= 0 && Number.isFinite(dollars)
+    ? Math.max(0, Math.ceil(dollars * 1e9 - 1e-3))
+    : undefined
+}
+
 export function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }

@@ -1,8 +1,9 @@
 /** Google's Gemini API, and the Code Assist API that Gemini CLI uses with a Google login. Source: ai.google.dev/api. */
-import type { Usage } from '#base/usage.ts'
+import type { Sound, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, text } from './count.ts'
 import type { Tally } from './count.ts'
+import { inParts, readElsewhere, wantsOf } from './elsewhere.ts'
 import { classifyOpenai } from './openai.ts'
 import { boundedRetry, spoken } from './speech.ts'
 import type {
@@ -95,11 +96,16 @@ function errorBody(code: number, status: string, { message, requestId }: Notice,
   return { error: { code, status, message, details: [...retry, request] } }
 }
 
+/** Google's servers take both spellings of a name. */
+const configs = ['generationConfig', 'generation_config'] as const
+const limitNames = ['maxOutputTokens', 'max_output_tokens'] as const
+const answerNames = ['candidateCount', 'candidate_count'] as const
+
 /** `POST …/models/MODEL:generateContent` and its like. */
 export const geminiShape: Shape = {
   name: 'gemini/content',
-  wants: [['generationConfig', 'maxOutputTokens'], ['generationConfig', 'candidateCount'], ['cachedContent']],
-  read: (fields, call) => readContent(fields, '', modelOf(call.path), call),
+  wants: [...limitsOf(), ...wantsOf(inParts())],
+  read: (fields, call) => ({ ...readContent(fields, '', modelOf(call.path), call), ...readElsewhere(fields, inParts()) }),
   counter: (reply) => countContent(reply, ''),
   speech,
 }
@@ -107,25 +113,31 @@ export const geminiShape: Shape = {
 /** The same, one level down. */
 const assistShape: Shape = {
   name: 'gemini/code-assist',
-  wants: [
-    ['model'],
-    ['request', 'generationConfig', 'maxOutputTokens'],
-    ['request', 'generationConfig', 'candidateCount'],
-    ['request', 'cachedContent'],
-  ],
-  read: (fields, call) => readContent(fields, 'request.', text(fields['model']), call),
+  wants: [['model'], ...limitsOf('request'), ...wantsOf(inParts('request'))],
+  read: (fields, call) => ({
+    ...readContent(fields, 'request.', text(fields['model']), call),
+    ...readElsewhere(fields, inParts('request')),
+  }),
   counter: (reply) => countContent(reply, 'response.'),
   speech,
 }
 
+function limitsOf(...below: readonly string[]): readonly FieldPath[] {
+  return configs.flatMap((config) => [...limitNames, ...answerNames].map((name) => [...below, config, name]))
+}
+
 function readContent(fields: Fields, below: string, model: string | undefined, { path }: Call): Asked {
-  const limit = count(fields[`${below}generationConfig.maxOutputTokens`])
-  const answers = Math.max(count(fields[`${below}generationConfig.candidateCount`]) ?? 1, 1)
+  const most = (names: readonly string[]): number | undefined => {
+    const found = configs.flatMap((config) => names.flatMap((name) => count(fields[`${below}${config}.${name}`]) ?? []))
+    return found.length === 0 ? undefined : Math.max(...found)
+  }
+  const limit = most(limitNames)
+  const answers = Math.max(most(answerNames) ?? 1, 1)
   return {
     model,
     mostOutput: path.endsWith(':embedContent') ? 0 : limit === undefined ? undefined : limit * answers,
     stream: path.endsWith(':streamGenerateContent'),
-    hiddenInput: fields[`${below}cachedContent`] !== undefined,
+    hiddenInput: false,
     continues: undefined,
     refused: undefined,
   }
@@ -185,7 +197,18 @@ function readMetadata(
     model,
     tokens: { input: prompt - cached + tools, cache_read: cached, cache_write: 0, output: candidates + thoughts },
     reasoning: thoughts,
+    sound: soundOf(metadata),
     tier: text(member(metadata, 'serviceTier')),
     responseId: id,
   })
+}
+
+/** Each count is told by the kind of what was counted, too. */
+function soundOf(metadata: unknown): Sound | undefined {
+  const [input = 0, output = 0] = ['promptTokensDetails', 'candidatesTokensDetails'].map((key) => {
+    const details = member(metadata, key)
+    const heard = Array.isArray(details) ? details.filter((each) => member(each, 'modality') === 'AUDIO') : []
+    return heard.reduce<number>((sum, each) => sum + (count(member(each, 'tokenCount')) ?? 0), 0)
+  })
+  return input + output > 0 ? { input, output } : undefined
 }

@@ -6,7 +6,8 @@ export const openaiCompatible: Provider = {
   id: 'openai-compatible',
   owns: () => false,
   classify(call: Call): Classified {
-    const base = /^(.*)\/(?:chat\/completions|completions|embeddings|responses|models)(?:\/|$)/.exec(call.path)?.[1] ?? '/v1'
-    return classifyOpenai(call, base)
+    const base = /^(.*)\/(?:chat\/completions|completions|embeddings|responses|models)(?:\/|$)/.exec(call.path)?.[1]
+    const classified = classifyOpenai(call, base ?? '/v1')
+    return classified.kind === 'free' && base === undefined ? { kind: 'free', unlisted: true } : classified
   },
 }

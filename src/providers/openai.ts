@@ -22,7 +22,7 @@ const shapes: Readonly<Record<string, Shape>> = {
 const freeOfCharge = /^\/(?:models|moderations|responses\/input_tokens|responses\/[^/]+\/cancel|chat\/completions\/[^/]+)(?:\/|$)/
 
 /** What a request is for a server that speaks OpenAI's language below `base`. */
-export function classifyOpenai({ method, path, query, upgrade }: Call, base: string): Classified {
+export function classifyOpenai({ method, path, upgrade }: Call, base: string): Classified {
   const within = path.startsWith(`${base}/`) ? path.slice(base.length) : undefined
   if (upgrade) {
     // Codex goes on over HTTP at once when it is answered 426.
@@ -32,9 +32,7 @@ export function classifyOpenai({ method, path, query, upgrade }: Call, base: str
       reason: 'a realtime connection does not report what it costs in a way that can be held to a budget',
     }
   }
-  // A response that was made in the background streams its cost, once more each time it is asked for.
-  if (method === 'GET' && /\bstream=true\b/.test(query))
-    return { kind: 'unmetered', reason: 'a resumed stream was charged when it began' }
+  // Also a response that is fetched, or streamed once more: it was charged, or refused, when it was made.
   if (method !== 'POST') return { kind: 'free' }
   const shape = within === undefined ? undefined : shapes[within]
   if (shape) return { kind: 'metered', shape }

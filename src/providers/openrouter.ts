@@ -1,5 +1,5 @@
 /** OpenRouter: one account for many providers, in three languages. Source: openrouter.ai/docs. It reports its own price. */
-import { anthropicSpeech, countMessages, readMessages } from './anthropic.ts'
+import { anthropicSpeech, countMessages, readMessages, wantsOfMessages } from './anthropic.ts'
 import { classifyOpenai } from './openai.ts'
 import type { Call, Classified, Provider, Shape } from './types.ts'
 
@@ -14,7 +14,7 @@ export const openrouter: Provider = {
 
 const messages: Shape = {
   name: 'openrouter/messages',
-  wants: [['model'], ['max_tokens'], ['stream']],
+  wants: wantsOfMessages,
   read: readMessages,
   counter: countMessages,
   speech: anthropicSpeech,

@@ -29,7 +29,11 @@ export interface Call {
 export type Classified =
   | { readonly kind: 'metered'; readonly shape: Shape }
   /** Costs nothing, or what it costs is told elsewhere: passes unmetered. */
-  | { readonly kind: 'free' }
+  | {
+      readonly kind: 'free'
+      /** It is no endpoint the provider knows: a rule with a price means this too. */
+      readonly unlisted?: true
+    }
   /** Costs money and says nowhere how much; refused unless the rule prices it. `reason` says which kind of endpoint. */
   | { readonly kind: 'unmetered'; readonly reason: string }
   /** A WebSocket whose clients go on over HTTP when it is refused with 426 (RFC 9110 section 15.5.22). */
@@ -67,8 +71,14 @@ export interface Asked {
   readonly usageAsked?: boolean
   /** The request has options for its stream already. */
   readonly hasOptions?: boolean
-  /** Prompt that is not in the body (a previous response, a conversation, a cache): the context window bounds it. */
+  /** Prompt that is not in the body (a previous response, a file, a cache): the context window bounds it. */
   readonly hiddenInput: boolean
+  /** Images of which the body may hold no more than an address. */
+  readonly images?: number
+  /** It holds sound, or asks for some: that costs more. */
+  readonly sound?: boolean
+  /** How it asks to be served (`priority`, `flex`, `fast`): prices follow it. */
+  readonly tier?: string | undefined
   /** The id of the response it continues, when it names one. */
   readonly continues: string | undefined
   /** Why this request must not pass on a metered host although the endpoint may (`background: true`); `undefined`: it may. */

@@ -1,5 +1,5 @@
 /** Vertex AI: other publishers' APIs behind Google's paths. Source: cloud.google.com/vertex-ai/generative-ai/docs. */
-import { anthropicSpeech, countMessages, readMessages } from './anthropic.ts'
+import { anthropicSpeech, countMessages, readMessages, wantsOfMessages } from './anthropic.ts'
 import { classifyVerb, geminiShape } from './gemini.ts'
 import { chatShape } from './openai/chat.ts'
 import type { Call, Classified, Provider, Shape } from './types.ts'
@@ -28,7 +28,7 @@ const chat = chatShape({ amend: true })
 /** Messages with the model in the path. */
 const claude: Shape = {
   name: 'vertex/anthropic',
-  wants: [['max_tokens'], ['stream']],
+  wants: wantsOfMessages,
   read: (fields, { path }) => ({
     ...readMessages(fields),
     model: /\/models\/([^/:]+):/.exec(path)?.[1],

@@ -40,16 +40,22 @@ interface Waiting {
 export class EmbeddedLedger implements Ledger {
   readonly #path: string
   readonly #wall: () => number
+  readonly #onChange: (fault: StoreError | undefined) => void
   readonly #waiting = new Map<number, Waiting>()
   #worker: Worker | undefined
   #opened: Promise<void> | undefined
   #seq = 0
   #now = 0
+  #fault: string | undefined
 
-  /** `wall`: this machine’s clock, which may be set back and forth. */
-  constructor(path: string, wall: () => number = Date.now) {
+  /**
+   * `wall`: this machine’s clock, which may be set back and forth. `onChange` is told when the file cannot be used, once for each
+   * reason, and `undefined` when it can again.
+   */
+  constructor(path: string, wall: () => number = Date.now, onChange: (fault: StoreError | undefined) => void = () => {}) {
     this.#path = path
     this.#wall = wall
+    this.#onChange = onChange
   }
 
   now(): number {
@@ -134,9 +140,17 @@ export class EmbeddedLedger implements Ledger {
       this.#now = Math.max(this.#now, now)
       const waiting = this.#waiting.get(seq)
       this.#waiting.delete(seq)
-      if (fault) waiting?.reject(new StoreError(fault.code, fault.message))
+      const error = fault && new StoreError(fault.code, fault.message)
+      this.#notice(error)
+      if (error) waiting?.reject(error)
       else waiting?.resolve(result)
     }
+  }
+
+  #notice(fault: StoreError | undefined): void {
+    if (fault?.message === this.#fault) return
+    this.#fault = fault?.message
+    this.#onChange(fault)
   }
 
   /** The thread is gone; the next question begins another. */
@@ -146,7 +160,8 @@ export class EmbeddedLedger implements Ledger {
     this.#opened = undefined
     const waiting = [...this.#waiting.values()]
     this.#waiting.clear()
-    for (const { reject } of waiting)
-      reject(new StoreError('store_io', `${this.#path}: the ledger’s thread has ended`, { cause }))
+    const error = new StoreError('store_io', `${this.#path}: the ledger’s thread has ended`, { cause })
+    if (waiting.length > 0) this.#notice(error)
+    for (const { reject } of waiting) reject(error)
   }
 }

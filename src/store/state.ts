@@ -43,7 +43,7 @@ export interface State {
 
 interface StateOptions {
   readonly uid: number | undefined
-  /** Told when a server is there, and when it is not and why. */
+  /** Told when the ledger's file or the server can be used, and when it cannot and why. */
   readonly log: Readonly<Record<'info' | 'warn', (fields: object, message: string) => void>>
 }
 
@@ -52,13 +52,17 @@ interface StateOptions {
  * away is no reason not to start. Throws StoreError for what no waiting mends: no seal key, no journal, settings that make no sense.
  */
 export function openState(place: StatePlace, options: StateOptions): State {
-  return isRedisPlace(place.state) ? openShared(place, options) : openEmbedded(place, options.uid)
+  return isRedisPlace(place.state) ? openShared(place, options) : openEmbedded(place, options)
 }
 
-function openEmbedded({ state, sealKey }: StatePlace, uid: number | undefined): State {
+function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions): State {
+  const told = (fault: StoreError | undefined) =>
+    fault
+      ? log.warn({ event: 'ledger', code: fault.code }, fault.message)
+      : log.info({ event: 'ledger' }, 'the ledger can be used again')
   return {
     grants: new LazyStore(() => openStore({ path: state, sealKey, uid })),
-    ledger: new EmbeddedLedger(`${state}-ledger`),
+    ledger: new EmbeddedLedger(`${state}-ledger`, Date.now, told),
     runs: new EmbeddedRuns({
       path: runsBeside(state),
       seal: () => openSeal({ path: sealKey, make: !existsSync(state) && !existsSync(runsBeside(state)), uid }),

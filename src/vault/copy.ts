@@ -1,17 +1,16 @@
-import { timingSafeEqual } from 'node:crypto'
 import { SingleFlight } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
-import { ProxyError } from '#base/errors.ts'
-import { refName, Secret } from '#base/secret.ts'
+import { Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
 import { RealValues } from '#credentials/real-values.ts'
 import { compileScrub } from '#credentials/restub.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault } from '#journey/ports.ts'
-import { digest } from './digest.ts'
 import { valueOfImage } from './image.ts'
 import type { GrantImage, VaultImage } from './image.ts'
+import { grantFrom, isValueOf, unavailable } from './standing.ts'
+import type { Value } from './standing.ts'
 
 /** The vault itself, on the thread that has it. */
 export interface VaultLine {
@@ -26,6 +25,12 @@ const asksAgain = 1_000
 
 type Known = VaultImage['known'][number]
 
+interface Lease {
+  readonly given: GrantImage
+  /** Milliseconds on the monotonic clock. */
+  readonly askedAt: number
+}
+
 /**
  * The vault as a thread sees it that has it not: looks for values and places them by a copy of what there is, asks for what must
  * be had by calls. The copy is replaced whenever a value changes.
@@ -33,9 +38,9 @@ type Known = VaultImage['known'][number]
 export class VaultCopy implements Vault {
   readonly #line: VaultLine
   readonly #clock: Clock
-  readonly #values = new Map<string, { readonly secret: Secret; readonly generation: number }>()
+  readonly #values = new Map<string, Value>()
   readonly #health = new Map<string, 'ok' | 'needs_login' | 'unavailable'>()
-  readonly #leases = new Map<string, { readonly given: GrantImage; readonly until: number }>()
+  readonly #leases = new Map<string, Lease>()
   readonly #scrubs = new Map<string, ScrubPatterns | undefined>()
   readonly #grants = new SingleFlight<string, GrantImage>()
   readonly #renewals = new SingleFlight<string, GrantImage | undefined>()
@@ -65,30 +70,27 @@ export class VaultCopy implements Vault {
   }
 
   grant(credential: Credential): Grant | Promise<Grant> {
-    const { id, lease, secret } = credential
-    if (!lease) {
-      const value = secret && this.#values.get(refName(secret))
-      if (!value) throw new ProxyError('credential_unavailable', `the real value of ${id} is not available`)
-      return { credential, ...value }
+    if (!credential.lease) {
+      const granted = grantFrom(this.#values, credential)
+      if (!granted) throw unavailable(credential)
+      return granted
     }
-    const kept = this.#leases.get(id)
-    if (kept && this.#clock.elapsed() < kept.until) return { credential, ...valueOfImage(kept.given) }
-    return this.#ask(credential)
+    const kept = this.#leases.get(credential.id)
+    return kept && this.#isFresh(kept) ? { credential, ...valueOfImage(kept.given) } : this.#ask(credential)
   }
 
   async renew({ credential, generation }: Grant): Promise<Grant | undefined> {
-    const { id, lease, secret } = credential
+    const { id, lease } = credential
     if (!lease) {
-      const value = secret && this.#values.get(refName(secret))
-      return value && value.generation > generation ? { credential, ...value } : undefined
+      const granted = grantFrom(this.#values, credential)
+      return granted && granted.generation > generation ? granted : undefined
     }
     const given = await this.#renewals.run(`${generation} ${id}`, () => this.#line.renew(id, generation))
     return given && { credential, ...valueOfImage(given) }
   }
 
   verify(ref: SecretRef, candidate: string): boolean {
-    const value = this.#values.get(refName(ref))
-    return value !== undefined && timingSafeEqual(digest(value.secret.expose()), digest(candidate))
+    return isValueOf(this.#values, ref, candidate)
   }
 
   health({ id }: Credential): 'ok' | 'needs_login' | 'unavailable' {
@@ -113,8 +115,12 @@ export class VaultCopy implements Vault {
     const { id } = credential
     const edition = this.#edition
     const given = await this.#grants.run(id, () => this.#line.grant(id))
-    if (edition === this.#edition) this.#leases.set(id, { given, until: this.#clock.elapsed() + asksAgain })
+    if (edition === this.#edition) this.#leases.set(id, { given, askedAt: this.#clock.elapsed() })
     return { credential, ...valueOfImage(given) }
+  }
+
+  #isFresh({ given: { until = Infinity }, askedAt }: Lease): boolean {
+    return this.#clock.elapsed() < askedAt + asksAgain && this.#clock.now() < until
   }
 
   #compile(credentials: readonly Credential[]): ScrubPatterns | undefined {

@@ -26,18 +26,29 @@ interface Told {
   readonly identity: Identity
 }
 
+/** Milliseconds until who gave no answer is asked again; twice as many after each, and an hour at most. */
+const firstPause = 60_000
+const longestPause = 3_600_000
+
+interface Retry {
+  readonly pause: number
+  /** `undefined`: it was made, and its answer is not there yet. */
+  readonly undo: (() => void) | undefined
+}
+
 /** A policy may have a thousand credentials, and a provider counts. */
 export const callsAtOnce = 4
 
 /**
  * Whose each credential is, as its provider says. Asked in the background with the first value and with each new login;
- * nothing waits for it, and what fails is no more than something not known.
+ * nothing waits for it, and what fails is no more than something not known, and asked again later.
  */
 export class Identities {
   readonly #ports: IdentityPorts
   readonly #told = new Map<string, Told>()
   readonly #calls = new SingleFlight<string, Identity>()
   readonly #waiting = new Set<string>()
+  readonly #retries = new Map<string, Retry>()
   #credentials: ReadonlyMap<string, Credential> = new Map()
   #running = 0
   #closed = false
@@ -52,7 +63,9 @@ export class Identities {
     this.#credentials = credentials
     for (const id of this.#told.keys()) {
       const [was, is] = [before.get(id)?.whoami, credentials.get(id)?.whoami]
-      if (was?.provider !== is?.provider || was?.host !== is?.host) this.#told.delete(id)
+      if (was?.provider === is?.provider && was?.host === is?.host) continue
+      this.#told.delete(id)
+      this.#settle(id)
     }
     for (const credential of credentials.values()) {
       const known = this.#told.get(credential.id)?.identity.kind === 'known'
@@ -91,6 +104,7 @@ export class Identities {
   close(): void {
     this.#closed = true
     this.#waiting.clear()
+    for (const id of this.#retries.keys()) this.#settle(id)
   }
 
   #pump(): void {
@@ -129,8 +143,29 @@ export class Identities {
     if (this.#credentials.get(id)?.whoami?.host !== whoami?.host) return identity
     if (before && generation < before.generation) return identity
     this.#told.set(id, { generation, identity })
+    if (answer.kind === 'unknown') this.#retryLater(id)
+    else this.#settle(id)
     if (textOf(before?.identity) !== textOf(identity)) this.#ports.onChange(id, identity)
     return identity
+  }
+
+  /** Once more, later each time. Who has no value by then is asked with the first one. */
+  #retryLater(id: string): void {
+    const last = this.#retries.get(id)
+    if (this.#closed || last?.undo) return
+    const pause = last ? Math.min(2 * last.pause, longestPause) : firstPause
+    const undo = this.#ports.clock.later(pause, () => {
+      this.#retries.set(id, { pause, undo: undefined })
+      const credential = this.#credentials.get(id)
+      if (credential && this.#ports.vault.holds(credential)) this.wake(id)
+      else this.#retries.delete(id)
+    })
+    this.#retries.set(id, { pause, undo })
+  }
+
+  #settle(id: string): void {
+    this.#retries.get(id)?.undo?.()
+    this.#retries.delete(id)
   }
 }
 

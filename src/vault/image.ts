@@ -1,5 +1,6 @@
 import { refName, Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
+import type { Grant } from '#credentials/types.ts'
 
 /**
  * What another thread of this process must know of the vault to look for values and to place them. It holds real values in
@@ -26,10 +27,12 @@ export interface GrantImage {
   readonly name: string
   readonly value: string
   readonly generation: number
+  /** See `Grant`. */
+  readonly until?: number | undefined
 }
 
-export function imageOfValue({ secret, generation }: { readonly secret: Secret; readonly generation: number }): GrantImage {
-  return { name: secret.name, value: secret.expose(), generation }
+export function imageOfValue({ secret, generation, until }: Omit<Grant, 'credential'>): GrantImage {
+  return { name: secret.name, value: secret.expose(), generation, until }
 }
 
 export function valueOfImage({ name, value, generation }: GrantImage) {

@@ -388,5 +388,5 @@ export class Keeper {
 }
 
 function grantOf(credential: Credential, held: Held): Grant {
-  return { credential, secret: held.pair.access, generation: held.generation }
+  return { credential, secret: held.pair.access, generation: held.generation, until: deadAt(held) }
 }

@@ -3,7 +3,6 @@
  * last good one, and hands them out one grant at a time. Its neighbours: the policy names sources, credentials/ says what
  * to ask, journey/ asks for grants, store/ keeps what must survive, config/ says when to look again.
  */
-import { timingSafeEqual } from 'node:crypto'
 import { ProxyError } from '#base/errors.ts'
 import { refName, Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
@@ -14,7 +13,6 @@ import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault as VaultPort } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
-import { digest } from './digest.ts'
 import { imageOfValue, imageOfValues } from './image.ts'
 import type { VaultImage } from './image.ts'
 import type { LeaseStatus } from './lease-status.ts'
@@ -22,6 +20,8 @@ import { Leases } from './leases.ts'
 import type { LeasePorts } from './leases.ts'
 import { materialIn, valueIn } from './sources/source.ts'
 import type { Source } from './sources/source.ts'
+import { grantFrom, isValueOf, unavailable } from './standing.ts'
+import type { Value } from './standing.ts'
 
 /** What a look at a source came to. Never a value. */
 export interface Reading {
@@ -31,11 +31,6 @@ export interface Reading {
   readonly detail?: string
   /** Ids of the credentials whose value this is. */
   readonly credentials: readonly string[]
-}
-
-interface Value {
-  readonly secret: Secret
-  readonly generation: number
 }
 
 /** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */
@@ -73,7 +68,7 @@ export class Vault implements VaultPort {
   use(snapshot: Snapshot): readonly Reading[] {
     this.#credentials = [...snapshot.credentials.values()]
     const passwords = [...snapshot.policy.agents.values()].flatMap((agent) => agent.proxyAuth.map(({ password }) => password))
-    const placed = [...this.#credentials.flatMap(({ secret }) => (secret ? [secret] : [])), ...passwords]
+    const placed = [...this.#credentials.flatMap(valuesOf), ...passwords]
     const leases = this.#credentials.flatMap(({ lease }) => (lease ? [lease] : []))
     const seeds = leases.flatMap(({ seed }) => (seed ? [seed] : []))
     const materials = [...seeds, ...leases.flatMap(({ refs }) => Object.values(refs))]
@@ -103,9 +98,10 @@ export class Vault implements VaultPort {
   }
 
   /** Whether there is a value, in force or not, without asking for one. */
-  holds({ id, secret, lease }: Credential): boolean {
+  holds(credential: Credential): boolean {
+    const { id, lease } = credential
     if (lease) return this.#leases?.keeper(id)?.status().generation !== undefined
-    return secret !== undefined && this.#values.has(refName(secret))
+    return grantFrom(this.#values, credential) !== undefined
   }
 
   health(credential: Credential): 'ok' | 'needs_login' | 'unavailable' {
@@ -119,21 +115,20 @@ export class Vault implements VaultPort {
       if (!keeper) throw unavailable(credential)
       return keeper.grant(credential)
     }
-    const value = credential.secret && this.#values.get(refName(credential.secret))
-    if (!value) throw unavailable(credential)
-    return { credential, ...value }
+    const granted = grantFrom(this.#values, credential)
+    if (!granted) throw unavailable(credential)
+    return granted
   }
 
   /** Throws also `needs_login`, when no newer value will come by itself. */
   async renew({ credential, generation }: Pick<Grant, 'credential' | 'generation'>): Promise<Grant | undefined> {
     if (credential.lease) return this.#leases?.keeper(credential.id)?.renew(credential, generation)
-    const value = credential.secret && this.#values.get(refName(credential.secret))
-    return value && value.generation > generation ? { credential, ...value } : undefined
+    const granted = grantFrom(this.#values, credential)
+    return granted && granted.generation > generation ? granted : undefined
   }
 
   verify(ref: SecretRef, candidate: string): boolean {
-    const secret = this.#value(ref)
-    return secret !== undefined && timingSafeEqual(digest(secret.expose()), digest(candidate))
+    return isValueOf(this.#values, ref, candidate)
   }
 
   realValues(): RealValues {
@@ -193,11 +188,12 @@ export class Vault implements VaultPort {
     this.#changed()
   }
 
-  #known({ id, secret: ref, lease, stubs }: Credential): readonly Known[] {
-    const placed = ref && this.#value(ref)
+  #known(credential: Credential): readonly Known[] {
+    const { id, lease, stubs } = credential
+    const placed = valuesOf(credential).flatMap((ref) => this.#value(ref) ?? [])
     const used = Object.values(lease?.refs ?? {}).flatMap((each) => this.#value(each) ?? [])
     return [
-      ...(placed ? [{ credential: id, secret: placed, stub: stubs[0] }] : []),
+      ...placed.map((secret) => ({ credential: id, secret, stub: stubs[0] })),
       ...(lease ? (this.#leases?.values(id) ?? []).map((value) => ({ credential: id, ...value })) : []),
       ...used.map((secret) => ({ credential: id, secret: middleOf(secret), stub: undefined })),
     ]
@@ -208,15 +204,20 @@ export class Vault implements VaultPort {
   }
 
   #readAll(): readonly Reading[] {
-    return [...this.#refs].flatMap(([name, ref]) => this.#read(name, ref))
+    const contents = new Map<string, string>()
+    return [...this.#refs].flatMap(([name, ref]) => this.#read(name, ref, contents))
   }
 
-  #read(name: string, ref: SecretRef): readonly Reading[] {
+  /** `contents`: of the files that were read already, so that what goes together comes from one moment. */
+  #read(name: string, ref: SecretRef, contents: Map<string, string>): readonly Reading[] {
     const credentials = this.#credentials
       .filter((credential) => refsOf(credential).some((each) => refName(each) === name))
       .map(({ id }) => id)
     try {
-      const content = this.#source(ref)?.read(ref) ?? ''
+      const source = this.#source(ref)
+      const path = source?.path(ref) ?? name
+      const content = contents.get(path) ?? source?.read(ref) ?? ''
+      contents.set(path, content)
       const value = this.#materials.has(name) ? materialIn(content, ref) : valueIn(content, ref)
       if (this.#values.get(name)?.secret.expose() === value) return [{ ref: name, result: 'same', credentials }]
       this.#generation += 1
@@ -234,12 +235,14 @@ export class Vault implements VaultPort {
   }
 }
 
-function unavailable({ id }: Credential): ProxyError {
-  return new ProxyError('credential_unavailable', `the real value of ${id} is not available`)
+/** Where what is placed, or signs, stands. */
+function valuesOf({ secret, companions = {} }: Credential): readonly SecretRef[] {
+  return secret ? [secret, ...Object.values(companions)] : []
 }
 
-function refsOf({ secret, lease }: Credential): readonly SecretRef[] {
-  return [...(secret ? [secret] : []), ...(lease?.seed ? [lease.seed] : []), ...Object.values(lease?.refs ?? {})]
+function refsOf(credential: Credential): readonly SecretRef[] {
+  const { lease } = credential
+  return [...valuesOf(credential), ...(lease?.seed ? [lease.seed] : []), ...Object.values(lease?.refs ?? {})]
 }
 
 function named(refs: readonly SecretRef[]): Map<string, SecretRef> {

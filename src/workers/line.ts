@@ -44,9 +44,10 @@ export class Line<Theirs extends Side> {
     if (this.#ended) return Promise.reject(ended())
     this.#seq += 1
     const seq = this.#seq
-    const answer = new Promise<Given<Theirs[Which]>>((resolve, reject) => this.#waiting.set(seq, { resolve, reject }))
-    this.#send({ kind: 'call', verb, args, seq })
-    return answer
+    return new Promise<Given<Theirs[Which]>>((resolve, reject) => {
+      this.#send({ kind: 'call', verb, args, seq })
+      this.#waiting.set(seq, { resolve, reject })
+    })
   }
 
   tell<Which extends Verb<Theirs>>(verb: Which, ...args: Taken<Theirs[Which]>): void {
@@ -71,7 +72,10 @@ export class Line<Theirs extends Side> {
     const act: unknown = Reflect.get(mine, verb)
     if (typeof act !== 'function') throw new Error(`nobody understands "${verb}"`)
     if (seq === undefined) return void Reflect.apply(act, mine, args)
-    void answer(() => Reflect.apply(act, mine, args)).then((given) => this.#send({ seq, ...given }))
+    void answer(() => Reflect.apply(act, mine, args))
+      .then((given) => this.#send({ seq, ...given }))
+      // What no message can carry is a bug of ours; whoever waits is told of it.
+      .catch((error: unknown) => this.#send({ kind: 'fault', seq, fault: packed(error) }))
   }
 
   #answered(message: Exclude<Message, { kind: 'call' }>): void {

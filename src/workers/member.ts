@@ -20,8 +20,14 @@ export interface MemberOptions {
   readonly stopping: () => boolean
 }
 
-/** Milliseconds: the first pause before a thread is started again, the longest, and how long one must live to have done well. */
-const pauses = { first: 100, longest: 30_000, well: 60_000 } as const
+/**
+ * Milliseconds: the first pause before a thread is started again, the longest, how long one must live to have done well, and how
+ * much later than it should it may be done with what runs.
+ */
+const pauses = { first: 100, longest: 30_000, well: 60_000, late: 5_000 } as const
+
+/** So many looks without a sign of life, and a thread hangs. Looks and not seconds: the whole process may have been stopped. */
+const mostSilent = 30
 
 /** A place among the workers, whichever thread has it: it is never empty for long. */
 export class Member {
@@ -30,6 +36,7 @@ export class Member {
   #line: Line<WorkerSide> | undefined
   #up = false
   #failures = 0
+  #silent = 0
   #startedAt = 0
   #forget = (): void => {}
 
@@ -62,14 +69,38 @@ export class Member {
     // Sent at once: whatever changes from now on is told after it.
     const ports = await line.ask('begin', world())
     this.#up = true
+    this.#silent = 0
     changed()
     return ports
   }
 
-  /** Lets what runs end, within so many milliseconds, and then the thread. */
+  /** There may be room in a budget that a request of its thread waits for. */
+  room(): void {
+    this.#line?.tell('room')
+  }
+
+  /** Its thread gave a sign of life. */
+  heard(): void {
+    this.#silent = 0
+  }
+
+  /** Asked once a second. A thread that hangs is ended: the system would give it connections for ever. */
+  look(): void {
+    if (!this.#up) return
+    this.#silent += 1
+    if (this.#silent < mostSilent) return
+    this.#silent = 0
+    this.#options.say('error', { event: 'worker', worker: this.#options.index }, 'a worker gives no sign of life and is ended')
+    void this.#worker?.terminate()
+  }
+
+  /** Lets what runs end, within so many milliseconds, and then the thread; one that hangs is not waited for. */
   async stop(deadline: number): Promise<void> {
     this.#forget()
-    await this.#line?.ask('stop', deadline).catch(() => {})
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const forget = this.#options.clock.later(deadline + pauses.late, resolve)
+    await Promise.race([this.#line?.ask('stop', deadline).catch(() => {}), late])
+    forget()
     await this.close()
   }
 

@@ -5,7 +5,7 @@ import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { BodyMemory } from '#journey/whole-body.ts'
 import { Doors } from '#listeners/doors.ts'
-import type { DoorAddresses } from '#listeners/doors.ts'
+import type { DoorAddresses, Together } from '#listeners/doors.ts'
 import type { Leaves } from '#listeners/tls.ts'
 import { waitUntil } from '#observe/system-clock.ts'
 import { ownSockets } from '#upstream/own.ts'
@@ -18,7 +18,7 @@ import type { DoorPorts } from './sides.ts'
 export interface DataPlane {
   /** Opens the doors. Rejects with the system's error of the first that cannot be bound. */
   start(): Promise<DoorPorts>
-  /** Everyone who should serve does. */
+  /** Somebody serves. */
   readonly ready: boolean
   /** Exchanges under way. */
   readonly running: number
@@ -50,6 +50,7 @@ export interface PlaneOptions {
   readonly ports: Omit<Ports, 'live' | 'memory'>
   readonly leaves: Leaves & { readonly entries: number }
   readonly memory?: BodyMemory
+  readonly together?: Together
 }
 
 /** The data plane of one thread. */
@@ -60,9 +61,9 @@ export class Plane implements DataPlane {
   readonly #leaves: PlaneOptions['leaves']
   #snapshot: Snapshot | undefined
 
-  constructor({ doors, ports, leaves, memory = new BodyMemory() }: PlaneOptions) {
+  constructor({ doors, ports, leaves, memory = new BodyMemory(), together }: PlaneOptions) {
     this.#leaves = leaves
-    this.#doors = new Doors(doors, { ...ports, live: this.#live, memory }, leaves)
+    this.#doors = new Doors(doors, { ...ports, live: this.#live, memory }, leaves, together)
   }
 
   async start(): Promise<DoorPorts> {

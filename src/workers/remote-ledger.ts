@@ -8,6 +8,7 @@ export type Carry = (order: Order) => Promise<{ readonly now: number; readonly r
 export class RemoteLedger implements Ledger {
   readonly #carry: Carry
   readonly #wall: () => number
+  #opened: Promise<void> | undefined
   #now = 0
 
   /** `wall`: this machine’s clock, which may be set back and forth. */
@@ -21,8 +22,13 @@ export class RemoteLedger implements Ledger {
     return this.#now
   }
 
+  /** Once it was, it is not asked again: `perform` opens what has to be opened anew. */
   open(): Promise<void> {
-    return this.#ask({ kind: 'open' })
+    this.#opened ??= this.#ask<void>({ kind: 'open' }).catch((error: unknown) => {
+      this.#opened = undefined
+      throw error
+    })
+    return this.#opened
   }
 
   reserve(id: string, claims: readonly Claim[], deadline: number): Promise<Reserved> {
@@ -74,7 +80,11 @@ function apply(ledger: Ledger, order: Order): Promise<unknown> {
     case 'open':
       return ledger.open()
     case 'reserve':
-      return ledger.reserve(order.id, order.claims, order.deadline)
+      // One that cannot be opened is asked all the same: it may have something set aside.
+      return ledger
+        .open()
+        .catch(() => {})
+        .then(() => ledger.reserve(order.id, order.claims, order.deadline))
     case 'extend':
       return ledger.extend(order.ids, order.deadline)
     case 'settle':

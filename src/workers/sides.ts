@@ -27,6 +27,8 @@ export interface Errand {
   readonly advertise: Address
   readonly extraRoots: readonly string[]
   readonly leafKey: LeafKey
+  /** 48 bytes: a TLS session that began with one worker goes on with any. */
+  readonly ticketKeys: Uint8Array
   /** How many workers there are: what agents may use up is divided by it. */
   readonly workers: number
 }
@@ -62,6 +64,8 @@ export interface Pulse {
   readonly running: number
   readonly connections: Readonly<Record<string, number>>
   readonly leafs: number
+  /** Seconds: how late it was with what it had to do, for one of a hundred moments. */
+  readonly lag: number
   readonly lookups: Lookups | undefined
 }
 

@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseCidr } from '#base/address.ts'
 import type { Authority } from '#ca/authority.ts'
 import { authorityOfImage } from '#ca/authority-image.ts'
@@ -14,6 +15,7 @@ import { ulids } from '#observe/ids.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import { VaultCopy } from '#vault/copy.ts'
+import type { VaultLine } from '#vault/copy.ts'
 import { hashes } from '#vault/hashes.ts'
 import { Line } from './line.ts'
 import type { Wire } from './line.ts'
@@ -35,6 +37,7 @@ export class WorkerPlane implements WorkerSide {
   readonly #desk: Desk
   readonly #leaves: LeafCache
   readonly #sender: ReturnType<typeof openSender>
+  readonly #lag = monitorEventLoopDelay()
   #owners: OwnersCopy | undefined
   #own: readonly OwnSocket[] = []
   #issuer: Authority | undefined
@@ -49,10 +52,11 @@ export class WorkerPlane implements WorkerSide {
     this.#main = new Line<MainSide>(port, this)
     const main = this.#main
     this.#records = new Records((batch) => main.tell('records', batch))
-    this.#vault = new VaultCopy(
-      { grant: (id) => main.ask('grant', id), renew: (id, generation) => main.ask('renew', id, generation) },
-      clock,
-    )
+    const line: VaultLine = {
+      grant: (id) => this.#afterAll(main.ask('grant', id)),
+      renew: (id, generation) => this.#afterAll(main.ask('renew', id, generation)),
+    }
+    this.#vault = new VaultCopy(line, clock)
     this.#desk = new Desk({
       ledger: new RemoteLedger(
         (order) => main.ask('ledger', order),
@@ -88,6 +92,7 @@ export class WorkerPlane implements WorkerSide {
       const plane = this.#build(ports)
       const taken = await plane.start()
       this.#plane = plane
+      this.#lag.enable()
       this.#beat()
       return taken
     })
@@ -155,6 +160,15 @@ export class WorkerPlane implements WorkerSide {
     return turn
   }
 
+  /** An answer is used once all that was told before it is in force: no value is placed that replies are not searched for. */
+  async #afterAll<Answer>(answer: Promise<Answer>): Promise<Answer> {
+    try {
+      return await answer
+    } finally {
+      await this.#turns
+    }
+  }
+
   /** The same bytes were compiled on the main thread already, so that they compile here too. */
   async #compile({ directory, files, vault }: PolicyImage): Promise<void> {
     const { snapshot } = await compileFiles(
@@ -180,7 +194,7 @@ export class WorkerPlane implements WorkerSide {
   }
 
   #build(taken: DoorPorts): Plane {
-    const { listen, workers } = this.#errand
+    const { listen, ticketKeys, workers } = this.#errand
     const ports: Omit<Ports, 'live' | 'memory'> = {
       clock,
       ids: ulids(() => clock.now()),
@@ -202,14 +216,17 @@ export class WorkerPlane implements WorkerSide {
       place ? [[door, { ...place, port: taken[door as keyof DoorPorts] ?? place.port, reusePort: true }] as const] : [],
     )
     const memory = new BodyMemory(Math.floor(mostKept / workers))
-    const plane = new Plane({ doors: Object.fromEntries(doors), ports, leaves: this.#leaves, memory })
+    const together = { threads: workers, ticketKeys }
+    const plane = new Plane({ doors: Object.fromEntries(doors), ports, leaves: this.#leaves, memory, together })
     if (this.#snapshot) plane.taken(this.#snapshot)
     return plane
   }
 
   #beat(): void {
     const { running, connections, leafs } = this.#plane ?? { running: 0, connections: {}, leafs: 0 }
-    this.#main.tell('pulse', { running, connections, leafs, lookups: this.#owners?.drain() })
+    const lag = this.#lag.percentile(99) / 1e9
+    this.#lag.reset()
+    this.#main.tell('pulse', { running, connections, leafs, lag, lookups: this.#owners?.drain() })
     setTimeout(() => this.#beat(), beat).unref()
   }
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
@@ -13,6 +14,7 @@ import type { OwnSocket } from '#upstream/own.ts'
 import { Member } from './member.ts'
 import { doorAddresses } from './plane.ts'
 import type { DataPlane } from './plane.ts'
+import { Teller } from './teller.ts'
 import type { DoorPorts, Errand, MainSide, Pulse, TrustImage, World } from './sides.ts'
 
 /** What the main thread knows, asked whenever a worker has to be told. */
@@ -48,9 +50,8 @@ export class Workers implements DataPlane {
   readonly #options: WorkersOptions
   readonly #errand: Errand
   readonly #members: readonly Member[]
-  /** Those with a request that waits for room. */
-  readonly #waiting = new Set<Member>()
   readonly #pulses = new Map<Member, Pulse>()
+  readonly #teller: Teller
   #ports: DoorPorts = {}
   #trust: { readonly issuer: Authority; readonly ours: string } | undefined
   #pending = false
@@ -64,7 +65,9 @@ export class Workers implements DataPlane {
     const { settings, extraRoots } = options
     const { upstream, listen, advertise, workers } = settings
     const allowPrivate = upstream.allowPrivate.map(({ text }) => text)
-    this.#errand = { upstream: { ...upstream, allowPrivate }, listen, advertise, extraRoots, leafKey: newLeafKey(), workers }
+    const keys = { leafKey: newLeafKey(), ticketKeys: randomBytes(48) }
+    this.#teller = new Teller(options.main.ledger)
+    this.#errand = { upstream: { ...upstream, allowPrivate }, listen, advertise, extraRoots, ...keys, workers }
     this.#members = Array.from({ length: workers }, (_, index) => this.#member(index + 1))
   }
 
@@ -87,7 +90,7 @@ export class Workers implements DataPlane {
   }
 
   get ready(): boolean {
-    return this.#members.every(({ up }) => up)
+    return this.#members.some(({ up }) => up)
   }
 
   get running(): number {
@@ -103,6 +106,19 @@ export class Workers implements DataPlane {
 
   get leafs(): number {
     return sum([...this.#pulses.values()].map(({ leafs }) => leafs))
+  }
+
+  /** Seconds: see `Pulse`, of the worker that is latest. */
+  get lag(): number {
+    return Math.max(0, ...[...this.#pulses.values()].map(({ lag }) => lag))
+  }
+
+  /** For operators. */
+  rows(): readonly object[] {
+    return this.#members.map((member, index) => {
+      const { running = 0, connections = {}, lag } = this.#pulses.get(member) ?? {}
+      return { worker: index + 1, serves: member.up, running, connections, lag }
+    })
   }
 
   taken(): void {
@@ -189,7 +205,7 @@ export class Workers implements DataPlane {
       side: () => this.#sideFor(member),
       world: () => this.#world(),
       changed: () => {
-        if (!member.up) this.#pulses.delete(member)
+        if (!member.up) this.#lost(member)
         this.#options.up(this.#members.filter(({ up }) => up).length)
       },
       restarted,
@@ -216,26 +232,25 @@ export class Workers implements DataPlane {
     const { main, lookups } = this.#options
     return {
       ...main,
-      ledger: async (order) => {
-        const done = await main.ledger(order)
-        if (order.kind === 'reserve' && (done.result as { readonly kind: string }).kind === 'busy') this.#waiting.add(member)
-        if (order.kind === 'settle' || order.kind === 'release') this.#room()
-        return done
-      },
+      // A value that is new is told to all before one of them places it: what comes back is searched for it.
+      grant: (id) => main.grant(id).finally(() => this.#tellValues()),
+      renew: (id, generation) => main.renew(id, generation).finally(() => this.#tellValues()),
+      ledger: (order) => this.#teller.order(member, order),
       news: (event) => {
         main.news(event)
         if (event.kind === 'exhausted') this.#spent(member, event)
       },
       pulse: (pulse) => {
+        member.heard()
         this.#pulses.set(member, pulse)
         if (pulse.lookups) lookups(pulse.lookups)
       },
     }
   }
 
-  #room(): void {
-    for (const { line } of this.#waiting) line?.tell('room')
-    this.#waiting.clear()
+  #lost(member: Member): void {
+    this.#pulses.delete(member)
+    this.#teller.lost(member)
   }
 
   #spent(by: Member, { budget, account }: { readonly budget: Budget; readonly account: Account } & BudgetEvent): void {
@@ -244,6 +259,7 @@ export class Workers implements DataPlane {
 
   #look(): void {
     this.notice()
+    for (const member of this.#members) member.look()
     this.#forget = this.#options.clock.later(times.look, () => this.#look())
   }
 

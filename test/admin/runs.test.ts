@@ -67,7 +67,7 @@ describe('runs on the admin listener', () => {
     expect(on.done).toEqual([{ agent: 'devbot', ttlSeconds: 60, label: 'review', budget: { tokens: 5 } }])
   })
 
-  it('are listed, ended once, and bound', async () => {
+  it('are listed, ended once, and bound, and each change is in force before it is answered', async () => {
     await using on = await stage()
     expect(await on.ask('GET', '/v1/runs')).toMatchObject({ status: 200, body: [{ run_id: 'R1' }] })
     expect(await on.ask('DELETE', '/v1/runs/R1')).toMatchObject({ status: 204, body: '' })

@@ -1,12 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import type { Terminal } from '#cli/command.ts'
 import { trustVariables } from '#cli/env.ts'
-import { dispatch } from '#cli/index.ts'
+import { dispatched, type Dispatched } from '../kit/dispatched.ts'
 
 const agent = `# the crew
 apiVersion: v1
@@ -40,35 +39,14 @@ spec:
           securityContext: {capabilities: {drop: [ALL]}}
 `
 
-interface Done {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
 let folder: string
 beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), 'init-'))))
 afterAll(() => rm(folder, { recursive: true }))
 
-async function init(text: string, ...args: readonly string[]): Promise<Done> {
+async function init(text: string, ...args: readonly string[]): Promise<Dispatched> {
   const file = join(folder, 'agent.yaml')
   await writeFile(file, text)
   return dispatched(['init', '--workload', file, ...args])
-}
-
-async function dispatched(argv: readonly string[], input = ''): Promise<Done> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const terminal = {
-    stdin: Readable.from([input]),
-    stdout,
-    stderr,
-    colour: false,
-    env: {},
-    node: '',
-    uid: 0,
-  } as unknown as Terminal
-  const code = await dispatch(argv, terminal)
-  return { code, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') }
 }
 
 interface Container {
@@ -180,8 +158,19 @@ describe('a workload', () => {
     expect(stdout).toMatch(/NODE_EXTRA_CA_CERTS/)
   })
 
+  it('takes the bundle from a Secret where that is what there is, and nothing else of it', async () => {
+    const { stdout } = await init(agent, ...proxy, '--bundle', 'secret/iron-proxy-ca')
+    const volumes = specOf(stdout).volumes as readonly { readonly name: string }[]
+    expect(volumes.filter(({ name }) => name === 'iron-proxy-ca')).toEqual([
+      { name: 'iron-proxy-ca', secret: { secretName: 'iron-proxy-ca', items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+    ])
+    expect((await init(stdout.split('\n---\n')[0] ?? '', ...proxy)).stdout).not.toContain('secretName: iron-proxy-ca')
+  })
+
   it('keeps its token where that is asked for, and comes from standard input', async () => {
-    const { stdout } = await dispatched(['init', '-w', '-', ...proxy, '--service-account-token'], agent)
+    const { stdout } = await dispatched(['init', '-w', '-', ...proxy, '--service-account-token'], {
+      stdin: Readable.from([agent]),
+    })
     expect(specOf(stdout).automountServiceAccountToken).toBeUndefined()
   })
 

@@ -1,16 +1,15 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PassThrough, Readable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse, parseAllDocuments, stringify } from 'yaml'
-import { dispatch } from '#cli/index.ts'
 import { claudeOf } from '#cli/scopes/claude.ts'
 import { policyOf } from '#cli/scopes/policy.ts'
 import { rbacOf } from '#cli/scopes/rbac.ts'
 import { readCapabilities } from '#cli/scopes/capabilities.ts'
 import { formatIssue } from '#config/issue.ts'
 import { decide } from '#policy/decide.ts'
+import { dispatched } from '../kit/dispatched.ts'
 import { agentOf, askOf, loadText, snapshotOf } from '../kit/policy.ts'
 import { scenario } from '../kit/scenario.ts'
 import { startUpstream } from '../kit/upstream.ts'
@@ -29,7 +28,7 @@ afterAll(() => rm(folder, { recursive: true }))
 async function read(text: string) {
   const file = join(folder, 'capabilities.yaml')
   await writeFile(file, `version: 1\nagent: bot\n${text}`)
-  const { capabilities, issues } = await readCapabilities(file)
+  const { capabilities, issues } = readCapabilities(file, await readFile(file))
   return { capabilities, problems: issues.map((issue) => formatIssue(issue).replace(file, 'f')) }
 }
 
@@ -177,7 +176,7 @@ describe('a capabilities file', () => {
   })
 
   it.each(examples)('%s makes rules that load beside their agent and credentials', async (file) => {
-    const { capabilities, issues } = await readCapabilities(file)
+    const { capabilities, issues } = readCapabilities(file, await readFile(file))
     expect(issues).toEqual([])
     if (!capabilities) throw new Error('unread')
     const hosts = ['api.anthropic.com', 'platform.claude.com', 'api.github.com', 'github.com', 'matrix.example.com']
@@ -196,22 +195,7 @@ describe('a capabilities file', () => {
 })
 
 describe('iron-proxy scopes', () => {
-  async function run(...argv: string[]) {
-    const said = { stdout: '', stderr: '' }
-    const stream = (name: 'stdout' | 'stderr') => new PassThrough().on('data', (text) => (said[name] += String(text)))
-    const code = await dispatch(['scopes', ...argv], {
-      stdin: Readable.from([]),
-      stdout: stream('stdout'),
-      stderr: stream('stderr'),
-      colour: false,
-      env: {},
-      node: process.version,
-      uid: undefined,
-      self: ['', ''],
-      onSignal: () => () => {},
-    })
-    return { code, ...said }
-  }
+  const run = (...argv: string[]) => dispatched(['scopes', ...argv])
 
   it('prints one layer, or writes all three', async () => {
     const [devbot = '', infrabot = ''] = examples

@@ -56,6 +56,39 @@ describe('the explanation of a request', () => {
     expect(told(snapshot, 'a', 'GET', 'https://x.test/')).toContain('verdict  would_deny by no rule: host_denied')
   })
 
+  const priced = `
+agents: {a: {from: [{cidr: 127.0.0.1}], budget: [day, team]}, b: {from: [{cidr: 127.0.0.2}], mode: report}}
+budgets:
+  day: {window: day, timezone: Europe/Berlin, tokens: 5000, atLimit: cut}
+  team: {per: crew, window: month, usd: 2.5}
+rules:
+  - {id: search, hosts: [api.anthropic.com], paths: [/v1/sessions], meter: auto, price: {usd: 0.01}}
+  - {id: llm, hosts: [api.anthropic.com, x.test], meter: auto}
+  - {id: plain, hosts: [y.test]}
+`
+  const both = [
+    '  budget   day (a): at most 5000 tokens; each day in Europe/Berlin; at its limit: cut',
+    '  budget   team (*): at most $2.50; each month in UTC; at its limit: refuse',
+  ]
+
+  it.each([
+    ['POST', 'https://api.anthropic.com/v1/messages', ['  meter    anthropic: metered', ...both]],
+    ['POST', 'https://api.anthropic.com/v1/sessions', ['  meter    anthropic: priced', ...both]],
+    ['GET', 'https://api.anthropic.com/v1/models', ['  meter    anthropic: free']],
+    ['GET', 'https://y.test/', []],
+  ])('shows what %s %s is charged to', async (method, url, expected) => {
+    const lines = told(await snapshotOf(priced), 'a', method, url).split('\n')
+    expect(lines.filter((line) => /^ {2}(?:meter|budget) /.test(line))).toEqual(expected)
+  })
+
+  it('says what is refused since nothing tells its cost, and is let through in report mode', async () => {
+    const snapshot = await snapshotOf(priced)
+    const batch = 'https://api.anthropic.com/v1/messages/batches'
+    expect(told(snapshot, 'a', 'POST', batch)).toContain('verdict  deny by rule llm: unmetered, ')
+    expect(told(snapshot, 'b', 'POST', batch)).toContain('verdict  would_deny by rule llm: unmetered, ')
+    expect(told(snapshot, 'a', 'POST', 'https://x.test/')).toContain('unmetered, meter: auto knows no provider for x.test')
+  })
+
   it('reads the deciding line from the file', async () => {
     const { snapshot, files } = await loadPolicies('policies/examples')
     expect(snapshot).toBeUndefined()

@@ -9,7 +9,7 @@ describe('an issue', () => {
       'policies/crew.yaml:31:9 rules[2].hosts: "*.com" would match every .com host; name the zone',
     )
     expect(formatIssue({ severity: 'warning', position: { ...position, line: 0 }, path: '', message: 'odd' })).toBe(
-      'policies/crew.yaml warning: odd',
+      'policies/crew.yaml: warning: odd',
     )
   })
 

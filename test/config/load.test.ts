@@ -52,7 +52,9 @@ describe('a broken policy', () => {
     await using made = await folder({})
     const missing = await loadPolicies(join(made.path, 'missing'))
     expect(missing.snapshot).toBeUndefined()
-    expect(missing.issues.map(formatIssue)).toEqual([expect.stringMatching(/missing the policies cannot be read: ENOENT/)])
+    expect(missing.issues.map(formatIssue)).toEqual([
+      expect.stringMatching(/missing: the policies cannot be read: it is not there \(ENOENT\)/),
+    ])
     await mkdir(join(made.path, 'folder.yaml'))
     expect((await loadPolicies(made.path)).snapshot).toBeUndefined()
   })

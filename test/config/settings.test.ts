@@ -153,7 +153,7 @@ describe('settings', () => {
     const missing = await loadSettings({ ...none, env: { IRON_PROXY_CONFIG: 'no/such/file.yaml' } })
     expect(missing.settings).toBeUndefined()
     expect(missing.issues.map(formatIssue)).toEqual([
-      expect.stringMatching(/^no\/such\/file.yaml the settings cannot be read: ENOENT/),
+      expect.stringMatching(/^no\/such\/file.yaml: the settings cannot be read: it is not there \(ENOENT\)$/),
     ])
     expect((await fromFile('- a')).messages).toEqual(['config.yaml:1:1 write a map of settings'])
   })
@@ -170,7 +170,7 @@ describe('settings', () => {
       },
     })
     expect(issues.map(formatIssue)).toEqual([
-      'IRON_PROXY_LISEN_DNS warning: this environment variable is not known (did you mean "IRON_PROXY_LISTEN_DNS"?)',
+      'IRON_PROXY_LISEN_DNS: warning: this environment variable is not known (did you mean "IRON_PROXY_LISTEN_DNS"?)',
     ])
     expect(settings).toBeDefined()
   })

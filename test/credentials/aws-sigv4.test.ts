@@ -65,6 +65,68 @@ async function signed(
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
+describe('an aws-sigv4 credential of a session', () => {
+  const { accessKeyId: _id, secret: _secret, ...rest } = entry
+  const temporary = credential('aws', { ...rest, session: { file: '/s.json' } })
+  const session = {
+    accessKeyId: `ASIA${randomBytes(8).toString('hex').toUpperCase()}`,
+    sessionToken: randomBytes(200).toString('base64'),
+  }
+
+  it('names one file for all three of its values', () => {
+    expect(temporary.secret).toEqual({ file: '/s.json', jsonKey: 'SecretAccessKey' })
+    expect(temporary.companions).toEqual({
+      accessKeyId: { file: '/s.json', jsonKey: 'AccessKeyId' },
+      sessionToken: { file: '/s.json', jsonKey: 'SessionToken' },
+    })
+  })
+
+  it.each(['s3', 'bedrock'])('sends and signs the real token to %s in place of the one of the agent', async (service) => {
+    const headers = ['host', 'good.test', 'X-Amz-Security-Token', stub, 'Authorization', claimOf(stub, { service })]
+    const found = find({ all: [temporary], head: { headers } })
+    expect(found).toMatchObject({ kind: 'found', placements: [{ name: 'x-amz-security-token' }, { name: 'authorization' }] })
+    const reply = await temporary.placer.sign?.(
+      { method: 'GET', path: '/', query: '', headers, whole: async () => new Uint8Array(0) },
+      (name) => (name === undefined ? secret : session[name as keyof typeof session]),
+      { now: Date.UTC(2026, 0, 2), hashes },
+    )
+    const rawHeaders = reply?.headers ?? []
+    const arrived = { method: 'GET', target: '/', rawHeaders, body: new Uint8Array(0) }
+    expect(signatureFault(arrived, { accessKeyId: session.accessKeyId, secret })).toBeUndefined()
+    const tokens = rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === 'x-amz-security-token')
+    expect(tokens).toEqual([session.sessionToken])
+    expect(rawHeaders.join()).not.toContain(stub)
+  })
+
+  it('refuses a token that is not the stub, and the stub as a token anywhere else', () => {
+    const headers = ['Authorization', claimOf(stub), 'X-Amz-Security-Token', 'someone else’s']
+    expect(outcome({ all: [temporary], head: { headers } })).toBe('foreign_credential')
+    expect(outcome({ all: [temporary], head: { query: `?X-Amz-Security-Token=${stub}` } })).toBe('stub_misplaced')
+    expect(outcome({ all: [temporary], head: { headers: ['X-Amz-Security-Token', `${stub}.more`] } })).toBe('foreign_credential')
+  })
+
+  it.each([
+    ['a key id beside it', { accessKeyId }],
+    ['a secret beside it', { secret: { env: 'KEY' } }],
+    ['one member of it', { session: { file: '/s.json', jsonKey: 'Credentials' } }],
+    ['neither', { session: undefined }],
+  ])('is not made with %s', (_what, change) => {
+    expect(credentialSchema.safeParse({ ...rest, session: { file: '/s.json' }, ...change }).success).toBe(false)
+  })
+
+  it('signs nothing when the key id is none', async () => {
+    const unsigned = {
+      method: 'GET',
+      path: '/',
+      query: '',
+      headers: ['Authorization', claimOf(stub)],
+      whole: async () => new Uint8Array(0),
+    }
+    const signing = temporary.placer.sign?.(unsigned, () => 'not a key id', { now: 0, hashes })
+    await expect(signing).rejects.toMatchObject({ code: 'credential_unavailable' })
+  })
+})
+
 describe('an aws-sigv4 credential', () => {
   it('takes what was signed with the stub for a region and a service of its own, and places nothing of the secret', () => {
     for (const scope of [{}, { region: 'eu-central-1', service: 'bedrock' }]) {

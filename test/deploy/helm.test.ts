@@ -13,7 +13,7 @@ import type { Manifest } from './schemas.ts'
 // `go install helm.sh/helm/v3/cmd/helm@latest github.com/yannh/kubeconform/cmd/kubeconform@latest` makes both.
 const hasHelm = have('helm')
 const chart = join(deploy, 'helm', 'iron-proxy')
-const cases = ['single', 'ha', 'bare'] as const
+const cases = ['single', 'ha', 'bare', 'runs'] as const
 const goldenOf = (name: string): readonly Manifest[] => manifestsOf(readFileSync(join(goldens, `helm-${name}.yaml`), 'utf8'))
 
 function template(folder: string, name: string, more: readonly string[] = []): readonly string[] {
@@ -62,10 +62,12 @@ describe.each(cases)('the chart with the values of %s', (name) => {
       port('https'),
       port('proxy'),
       port('metrics'),
+      ...(name === 'runs' ? [port('admin')] : []),
     ])
     expect(pod.terminationGracePeriodSeconds).toBe(shutdown.lameDuck + shutdown.deadline + 25)
     const doors = [port('dns'), port('dns'), port('http'), port('https'), port('proxy')]
-    for (const { spec } of manifests.filter(({ kind }) => kind === 'NetworkPolicy')) {
+    const walls = manifests.filter(({ kind, metadata }) => kind === 'NetworkPolicy' && !metadata.name.endsWith('-admin'))
+    for (const { spec } of walls) {
       const [rule] = spec.ingress.length > 0 ? spec.ingress : spec.egress
       expect(rule.ports.map((each: { port: number }) => each.port)).toEqual(doors)
     }
@@ -82,6 +84,22 @@ describe('the chart', () => {
         .map((name) => name.replace(/(settings)-\w+$/, '$1'))
         .toSorted(),
     )
+  })
+
+  it('opens the admin listener to the same pods as the overlay, and only when it is told to', () => {
+    const overlay = manifestsOf(readFileSync(join(goldens, 'runs.yaml'), 'utf8'))
+    const rule = only(overlay, 'NetworkPolicy', 'iron-proxy-in-admin')['spec'].ingress[0]
+    expect(only(goldenOf('runs'), 'NetworkPolicy', 'iron-proxy')['spec'].ingress).toContainEqual(rule)
+    const { podSelector, egress } = only(goldenOf('runs'), 'NetworkPolicy', 'agents-to-iron-proxy-admin')['spec']
+    expect([podSelector, egress[0].ports]).toEqual([rule.from[0].podSelector, rule.ports])
+    const portsOf = (manifests: readonly Manifest[]) => only(manifests, 'Service', 'iron-proxy-admin')['spec'].ports as unknown
+    expect(portsOf(goldenOf('runs'))).toEqual(portsOf(overlay))
+    expect(settingsOf('runs')).toMatchObject({
+      adminToken: '/etc/iron-proxy/admin/token',
+      listen: { admin: { address: '0.0.0.0' } },
+    })
+    for (const name of ['single', 'ha', 'bare'])
+      expect([settingsOf(name).listen.admin, settingsOf(name).adminToken]).toMatchObject([{ address: '127.0.0.1' }, undefined])
   })
 
   it('knows each of its values, and no other', () => {
@@ -121,6 +139,28 @@ describe.skipIf(!hasHelm)('contradictions (skipped without helm)', () => {
     ['a privileged port', 'single', ['--set', 'listeners.dns=53'], 'listeners/dns'],
     ['a setting that the chart sets', 'single', ['--set', 'settings.listen.dns=off'], 'settings.listen: the chart sets this'],
     ['two who scrape', 'ha', ['--set', 'monitoring.serviceMonitor=true'], 'would scrape everything twice'],
+    [
+      'runs that half of the replicas know',
+      'ha',
+      ['--set', 'admin.enabled=true'],
+      'admin.enabled: runs are known to the replica',
+    ],
+    ['one address twice', 'runs', ['--set', 'admin.clusterIP=10.43.0.53'], 'admin.clusterIP: is the address'],
+    ['two admin tokens', 'runs', ['--set', 'settings.adminToken=x'], 'settings.adminToken: the chart sets this'],
+    [
+      'the password of no Redis',
+      'single',
+      ['--set', 'state.redis.existingSecret=x'],
+      'state.redis.existingSecret: is the password',
+    ],
+    [
+      'one Secret for two things',
+      'single',
+      ['--set', 'seal.existingSecret=iron-proxy-ca'],
+      'existingSecret: ca, seal and credentials',
+    ],
+    ['a heap as large as the memory', 'single', ['--set', 'heapLimit=512'], 'heapLimit: 512 MiB do not fit'],
+    ['the same in larger units', 'single', ['--set', 'resources.limits.memory=1Gi,heapLimit=1100'], 'heapLimit: 1100 MiB'],
     ['pods of no namespace', 'single', ['--set', 'podIdentity.namespaces=null'], 'podIdentity.namespaces'],
   ])('are refused: %s', async (_name, values, more, message) => {
     const done = await run('helm', template(chart, values, more))

@@ -2,11 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import { describe, expect, it } from 'vitest'
+import { isLocalHost } from '#admin/guard.ts'
 import { loadPolicies } from '#config/load.ts'
 import { loadSettings } from '#config/settings.ts'
 import { settingsSchema } from '#config/settings-schema.ts'
 import type { Settings } from '#config/settings-schema.ts'
-import { canonical, deploy, goldens, hasKustomize, manifestsOf, nameOf, only, renderKustomization } from './parts.ts'
+import { canonical, deploy, goldens, hasKustomize, manifestsOf, nameOf, only, renderKustomization, yamlOf } from './parts.ts'
 import { mistakesOf } from './schemas.ts'
 import type { Manifest } from './schemas.ts'
 
@@ -14,6 +15,7 @@ const kustomizations = {
   single: 'overlays/single',
   ha: 'overlays/ha',
   full: 'overlays/full',
+  runs: 'overlays/runs',
   agents: 'agents',
   'agents-external-secrets': 'agents/external-secrets',
 } as const
@@ -172,7 +174,56 @@ describe('agents', () => {
     expect(sent.map(({ kind }) => kind).toSorted()).toEqual(['Bundle', 'ClusterExternalSecret'])
     expect(JSON.stringify(sent)).not.toMatch(/key["\w]*:\s*"?[^"]*(?:CA_KEY|ca\.key|tls\.key)/i)
     const published = only(goldenOf('full'), 'PushSecret')['spec'].data as { match: { secretKey: string } }[]
-    expect(published.map(({ match }) => match.secretKey)).toEqual(['ca.crt'])
+    expect(published.map(({ match }) => match.secretKey)).toEqual(['bundle'])
+  })
+})
+
+describe('the admin listener', () => {
+  it('is for its own machine, unless it is opened to those who start runs', () => {
+    for (const name of ['single', 'ha', 'full']) expect(JSON.stringify(goldenOf(name))).not.toMatch(/LISTEN_ADMIN|"admin"/)
+    const manifests = goldenOf('runs')
+    const [container] = only(manifests, 'StatefulSet', 'iron-proxy')['spec'].template.spec.containers
+    expect(container.env).toContainEqual({ name: 'IRON_PROXY_LISTEN_ADMIN', value: '0.0.0.0:9465' })
+    expect(container.env).toContainEqual({ name: 'IRON_PROXY_ADMIN_TOKEN', value: '/etc/iron-proxy/admin/token' })
+    expect(container.volumeMounts).toContainEqual({ name: 'admin', mountPath: '/etc/iron-proxy/admin', readOnly: true })
+    expect(only(manifests, 'Service', 'iron-proxy-admin')['spec'].ports).toEqual([
+      { name: 'admin', port: 9465, targetPort: 'admin', protocol: 'TCP' },
+    ])
+    // No other Service and no other policy leads there.
+    const others = manifests.filter(
+      ({ kind, metadata }) => /Service|NetworkPolicy/.test(kind) && !metadata.name.endsWith('-admin'),
+    )
+    expect(JSON.stringify(others)).not.toMatch(/9465|"admin"/)
+  })
+
+  it('lets in the pods that its label names, from namespaces of agents, and lets no others out to it', async () => {
+    const [rule] = only(goldenOf('runs'), 'NetworkPolicy', 'iron-proxy-in-admin')['spec'].ingress
+    const labelled = { matchLabels: { 'iron-proxy/admin': 'true' } }
+    expect(rule).toEqual({
+      from: [{ namespaceSelector: { matchLabels: { 'iron-proxy/agents': 'true' } }, podSelector: labelled }],
+      ports: [{ protocol: 'TCP', port: 9465 }],
+    })
+    const more = manifestsOf(readFileSync(join(deploy, 'kustomize', 'agents', 'admin', 'networkpolicy.yaml'), 'utf8'))
+    expect(more.flatMap(mistakesOf)).toEqual([])
+    const { podSelector, policyTypes, egress } = only(more, 'NetworkPolicy')['spec']
+    expect([podSelector, policyTypes]).toEqual([labelled, ['Egress']])
+    expect(egress).toEqual([
+      {
+        to: only(goldenOf('agents'), 'NetworkPolicy', 'agents-to-iron-proxy')['spec'].egress[0].to,
+        ports: [{ protocol: 'TCP', port: 9465 }],
+      },
+    ])
+  })
+
+  it('is asked by an address, which the listener takes, and not by a name, which it refuses', () => {
+    const address = only(goldenOf('runs'), 'Service', 'iron-proxy-admin')['spec'].clusterIP as string
+    expect(isLocalHost(`${address}:9465`)).toBe(true)
+    expect(isLocalHost('iron-proxy-admin.iron-proxy.svc:9465')).toBe(false)
+    const asked = [
+      yamlOf('deploy/agent/helm/values.yaml') as { readonly proxy: { readonly adminUrl: string } },
+      yamlOf('deploy/helm/iron-proxy/values.yaml') as { readonly admin: { readonly clusterIP: string } },
+    ] as const
+    expect([asked[0].proxy.adminUrl, asked[1].admin.clusterIP]).toEqual([`http://${address}:9465`, address])
   })
 })
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parse } from 'yaml'
 import { describe, expect, it } from 'vitest'
 import { everyMetric, generated, readRules } from '../../deploy/monitoring/generate.ts'
+import { commands } from '#cli/index.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import { have, run } from '../kit/clients.ts'
 import { deploy, outputOf, top } from './parts.ts'
@@ -91,6 +92,31 @@ describe('every alert', () => {
   it('is the reason for its page', () => {
     const pages = readdirSync(join(monitoring, 'runbooks')).filter((name) => name !== 'README.md')
     expect(pages.map((name) => name.replace('.md', ''))).toEqual(alerts.toSorted())
+  })
+})
+
+describe('a page', () => {
+  const pages = readdirSync(join(monitoring, 'runbooks')).map(
+    (name) => [name, readFileSync(join(monitoring, 'runbooks', name), 'utf8')] as const,
+  )
+  const spansOf = (text: string): readonly string[] => [...text.matchAll(/`([^`\n]+)`/g)].map(([, span = '']) => span)
+
+  it.each(pages)('%s names commands and options that there are', (_name, text) => {
+    for (const span of spansOf(text)) {
+      const [, name] = /^(?:iron-proxy )([a-z]+)/.exec(span) ?? []
+      if (name === undefined) continue
+      const options = commands.find((each) => each.name === name)?.options
+      expect(options, span).toBeDefined()
+      const given = [...span.matchAll(/ --([a-z-]+)/g)].map(([, option = '']) => option)
+      expect(given.filter((option) => !Object.hasOwn(options ?? {}, option))).toEqual([])
+    }
+  })
+
+  it.each(pages)('%s names metrics and files that there are', (_name, text) => {
+    const known = new Set(everyMetric().map(({ name }) => name))
+    const spans = spansOf(text)
+    expect(spans.flatMap(metricsIn).filter((metric) => !known.has(metric))).toEqual([])
+    expect(spans.filter((span) => span.startsWith('deploy/') && !existsSync(join(top, span)))).toEqual([])
   })
 })
 

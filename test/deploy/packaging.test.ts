@@ -57,6 +57,15 @@ describe('the image', () => {
   })
 })
 
+describe('the memory of the process', () => {
+  it.each(['Dockerfile', 'systemd/iron-proxy.service', 'compose.yaml'])(
+    'is kept small by %s: two arenas for all threads',
+    (file) => {
+      expect(readFileSync(join(deploy, file), 'utf8')).toMatch(/MALLOC_ARENA_MAX(?:=2$|: "2"\})/m)
+    },
+  )
+})
+
 describe('the unit for systemd', () => {
   const unit = join(deploy, 'systemd', 'iron-proxy.service')
 

@@ -29,7 +29,9 @@ export function nameOf({ kind, metadata }: Manifest): string {
 /** The same objects as text, each key in its place, without the dashboard, which has a test of its own: what a golden holds. */
 export function canonical(manifests: readonly Manifest[]): string {
   const shorter = manifests.map((each) => (each.metadata.name.endsWith('dashboard') ? { ...each, data: {} } : each))
-  return shorter.map((each) => stringify(each, { sortMapEntries: true, lineWidth: 0 })).join('---\n')
+  return shorter
+    .map((each) => stringify(each, { sortMapEntries: true, lineWidth: 0, aliasDuplicateObjects: false }))
+    .join('---\n')
 }
 
 /** The one object of a kind, and of a name where there are several. Throws when there is none. */

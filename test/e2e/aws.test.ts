@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { textOf, top } from '../house/sources.ts'
@@ -240,6 +241,59 @@ function answerNothing({ response, body }: Visit): boolean {
   void body.then(() => response.end())
   return true
 }
+
+describe('a session of AWS', () => {
+  it('is used whole, is replaced whole, and its token never comes back', async () => {
+    const session = () => ({
+      AccessKeyId: `ASIA${randomBytes(8).toString('hex').toUpperCase()}`,
+      SecretAccessKey: randomBytes(30).toString('base64'),
+      SessionToken: randomBytes(300).toString('base64'),
+    })
+    await using s = await scenario({
+      policy: policy
+        .replace(/ +accessKeyId: .*\n/, '')
+        .replace('secret: {file: secrets/aws-secret}', 'session: {file: secrets/session.json}'),
+      upstreams: {
+        aws: {
+          hosts: [s3, bedrock],
+          start: ({ certificate }) =>
+            startUpstream({
+              certificate,
+              protocol: 'h1',
+              handler({ request, response }) {
+                request.resume()
+                response.end(`token ${String(request.headers['x-amz-security-token'])}`)
+                return true
+              },
+            }),
+        },
+      },
+    })
+    const ask = () => s.curl('connect', `https://${s3}/bucket`, claimed(`X-Amz-Security-Token: ${stub}`))
+    const file = join(s.files.policies, 'secrets', 'session.json')
+    expect((await ask()).status).toBe(503)
+    for (const given of [session(), session()]) {
+      await writeFile(
+        `${file}.new`,
+        `${JSON.stringify({ Version: 1, ...given, Expiration: '2026-01-01T00:00:00Z' }, undefined, 2)}\n`,
+      )
+      await rename(`${file}.new`, file)
+      const token = () => {
+        const [seen] = s.upstreams.aws.requests.slice(-1)
+        return seen && headerOf(seen.rawHeaders, 'x-amz-security-token')
+      }
+      await expect
+        .poll(async () => ((await ask()).status === 200 ? token() : undefined), { timeout: 5000 })
+        .toBe(given.SessionToken)
+      const reply = await ask()
+      expect(reply.body.toString()).toBe(`token ${stub}`)
+      const seen = s.upstreams.aws.requests.at(-1)
+      const key = { accessKeyId: given.AccessKeyId, secret: given.SecretAccessKey }
+      expect(seen && signatureFault(seen, key)).toBeUndefined()
+      expect(JSON.stringify(s.audit) + s.log.join()).not.toContain(given.SessionToken)
+    }
+  })
+})
 
 describe('the example for AWS', () => {
   let s: Scenario<{ aws: Upstream }>

@@ -101,6 +101,20 @@ describe('a budget', () => {
     expect((await cli('show')).stdout).toMatch(
       /^day +devbot +day +400 of 1000 tokens; 2 requests; resets \d{4}-\d\d-\d\dT00:00:00Z$/m,
     )
+    const explained = await run(
+      process.execPath,
+      [bin, 'explain', '--listen-admin', `127.0.0.1:${on.s.ports.admin}`, '--policies', on.s.files.policies].concat([
+        '-a',
+        'devbot',
+        '-X',
+        'POST',
+        'https://api.anthropic.com/v1/messages',
+      ]),
+      {},
+    )
+    expect(explained.stdout).toMatch(
+      /^ {2}budget {3}day \(devbot\): 400 of 1000 tokens used; resets \d{4}-\d\d-\d\dT00:00:00Z; at its limit: /m,
+    )
     expect((await cli('set', 'day', '--agent', 'devbot', '--tokens', '1000')).code).toBe(0)
     expect((await on.ask()).status).toBe(402)
     expect((await cli('reset', 'day', '--agent', 'devbot')).stdout).toContain('0 of 1000 tokens')

@@ -18,14 +18,15 @@ beforeAll(async () => {
 })
 afterAll(() => cleanUp.disposeAsync())
 
-/** Each question once, without the second try that hides a first that was lost; each request on a connection of its own. */
+/**
+ * Each question once, without the second try that hides a first that was lost; each request on a connection of its own. A
+ * resolver for each that asks: questions of one that overlap would share a socket, and with it an endpoint, for ever.
+ */
 const load = `
 import { Resolver } from 'node:dns/promises'
 import { Agent, request } from 'node:https'
-const resolver = new Resolver({ timeout: 2000, tries: 1 })
-resolver.setServers(['${clusterIp}'])
 const told = (what, how) => console.log(what + ' ' + how)
-const names = async () => { for (;;) { await resolver.resolve4('good.test').then(() => told('dns', 'ok'), (error) => told('dns', error.code)); await pause() } }
+const names = async () => { const resolver = new Resolver({ timeout: 2000, tries: 1 }); resolver.setServers(['${clusterIp}']); for (;;) { await resolver.resolve4('good.test').then(() => told('dns', 'ok'), (error) => told('dns', error.code)); await pause() } }
 const ask = () => new Promise((done) => request('https://good.test/x', { agent: new Agent({ keepAlive: false }) }, (reply) => {
   reply.resume().on('end', () => done(reply.statusCode === 200 ? 'ok' : reply.statusCode)).on('error', (error) => done(error.code))
 }).on('error', (error) => done(error.code)).end())

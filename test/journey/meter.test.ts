@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { Cancellation } from '#base/async.ts'
 import { run } from '#journey/run.ts'
 import type { CutBy, Snapshot } from '#journey/types.ts'
-import { Desk } from '#metering/desk.ts'
+import { accountOf, Desk } from '#metering/desk.ts'
 import { makeLedger } from '../kit/ledger.ts'
 import type { TestLedger } from '../kit/ledger.ts'
 import { snapshotOf } from '../kit/policy.ts'
@@ -15,6 +15,7 @@ agents: {a: {from: [{cidr: 127.0.0.1}], budget: day}, watched: {from: [{cidr: 12
 budgets: {day: {window: day, ${budget}}}
 rules:
   - {id: priced, hosts: [api.openai.com], paths: [/v1/images/generations], meter: openai, price: {tokens: 70}}
+  - {id: search, hosts: [search.test], meter: openai-compatible, price: {tokens: 30}}
   - {id: llm, hosts: [api.openai.com, api.anthropic.com, unknown.test], meter: auto}
 `
 
@@ -36,11 +37,11 @@ async function world(budget = 'tokens: 100000'): Promise<Snapshot> {
 async function post(
   path: string,
   text: string | Uint8Array,
-  { host = 'api.openai.com', from = '127.0.0.1', headers = [] as readonly string[] } = {},
+  { host = 'api.openai.com', from = '127.0.0.1', headers = [] as readonly string[], method = 'POST' } = {},
 ) {
   const client = new Recorder()
   const type = ['content-type', 'application/json', ...headers]
-  const arrival = arrivalOf({ host, method: 'POST', path, headers: type }, { from })
+  const arrival = arrivalOf({ host, method, path, headers: type }, { from })
   await run(arrival, bodyOf([text]), client, new Cancellation<CutBy>(), on.ports)
   return client
 }
@@ -65,6 +66,22 @@ describe('a metered request', () => {
     expect([client.status, sent.pop()]).toEqual([200, chat])
     expect(on.records.at(-1)).toMatchObject({ verdict: 'allow', usage: { meter: 'openai', model: 'gpt-5', input: 7, output: 3 } })
     expect(on.sent.at(-1)?.headers).toContain(String(chat.length))
+  })
+
+  it('at an endpoint that nobody knows is charged the price of its rule, whatever its method', async () => {
+    const budget = (await world()).budgets.get('day')
+    const spent = async () => {
+      const [found] = budget ? await store.ledger.balances([accountOf(budget, 'a', store.ledger.now())]) : []
+      return found?.spent.tokens
+    }
+    reply('{"results":[]}')
+    for (const method of ['GET', 'POST']) {
+      expect((await post('/search', '', { host: 'search.test', method })).status).toBe(200)
+    }
+    expect(await spent()).toBe(60)
+    // Its list of models is known, and free.
+    expect((await post('/v1/models', '', { host: 'search.test', method: 'GET' })).status).toBe(200)
+    expect(await spent()).toBe(60)
   })
 
   it('that streams without asking for its usage is made to ask, and its agent does not notice', async () => {

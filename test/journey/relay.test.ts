@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { compileScrub } from '#credentials/restub.ts'
+import { ScrubChain } from '#credentials/scrub-chain.ts'
 import { Relay } from '#journey/relay.ts'
 import { trace } from '#journey/settle.ts'
 import { canary } from '../kit/credentials.ts'
@@ -18,7 +19,12 @@ function relayOf({ scrub = true, bodyless = false } = {}) {
     clock,
     seen,
     client,
-    relay: new Relay(client, seen, { clock, bodyless, scrub: scrub ? patterns : undefined, metered: undefined }),
+    relay: new Relay(client, seen, {
+      clock,
+      bodyless,
+      scrub: scrub ? new ScrubChain(patterns, () => patterns) : undefined,
+      metered: undefined,
+    }),
   }
 }
 

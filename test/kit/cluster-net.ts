@@ -103,6 +103,13 @@ export function makeClusterNet(folder: string): ClusterNet {
       ip('-n', space(name), 'route', 'add', 'default', 'via', `198.18.${net}.1`)
     }
     inside('node', 'nft', ['-f', '-'], rules())
+    // kube-proxy forgets the UDP flows of an endpoint that is gone; here they are forgotten by themselves, within a second. A
+    // question from a port that was used before would reach the old endpoint otherwise.
+    inside('node', 'sysctl', [
+      '-qw',
+      'net.netfilter.nf_conntrack_udp_timeout=1',
+      'net.netfilter.nf_conntrack_udp_timeout_stream=1',
+    ])
   } catch (error) {
     void dispose()
     throw error

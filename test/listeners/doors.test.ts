@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
@@ -17,6 +18,18 @@ describe('the doors', () => {
     expect(on.doors.connections).toEqual({ http: 1, https: 1, proxy: 2 })
     for (const socket of sockets) socket.destroy()
     await until(() => on.doors.connections.proxy + on.doors.connections.http + on.doors.connections.https === 0)
+  })
+
+  it('of several threads take their part of what one would from an address, and close who comes after', async () => {
+    const together = { threads: 2_048, ticketKeys: randomBytes(48) }
+    const doors = new Doors({ http: { address: '127.0.0.1', port: 0 } }, worldOf(undefined).ports, leaves, together)
+    await doors.start()
+    const sockets = await Promise.all(Array.from({ length: 3 }, () => openTcp({ port: doors.ports.http ?? 0 })))
+    // 4,096 by one thread alone.
+    await until(() => sockets.filter((socket) => socket.resume().readableEnded).length === 1)
+    expect(doors.connections.http).toBe(2)
+    doors.close()
+    for (const socket of sockets) socket.destroy()
   })
 
   it('that are not named stay shut', async () => {

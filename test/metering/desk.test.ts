@@ -117,9 +117,65 @@ describe('the desk', () => {
   })
 
   it('learns how long prompts of an agent are', async () => {
-    await (await admit({ bodyBytes: 1000 })).settle(used(100, 1))
+    await (await admit({ bodyBytes: 1000 })).settle(used(300, 1))
     await admit({ bodyBytes: 1000, mostOutput: 0 })
-    expect((await balance()).held).toBe(Math.ceil(1000 * 0.1 * 1.15))
+    expect((await balance()).held).toBe(Math.ceil(1000 * 0.3 * 1.15))
+  })
+
+  it('holds the whole window for a prompt that is somewhere else, and lets it go alone with less', async () => {
+    const wide = budget({ tokens: 1_000_000 })
+    await admit({ budgets: [wide], hiddenInput: true })
+    expect((await balance(wide)).held).toBeGreaterThanOrEqual(200_000)
+    const narrow = { ...budget({ tokens: 1000 }), id: 'narrow' }
+    const alone = await admit({ budgets: [narrow], hiddenInput: true })
+    expect((await balance(narrow)).held).toBe(1000)
+    await alone.settle(used(300, 20))
+    expect(await balance(narrow)).toMatchObject({ spent: 320, held: 0 })
+  })
+
+  it('holds for images, and learns nothing from them', async () => {
+    const wide = budget({ tokens: 1_000_000 })
+    const held = await admit({ budgets: [wide], images: 4, bodyBytes: 1000 })
+    expect((await balance(wide)).held).toBe(20_000 + 500 + 100)
+    await held.settle(used(900, 1))
+    await admit({ budgets: [wide], bodyBytes: 1000 })
+    expect((await balance(wide)).held).toBe(500 + 100)
+  })
+
+  it.each([
+    ['priority', 2.5],
+    ['fast', 6],
+    ['flex', 1],
+    ['auto', 1],
+  ])('holds the money of the tier %s, and never less than without one', async (tier, factor) => {
+    const money = budget({ tokens: undefined, usd: 100 })
+    const heldFor = async (asked: string | undefined) => {
+      const held = await admit({ budgets: [money], tier: asked })
+      const [found] = await on.ledger.balances([accountOf(money, 'devbot', on.ledger.now())])
+      await held.release()
+      return found?.held.nano ?? 0
+    }
+    const plain = await heldFor(undefined)
+    expect(plain).toBeGreaterThan(0)
+    expect(await heldFor(tier)).toBe(plain * factor)
+  })
+
+  it('holds the money of sound where a request has some', async () => {
+    const money = budget({ tokens: undefined, usd: 1000 })
+    const heldFor = async (sound: boolean) => {
+      const held = await admit({
+        budgets: [money],
+        provider: 'openai',
+        model: 'gpt-audio',
+        mostOutput: 1000,
+        bodyBytes: 0,
+        sound,
+      })
+      const [found] = await on.ledger.balances([accountOf(money, 'devbot', on.ledger.now())])
+      await held.release()
+      return found?.held.nano
+    }
+    expect([await heldFor(false), await heldFor(true)]).toEqual([10_000_000, 64_000_000])
   })
 
   it('counts a request without a budget and touches no ledger', async () => {

@@ -17,6 +17,10 @@ describe('a forecast', () => {
     expect(forecast({ ...ask, hiddenInput: true, window: 400_000 }, 0.5).input).toBe(400_000)
   })
 
+  it('holds for each image what the largest may be, as the body may have no more than its address', () => {
+    expect(forecast({ ...ask, images: 3 }, 0.5).input).toBe(15_500)
+  })
+
   it('takes what large models give in one reply where the request sets no limit', () => {
     expect(forecast({ ...ask, mostOutput: undefined }, 0.5).output).toBe(32_768)
   })
@@ -37,9 +41,15 @@ describe('the calibration', () => {
     expect(calibration.ratio('devbot', 'm')).toBeCloseTo(0.46 * 0.98)
   })
 
+  it('does not take a body full of images for a sign that words are cheap', () => {
+    const calibration = new Calibration()
+    calibration.learn('devbot', 'm', 1_000_000, 5000)
+    expect(calibration.ratio('devbot', 'm')).toBe(0.2)
+  })
+
   it('keeps agents and models apart', () => {
     const calibration = new Calibration()
-    calibration.learn('devbot', 'm', 10_000, 1000)
+    calibration.learn('devbot', 'm', 10_000, 3000)
     expect(calibration.ratio('infrabot', 'm')).toBe(0.5)
     expect(calibration.ratio('devbot', 'n')).toBe(0.5)
   })

@@ -43,10 +43,25 @@ describe('the price of tokens', () => {
     expect(price('batch')).toBe(2.5e9)
     expect(price('fast')).toBe(30e9)
     expect(price('quantum')).toBe(30e9)
+    expect(price('regional')).toBe(5.5e9)
+    expect(price('fast+regional')).toBe(33e9)
   })
 
   it('counts web searches one by one', () => {
     expect(priceOf(of({ searches: 3 }), 'anthropic', new Map(), now)).toBe(30_000_000)
+  })
+
+  it('of sound is that of sound, where the table tells it', () => {
+    const tokens = { ...noTokens, input: million, output: million }
+    const price = (model: string, sound: Priced['sound']) => priceOf(of({ model, tokens, sound }), 'openai', new Map(), now)
+    expect(price('gpt-audio', undefined)).toBe(12.5e9)
+    expect(price('gpt-audio', { input: million, output: million })).toBe(96e9)
+    expect(price('gpt-audio', { input: 0, output: million / 2 })).toBe(39.5e9)
+    expect(price('gpt-audio', { input: 9 * million, output: 9 * million })).toBe(96e9)
+    expect(price('gpt-5', { input: million, output: 0 })).toBe(price('gpt-5', undefined))
+    const cached = { ...noTokens, input: 10, cache_read: million, output: 1 }
+    const heard = of({ model: 'gemini-2.5-flash', tokens: cached, sound: { input: million, output: 0 } })
+    expect(priceOf(heard, 'gemini', new Map(), now)).toBeGreaterThan(0)
   })
 
   it('is rounded up to a whole nano-dollar, never down', () => {

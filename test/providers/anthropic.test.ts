@@ -97,6 +97,13 @@ describe('a Messages reply in one piece', () => {
       tier: 'priority',
     })
     expect(countOf(messages, json, JSON.stringify({ usage: { ...usage, ...more, speed: 'fast' } })).usage?.tier).toBe('fast')
+    // What the beginning says of the speed holds, though the end tells of the tier alone.
+    const start = {
+      type: 'message_start',
+      message: { usage: { ...usage, service_tier: 'standard', speed: 'fast', inference_geo: 'us' } },
+    }
+    const end = { type: 'message_delta', usage: { output_tokens: 9, service_tier: 'standard' } }
+    expect(countOf(messages, sse, named(start, end)).usage?.tier).toBe('fast+regional')
   })
 
   it.each([

@@ -13,6 +13,11 @@ it.each([
   expect(openaiCompatible.classify(callOf(line)).kind).toBe(kind)
 })
 
+it('does not know what else a host has', () => {
+  expect(openaiCompatible.classify(callOf('GET https://search.test/search?q=x'))).toEqual({ kind: 'free', unlisted: true })
+  expect(openaiCompatible.classify(callOf('GET https://llm.corp.test/v1/models'))).toEqual({ kind: 'free' })
+})
+
 it('is never picked by a host', () => {
   expect(providerFor('llm.corp.test')).toBeUndefined()
   expect(openaiCompatible.owns('api.openai.com')).toBe(false)

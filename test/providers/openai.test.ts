@@ -19,7 +19,7 @@ describe('OpenAI’s endpoints', () => {
     ['POST /v1/responses', 'metered'],
     ['POST /v1/responses/compact', 'metered'],
     ['GET /v1/responses/resp_1', 'free'],
-    ['GET /v1/responses/resp_1?stream=true&starting_after=3', 'unmetered'],
+    ['GET /v1/responses/resp_1?stream=true&starting_after=3', 'free'],
     ['POST /v1/responses/resp_1/cancel', 'free'],
     ['GET /v1/models', 'free'],
     ['POST /v1/moderations', 'free'],
@@ -43,7 +43,7 @@ describe('OpenAI’s endpoints', () => {
 
 describe('a chat', () => {
   it('asks for as much output as its answers may have together', () => {
-    expect(chat.read({ model: 'm', max_completion_tokens: 10, max_tokens: 99, n: 3 }, call)).toMatchObject({ mostOutput: 30 })
+    expect(chat.read({ model: 'm', max_completion_tokens: 10, max_tokens: 99, n: 3 }, call)).toMatchObject({ mostOutput: 297 })
     expect(chat.read({ model: 'm', max_tokens: 10, best_of: 4 }, call)).toMatchObject({ mostOutput: 40 })
     expect(chat.read({ model: 'm' }, call)).toMatchObject({ mostOutput: undefined, stream: false })
   })
@@ -69,6 +69,12 @@ describe('a chat', () => {
       final: true,
       usage: { model: 'm', tokens: expected },
     })
+  })
+
+  it('tells what was sound', () => {
+    const details = { prompt_tokens_details: { audio_tokens: 7 }, completion_tokens_details: { audio_tokens: 2 } }
+    const usage = { prompt_tokens: 10, completion_tokens: 3, ...details }
+    expect(countOf(chat, json, JSON.stringify({ usage })).usage?.sound).toEqual({ input: 7, output: 2 })
   })
 
   it('streamed has its usage in the last chunk, which has no choices', () => {
@@ -123,6 +129,14 @@ describe('a response', () => {
       ).toMatchObject(expected)
   })
 
+  it('that searched is billed for each search', () => {
+    const output = [{ type: 'reasoning' }, { type: 'web_search_call' }, { type: 'file_search_call' }, { type: 'message' }]
+    const body = { id: 'resp_1', output, usage }
+    expect(countOf(responses, json, JSON.stringify(body)).usage?.searches).toBe(2)
+    const ended = { type: 'response.completed', response: body }
+    expect(countOf(responses, sse, named(ended)).usage?.searches).toBe(2)
+  })
+
   it('that failed without a usage is told to have failed', () => {
     const failed = { type: 'response.failed', response: { usage: null } }
     expect(countOf(responses, sse, named(failed))).toMatchObject({ failed: true, usage: undefined })
@@ -134,6 +148,10 @@ describe('a response', () => {
     [{ conversation: 'conv_1' }, { hiddenInput: true }],
     [{ 'prompt.id': 'pmpt_1' }, { hiddenInput: true }],
     [{ conversation: null }, { hiddenInput: false }],
+    [{ 'input.*.type': ['message', 'item_reference'] }, { hiddenInput: true }],
+    [{ 'input.*.content.*.type': ['input_text', 'input_file'] }, { hiddenInput: true }],
+    [{ 'input.*.content.*.type': ['input_image', 'input_image'] }, { hiddenInput: false, images: 2 }],
+    [{ service_tier: 'priority' }, { tier: 'priority' }],
     [{ background: true }, { refused: 'a response made in the background reports its usage only when it is fetched' }],
     [
       { max_output_tokens: 7, stream: true },

@@ -109,15 +109,18 @@ describe('the embedded ledger', () => {
     await ledger.close()
   })
 
-  it('that cannot be written to says so, and works again once it can', async () => {
+  it('that cannot be written to says so once, and works again once it can', async () => {
     const path = await newPath()
     // A folder in its place can be neither opened nor made.
     mkdirSync(path, { recursive: true })
-    const ledger = new EmbeddedLedger(path)
+    const said: (string | undefined)[] = []
+    const ledger = new EmbeddedLedger(path, Date.now, (fault) => said.push(fault?.message))
     await expect(ledger.reserve('a', [claim], Date.now() + 60_000)).rejects.toMatchObject({ name: 'StoreError' })
+    await expect(ledger.open()).rejects.toMatchObject({ name: 'StoreError' })
     rmdirSync(path)
     await sleep(1_100)
     expect(await ledger.reserve('a', [claim], Date.now() + 60_000)).toMatchObject({ kind: 'held' })
+    expect(said).toEqual([expect.stringContaining(`${path}: `), undefined])
     await ledger.close()
   })
 

@@ -14,6 +14,7 @@ const text = `
 agents: {a: {from: [{cidr: 127.0.0.1}, {proxyAuth: {username: a, password: {env: PASSWORD}}}]}}
 credentials:
   key: {kind: bearer, stub: stub-of-key, secret: {env: KEY}, hosts: [good.test]}
+  aws: {kind: aws-sigv4, stub: AKIASTUBSTUBSTUBSTUB, session: {env: SESSION}, regions: [us-east-1], services: [s3], hosts: [s3.us-east-1.amazonaws.com]}
   lost: {kind: bearer, stub: stub-of-lost, secret: {env: LOST}, hosts: [lost.test]}
   claude:
     kind: oauth2
@@ -24,9 +25,13 @@ credentials:
     hosts: [api.test]
 rules: [{id: r, hosts: [good.test, lost.test, api.test], credentials: [key, lost, claude]}]`
 
+function session(): string {
+  return JSON.stringify({ AccessKeyId: `ASIA${canary()}`, SecretAccessKey: canary(), SessionToken: canary() })
+}
+
 /** A vault, its copy as it comes out of a message, and what the copy has asked for. */
 async function stage(line: Partial<VaultLine> = {}) {
-  const variables: Record<string, string> = { KEY: canary(), PASSWORD: canary(), SEED: canary() }
+  const variables: Record<string, string> = { KEY: canary(), PASSWORD: canary(), SEED: canary(), SESSION: session() }
   const snapshot = await snapshotOf(text)
   const vault = new Vault([env(variables)])
   vault.use(snapshot)
@@ -68,10 +73,17 @@ describe('a copy of the vault', () => {
     expect(copy.scrub([of('lost')])).toBeUndefined()
   })
 
+  it('gives what goes with a value', async () => {
+    const { vault, copy, of } = await stage()
+    const granted = await copy.grant(of('aws'))
+    expect(Object.keys(granted.companions ?? {})).not.toEqual([])
+    expect(granted).toEqual(vault.grant(of('aws')))
+  })
+
   it('has nothing that only token calls need', async () => {
     const { variables, vault } = await stage()
     const told = vault.image().values.map(([, value]) => value)
-    expect(told).toEqual([variables['KEY'], variables['PASSWORD']])
+    expect(told).toEqual(expect.arrayContaining([variables['KEY'], variables['PASSWORD']]))
     expect(told).not.toContain(variables['SEED'])
   })
 
@@ -104,6 +116,17 @@ describe('a copy of the vault', () => {
     const renewed = await Promise.all([copy.renew(latest), copy.renew(latest)])
     expect(renewed.map((each) => each?.generation)).toEqual([latest.generation + 1, latest.generation + 1])
     expect(asked.slice(3)).toEqual([`claude ${latest.generation}`])
+  })
+
+  it('gives a lease no longer than the vault would', async () => {
+    const { copy, clock, of } = await stage({
+      grant: async (id) => ({ name: id, value: canary(), generation: 1, until: clock.now() + 200 }),
+    })
+    const one = await copy.grant(of('claude'))
+    clock.advance(199)
+    expect(await copy.grant(of('claude'))).toEqual(one)
+    clock.advance(1)
+    expect((await copy.grant(of('claude'))).secret.expose()).not.toBe(one.secret.expose())
   })
 
   it('keeps no answer that was overtaken by a change', async () => {

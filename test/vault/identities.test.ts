@@ -30,8 +30,9 @@ function stage(reply: () => WhoamiReply | Promise<WhoamiReply> = () => whoamiRep
   const asked: Asked[] = []
   const changes: (readonly [string, Identity])[] = []
   const state = { value: `value-${randomBytes(12).toString('hex')}`, generation: 1, reply, holds: true }
+  const clock = new ManualClock()
   const identities = new Identities({
-    clock: new ManualClock(),
+    clock,
     asker: {
       async ask(id, host, question) {
         asked.push({ credential: id, host, question })
@@ -48,7 +49,7 @@ function stage(reply: () => WhoamiReply | Promise<WhoamiReply> = () => whoamiRep
     },
     onChange: (id, identity) => void changes.push([id, identity]),
   })
-  return { asked, changes, identities, state }
+  return { asked, changes, clock, identities, state }
 }
 
 function mapOf(...credentials: readonly Credential[]): ReadonlyMap<string, Credential> {
@@ -99,6 +100,44 @@ describe('whose a credential is', () => {
     await settled()
     expect(asked.length).toBe(2)
     expect(identities.of('github')).toMatchObject({ kind: 'known' })
+  })
+
+  it('is asked again by itself after a minute, two, four, and so on up to an hour, until it is known', async () => {
+    const { asked, changes, clock, identities, state } = stage(() => whoamiReply(503, {}))
+    identities.use(mapOf(github))
+    await settled()
+    for (const minutes of [1, 2, 4, 8, 16, 32, 60, 60]) {
+      const before = asked.length
+      clock.advance(minutes * 60_000 - 1)
+      await settled()
+      expect(asked.length).toBe(before)
+      clock.advance(1)
+      await settled()
+      expect(asked.length).toBe(before + 1)
+    }
+    expect(changes.length).toBe(1)
+    state.reply = () => whoamiReply(200, octocat)
+    clock.advance(3_600_000)
+    await settled()
+    expect(identities.of('github')).toMatchObject({ kind: 'known' })
+    const known = asked.length
+    clock.advance(86_400_000)
+    await settled()
+    expect(asked.length).toBe(known)
+  })
+
+  it.each([
+    ['the proxy has stopped', (on: ReturnType<typeof stage>) => on.identities.close()],
+    ['its credential is gone', (on: ReturnType<typeof stage>) => on.identities.use(mapOf())],
+    ['there is no value any more', (on: ReturnType<typeof stage>) => void (on.state.holds = false)],
+  ])('is not asked again when %s', async (_name, change) => {
+    const on = stage(() => whoamiReply(503, {}))
+    on.identities.use(mapOf(github))
+    await settled()
+    change(on)
+    on.clock.advance(86_400_000)
+    await settled()
+    expect(on.asked.length).toBe(1)
   })
 
   it('is not told with words that carry a real value', async () => {

@@ -87,6 +87,15 @@ describe('a line', () => {
     resolve(0)
   })
 
+  it('says so where something cannot be carried, either way, and goes on', async () => {
+    const odd = line as unknown as Line<{ add(one: unknown): Promise<unknown> }>
+    await expect(odd.ask('add', () => 1)).rejects.toMatchObject({ name: 'DataCloneError' })
+    answering.add = () => Promise.resolve((() => 1) as unknown as number)
+    await expect(line.ask('add', 1, 1)).rejects.toThrow('on another thread')
+    answering.add = () => Promise.resolve(2)
+    expect(await line.ask('add', 1, 1)).toBe(2)
+  })
+
   it('takes what nobody understands for a bug', () => {
     const wire = Object.assign(new EventEmitter(), { postMessage: () => {} })
     void new Line(wire, answering)

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import type { Account, Claim } from '#metering/types.ts'
+import type { Account, Claim, Ledger } from '#metering/types.ts'
 import { perform, RemoteLedger } from '#workers/remote-ledger.ts'
 import { makeLedger } from '../kit/ledger.ts'
 
@@ -50,6 +50,30 @@ it('time is the ledger’s, and never goes back', async () => {
   expect(ledger.now()).toBe(5_000)
   wall = 6_000
   expect(ledger.now()).toBe(6_000)
+})
+
+it('is opened once, and again where it could not be; what was lost since is opened for each hold', async () => {
+  await using made = await makeLedger()
+  const carried: string[] = []
+  let refuse = true
+  const ledger = new RemoteLedger(
+    (order) => {
+      carried.push(order.kind)
+      return refuse ? Promise.reject(new Error('not now')) : perform(made.ledger, order)
+    },
+    () => Date.now(),
+  )
+  await expect(ledger.open()).rejects.toThrow('not now')
+  refuse = false
+  await Promise.all([ledger.open(), ledger.open()])
+  await ledger.open()
+  expect(carried).toEqual(['open', 'open'])
+  let opened = 0
+  const lost = { reserve: () => Promise.resolve({ kind: 'held', holds: [], tail: false }), now: () => 0 }
+  const open = () => Promise.reject(new Error(`cannot be opened, ${(opened += 1)}`))
+  const order = { kind: 'reserve', id: 'a', claims: [claim], deadline: 0 } as const
+  const done = await perform({ ...lost, open } as unknown as Ledger, order)
+  expect([opened, done.result]).toEqual([1, { kind: 'held', holds: [], tail: false }])
 })
 
 it('what the ledger throws is thrown here', async () => {

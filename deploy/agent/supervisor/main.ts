@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 /**
  * agent-supervisor: keeps the agents of a TOML file running, each in a terminal of its own. The files beside this one are its parts: config
  * and secrets say what should be, agent and restart are one agent's life, supervisor brings them together, api tells.
@@ -13,28 +14,46 @@ import { Supervisor } from './supervisor.ts'
 import { Tmux } from './tmux.ts'
 import { durationOf } from './units.ts'
 
-const { values } = parseArgs({
-  options: {
-    config: { type: 'string', default: '/etc/agent-supervisor/agents.toml' },
-    'api-socket': { type: 'string', default: '/run/agent-supervisor/api.sock' },
-    'secret-dir': { type: 'string', default: '/run/agent-supervisor/secrets' },
-    'tmux-socket': { type: 'string', default: '/run/agent-supervisor/tmux.sock' },
-    'state-dir': { type: 'string', default: '/run/agent-supervisor/state' },
-    /** Between two looks at the files. */
-    tick: { type: 'string', default: '5s' },
-    /** Before the first restart. */
-    backoff: { type: 'string', default: '3s' },
-  },
-})
+const options = {
+  config: { type: 'string', default: '/etc/agent-supervisor/agents.toml' },
+  'api-socket': { type: 'string', default: '/run/agent-supervisor/api.sock' },
+  'secret-dir': { type: 'string', default: '/run/agent-supervisor/secrets' },
+  'tmux-socket': { type: 'string', default: '/run/agent-supervisor/tmux.sock' },
+  'state-dir': { type: 'string', default: '/run/agent-supervisor/state' },
+  /** Between two looks at the files. */
+  tick: { type: 'string', default: '5s' },
+  /** Before the first restart. */
+  backoff: { type: 'string', default: '3s' },
+} as const
 
 const scripts = join(import.meta.dirname, '..')
 const log = (words: string): void => void process.stderr.write(`[agent-supervisor] ${words}\n`)
 
-function duration(text: string): number {
-  const read = durationOf(text)
-  if (read === undefined) throw new Error(`${text} is no duration`)
-  return read
+/** As of sysexits.h: the arguments are wrong, and whatever else keeps it from running. */
+const exit = { usage: 64, software: 70 } as const
+
+function fail(code: number, words: string): never {
+  log(`FATAL: ${words}`)
+  process.exit(code)
 }
+
+function readOptions() {
+  try {
+    return parseArgs({ options }).values
+  } catch (error) {
+    const known = Object.entries(options).map(([name, { default: value }]) => `--${name} ${value}`)
+    return fail(
+      exit.usage,
+      `${(error as Error).message}\nusage, with what holds unless it is said: agent-supervisor ${known.join(' ')}`,
+    )
+  }
+}
+
+function duration(name: 'tick' | 'backoff'): number {
+  return durationOf(values[name]) ?? fail(exit.usage, `--${name}: "${values[name]}" is no duration; write 5s, 2m or 1h`)
+}
+
+const values = readOptions()
 
 /** The table of harnesses is the scripts'. */
 function harnesses(): readonly string[] {
@@ -43,7 +62,7 @@ function harnesses(): readonly string[] {
 }
 
 async function run(): Promise<void> {
-  const tick = duration(values.tick)
+  const tick = duration('tick')
   const tmux = new Tmux(values['tmux-socket'])
   const directory = values['state-dir']
   await mkdir(directory, { recursive: true, mode: 0o700 })
@@ -56,7 +75,7 @@ async function run(): Promise<void> {
     tmux,
     directory,
     wrapper: join(scripts, 'run-agent.sh'),
-    backoff: { ...backoff, first: duration(values.backoff) },
+    backoff: { ...backoff, first: duration('backoff') },
     log,
   })
   await using stack = new AsyncDisposableStack()
@@ -76,4 +95,4 @@ async function run(): Promise<void> {
   await supervisor.stop()
 }
 
-await run()
+await run().catch((error: unknown) => fail(exit.software, (error as Error).message))

@@ -42,7 +42,12 @@ export const doctor: Command = {
     const resolvConf = await readFile(given('resolv-conf', '/etc/resolv.conf'), 'utf8').catch(() => '')
     const first = /^\s*nameserver\s+(\S+)/m.exec(resolvConf)?.[1] ?? ''
     const address = parseAddress(given('proxy', first))
-    if (!address) throw new UsageError('there is no nameserver; say where the proxy is with --proxy ADDRESS')
+    if (!address)
+      throw new UsageError(
+        values['proxy'] === undefined
+          ? 'there is no nameserver; say where the proxy is with --proxy ADDRESS'
+          : '--proxy takes an address',
+      )
     const place: ProxyPlace = { address, dns: port(given('dns-port', '53')), https: port(given('https-port', '443')) }
     const asked = await Promise.all([
       checkDns(place),

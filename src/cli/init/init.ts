@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises'
-import { parseAllDocuments, stringify, type Document } from 'yaml'
+import { LineCounter, parseAllDocuments, stringify, type Document } from 'yaml'
 import { addressClass, parseAddress } from '#base/address.ts'
+import { complaint, syntaxErrors } from '#config/document.ts'
 import { exit, line, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
+import { readNamed } from '../files.ts'
 import { egressPolicy, ingressPolicy, type Around } from './network-policy.ts'
 import { lock, obstaclesOf, workloadIn } from './workload.ts'
 
@@ -24,7 +25,7 @@ export const init: Command = {
     workload: 'manifest with a StatefulSet, Deployment, DaemonSet, Job, CronJob or Pod; `-` is standard input',
     proxy: 'the fixed address of the proxy’s Service',
     namespace: 'where the proxy is (default iron-proxy)',
-    bundle: 'ConfigMap with the CA bundle under ca.crt (default iron-proxy-ca)',
+    bundle: 'ConfigMap with the CA bundle under ca.crt (default iron-proxy-ca), or secret/NAME',
     'cluster-domain': 'default cluster.local',
     also: 'services inside that stay reachable directly, as namespace:port, separated by commas',
     ingress: 'the NetworkPolicy on the proxy’s side too, where its namespace is closed',
@@ -40,19 +41,25 @@ export const init: Command = {
     const address = parseAddress(String(proxy ?? ''))
     if (!address || ['loopback', 'unspecified'].includes(addressClass(address)))
       throw new UsageError('say where agents reach the proxy with --proxy ADDRESS, the fixed address of its Service')
-    let text: string
-    try {
-      text = file === '-' ? await textOf(stdin) : await readFile(file, 'utf8')
-    } catch (error) {
-      line(stderr, `iron-proxy: ${file}: cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`)
-      return exit.noInput
+    const around: Around = {
+      namespace: String(namespace),
+      ports: { dns: 1053, http: 10_080, https: 10_443, proxy: 8080 },
+      also: others(String(also)),
     }
-    const documents: readonly Document[] = [...parseAllDocuments(text)].filter((each) => each.contents !== null)
-    const broken = documents.flatMap(({ errors }) => errors.map(({ message }) => message.split('\n', 1)[0] ?? ''))
+    const text = file === '-' ? await textOf(stdin) : String(await readNamed(file))
+    const lines = new LineCounter()
+    const documents: readonly Document[] = [...parseAllDocuments(text, { prettyErrors: false, lineCounter: lines })].filter(
+      (each) => each.contents !== null,
+    )
+    const broken = documents.flatMap(syntaxErrors).map((error) => {
+      const { line: row, col } = lines.linePos(error.pos[0])
+      return `${file}:${row}:${col} ${complaint(error)}`
+    })
     const workloads = broken.length > 0 ? [] : documents.flatMap((each) => workloadIn(each) ?? [])
     const obstacles = workloads.flatMap(obstaclesOf)
     if (broken.length === 0 && workloads.length === 0) obstacles.push('there is no workload in it')
-    for (const each of [...broken, ...obstacles]) line(stderr, `iron-proxy: ${file}: ${each}`)
+    for (const each of broken) line(stderr, each)
+    for (const each of obstacles) line(stderr, `${file}: ${each}`)
     if (broken.length + obstacles.length > 0) return exit.findings
     const plan = {
       proxy: address,
@@ -61,11 +68,6 @@ export const init: Command = {
       keepToken: values['service-account-token'] === true,
     }
     for (const each of workloads) lock(each, plan)
-    const around: Around = {
-      namespace: String(namespace),
-      ports: { dns: 1053, http: 10_080, https: 10_443, proxy: 8080 },
-      also: others(String(also)),
-    }
     const policies = workloads.flatMap((each) => [
       egressPolicy(each, around),
       ...(values['ingress'] ? [ingressPolicy(each, around)] : []),

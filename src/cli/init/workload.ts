@@ -6,7 +6,7 @@ export interface PodPlan {
   /** Of the proxy's Service. */
   readonly proxy: string
   readonly clusterDomain: string
-  /** ConfigMap with the bundle under `ca.crt`. */
+  /** ConfigMap with the bundle under `ca.crt`, or `secret/NAME`. */
   readonly bundle: string
   /** Leave the ServiceAccount token as it is. */
   readonly keepToken: boolean
@@ -91,8 +91,16 @@ export function lock({ document, pod, namespace = 'default' }: Workload, plan: P
     }),
   )
   if (!plan.keepToken) document.setIn([...spec, 'automountServiceAccountToken'], false)
-  putNamed(document, [...spec, 'volumes'], { name: volume, configMap: { name: plan.bundle } })
+  putNamed(document, [...spec, 'volumes'], { name: volume, ...bundleSource(plan.bundle) })
   for (const container of containersOf(document, spec)) lockContainer(document, container)
+}
+
+/** Of a Secret one file alone: whatever else lies in it is none of an agent's business. */
+function bundleSource(bundle: string): object {
+  const [, secretName] = /^secret\/(.+)$/.exec(bundle) ?? []
+  return secretName === undefined
+    ? { configMap: { name: bundle } }
+    : { secret: { secretName, items: [{ key: 'ca.crt', path: 'ca.crt' }] } }
 }
 
 function lockContainer(document: Document, container: Path): void {

@@ -2,7 +2,6 @@
  * What one agent may: read once, and said three times, to the proxy (`policy.ts`), to Claude Code (`claude.ts`) and to Kubernetes
  * (`rbac.ts`). The proxy is the boundary; the other two keep the agent from trying.
  */
-import { readFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { idField } from '#base/fields.ts'
 import { parseHost } from '#base/host.ts'
@@ -137,11 +136,12 @@ const capabilitiesSchema = z
 
 export type Capabilities = z.output<typeof capabilitiesSchema>
 
-/** Reads one file. Throws what `node:fs` throws; what is wrong in it is an issue, with its place. */
-export async function readCapabilities(
+/** Reads one file. What is wrong in it is an issue, with its place. */
+export function readCapabilities(
   file: string,
-): Promise<{ readonly capabilities: Capabilities | undefined; readonly issues: readonly Issue[] }> {
-  const yaml = readYaml(file, await readFile(file))
+  bytes: Buffer,
+): { readonly capabilities: Capabilities | undefined; readonly issues: readonly Issue[] } {
+  const yaml = readYaml(file, bytes)
   if (yaml.issues.length > 0) return { capabilities: undefined, issues: yaml.issues }
   const parsed = capabilitiesSchema.safeParse(yaml.data)
   if (parsed.success) return { capabilities: parsed.data, issues: [] }

@@ -3,6 +3,7 @@ import type { Counted, Usage } from '#base/usage.ts'
 import { count, countDocuments, member, text } from '../count.ts'
 import type { Tally } from '../count.ts'
 import type { Asked, FieldPath, Fields, ReplyKind, Shape } from '../types.ts'
+import { inChat, readElsewhere, wantsOf } from '../elsewhere.ts'
 import { askForUsage } from './amend.ts'
 import { chatSpeech } from './speech.ts'
 import { readUsage } from './usage.ts'
@@ -20,7 +21,8 @@ const wants: readonly FieldPath[] = [
   ['max_completion_tokens'],
   ['n'],
   ['best_of'],
-  ['prompt_cache_key'],
+  ['service_tier'],
+  ...wantsOf(inChat),
 ]
 
 /** `POST …/chat/completions`. */
@@ -54,15 +56,17 @@ function shapeOf(name: string, amend: boolean): Shape {
 }
 
 function readChat(fields: Fields): Asked {
-  const limit = count(fields['max_completion_tokens']) ?? count(fields['max_tokens'])
+  // A server may know one of them and not the other.
+  const limits = [fields['max_completion_tokens'], fields['max_tokens']].flatMap((each) => count(each) ?? [])
   const answers = Math.max(count(fields['n']) ?? 1, count(fields['best_of']) ?? 1, 1)
   return {
     model: text(fields['model']),
-    mostOutput: limit === undefined ? undefined : limit * answers,
+    mostOutput: limits.length === 0 ? undefined : Math.max(...limits) * answers,
     stream: fields['stream'] === true,
     hasOptions: fields['stream_options'] !== undefined,
     usageAsked: member(fields['stream_options'], 'include_usage') === true,
-    hiddenInput: false,
+    ...readElsewhere(fields, inChat),
+    tier: text(fields['service_tier']),
     continues: undefined,
     refused: undefined,
   }

@@ -2,6 +2,7 @@
 import type { Counted, Usage } from '#base/usage.ts'
 import { count, countDocuments, text } from '../count.ts'
 import type { Tally } from '../count.ts'
+import { inResponses, readElsewhere, wantsOf } from '../elsewhere.ts'
 import type { Asked, FieldPath, Fields, Shape } from '../types.ts'
 import { responsesSpeech } from './speech.ts'
 import { readUsage } from './usage.ts'
@@ -9,15 +10,7 @@ import { readUsage } from './usage.ts'
 /** `POST …/responses` and `…/responses/compact`. */
 export const responsesShape: Shape = {
   name: 'openai/responses',
-  wants: [
-    ['model'],
-    ['stream'],
-    ['max_output_tokens'],
-    ['background'],
-    ['previous_response_id'],
-    ['conversation'],
-    ['prompt', 'id'],
-  ],
+  wants: [['model'], ['stream'], ['max_output_tokens'], ['background'], ['service_tier'], ...wantsOf(inResponses)],
   read: readResponses,
   counter: ({ contentType }) =>
     contentType === 'text/event-stream' ? countDocuments('sse', new EventTally()) : countDocuments('json', documentTally()),
@@ -25,16 +18,13 @@ export const responsesShape: Shape = {
 }
 
 function readResponses(fields: Fields): Asked {
-  const continues = text(fields['previous_response_id'])
-  const conversation = fields['conversation']
   return {
     model: text(fields['model']),
     mostOutput: count(fields['max_output_tokens']),
     stream: fields['stream'] === true,
-    // The conversation so far is the provider's to know.
-    hiddenInput:
-      continues !== undefined || (conversation !== undefined && conversation !== null) || fields['prompt.id'] !== undefined,
-    continues,
+    ...readElsewhere(fields, inResponses),
+    tier: text(fields['service_tier']),
+    continues: text(fields['previous_response_id']),
     refused:
       fields['background'] === true ? 'a response made in the background reports its usage only when it is fetched' : undefined,
   }
@@ -44,10 +34,11 @@ function documentTally(): Tally {
   let usage: Usage | undefined
   let failed = false
   return {
-    wants: [['id'], ['model'], ['service_tier'], ['usage'], ['status']],
+    wants: [['id'], ['model'], ['service_tier'], ['usage'], ['status'], ['output', '*', 'type']],
     visible: [],
     take(fields) {
-      usage = readUsage(fields['usage'], { model: fields['model'], id: fields['id'], tier: fields['service_tier'] })
+      const beside = { model: fields['model'], id: fields['id'], tier: fields['service_tier'], items: fields['output.*.type'] }
+      usage = readUsage(fields['usage'], beside)
       failed = fields['status'] === 'failed'
     },
     sum: () => ({ usage, final: usage !== undefined, failed }),
@@ -62,6 +53,7 @@ class EventTally implements Tally {
     ['response', 'model'],
     ['response', 'service_tier'],
     ['response', 'usage'],
+    ['response', 'output', '*', 'type'],
   ]
   readonly visible: readonly FieldPath[] = [['delta']]
   #usage: Usage | undefined
@@ -72,7 +64,12 @@ class EventTally implements Tally {
     const type = text(fields['type'])
     if (type === 'response.failed' || type === 'error') this.#failed = true
     if (!/^response\.(?:completed|incomplete|failed|done)$/.test(type ?? '')) return
-    const beside = { model: fields['response.model'], id: fields['response.id'], tier: fields['response.service_tier'] }
+    const beside = {
+      model: fields['response.model'],
+      id: fields['response.id'],
+      tier: fields['response.service_tier'],
+      items: fields['response.output.*.type'],
+    }
     this.#usage = readUsage(fields['response.usage'], beside) ?? this.#usage
     this.#ended = true
   }

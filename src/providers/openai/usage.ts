@@ -1,14 +1,19 @@
 /** Usage as OpenAI and those who follow it write it, in both of its spellings. */
 import type { Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
-import { count, member, splitPrompt, text } from '../count.ts'
+import { count, member, nanoOf, splitPrompt, text } from '../count.ts'
 
 /** What stands beside the usage in a document. */
 export interface Beside {
   readonly model: unknown
   readonly id: unknown
   readonly tier: unknown
+  /** Kinds of what the response is made of. */
+  readonly items?: unknown
 }
+
+/** Calls of tools that OpenAI makes and bills one by one. */
+const billedCalls: ReadonlySet<unknown> = new Set(['web_search_call', 'file_search_call'])
 
 /**
  * The prompt holds its cached part, the completion its reasoning. `undefined`: no usage, or one without its two counts; embeddings
@@ -16,7 +21,7 @@ export interface Beside {
  */
 export function readUsage(
   usage: unknown,
-  { model, id, tier }: Beside,
+  { model, id, tier, items }: Beside,
   options: { readonly outputless?: boolean } = {},
 ): Usage | undefined {
   const prompt = count(member(usage, 'prompt_tokens') ?? member(usage, 'input_tokens'))
@@ -25,7 +30,7 @@ export function readUsage(
   if (prompt === undefined || output === undefined) return undefined
   const read = member(usage, 'prompt_tokens_details') ?? member(usage, 'input_tokens_details')
   const written = member(usage, 'completion_tokens_details') ?? member(usage, 'output_tokens_details')
-  const cost = member(usage, 'cost')
+  const [heard = 0, spoken = 0] = [read, written].map((details) => count(member(details, 'audio_tokens')))
   return usageWith({
     model: text(model),
     tokens: splitPrompt(
@@ -35,9 +40,10 @@ export function readUsage(
       output,
     ),
     reasoning: count(member(written, 'reasoning_tokens')) ?? 0,
+    sound: heard + spoken > 0 ? { input: heard, output: spoken } : undefined,
     tier: text(tier),
+    searches: Array.isArray(items) ? items.filter((each) => billedCalls.has(each)).length : 0,
     responseId: text(id),
-    reportedCost:
-      typeof cost === 'number' && cost >= 0 && Number.isFinite(cost) ? Math.max(0, Math.ceil(cost * 1e9 - 1e-3)) : undefined,
+    reportedCost: nanoOf(member(usage, 'cost')),
   })
 }

@@ -4,6 +4,8 @@ import type { FieldPath, Fields } from '../types.ts'
 const mostValue = 64 * 1024
 /** Depth of containers. What is nested deeper is no provider's document. */
 const mostDepth = 512
+/** Values of one path with `*`. The longest conversation has some thousands of parts. */
+const mostElements = 50_000
 /** Bytes of a key that may be one of ours. */
 const mostKey = 256
 
@@ -52,6 +54,8 @@ export class JsonFields {
   #depth = 0
   #state: State = state.value
   #escaped = false
+  /** The next backslash in these bytes; -1: there is none any more. */
+  #slash = -1
   #key: Buffer[] = []
   #keySize = 0
   #wanted: Node | undefined
@@ -68,6 +72,7 @@ export class JsonFields {
   push(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     let at = 0
+    this.#slash = bytes.indexOf(backslash)
     /** Where the part of the taken value in this chunk begins. */
     let from = 0
     while (at < bytes.length && this.#state !== state.done) {
@@ -134,7 +139,7 @@ export class JsonFields {
       at += 1
     }
     let end = bytes.indexOf(quote, at)
-    let slash = bytes.indexOf(backslash, at)
+    let slash = this.#nextSlash(bytes, at)
     while (slash >= 0 && (end < 0 || slash < end)) {
       at = slash + 2
       if (at > bytes.length) {
@@ -142,9 +147,15 @@ export class JsonFields {
         return -1
       }
       if (end >= 0 && end < at) end = bytes.indexOf(quote, at)
-      slash = bytes.indexOf(backslash, at)
+      slash = this.#nextSlash(bytes, at)
     }
     return end
+  }
+
+  /** Asked for each string and looked for once: a body may be long, have many strings and no backslash. */
+  #nextSlash(bytes: Buffer, at: number): number {
+    if (this.#slash !== -1 && this.#slash < at) this.#slash = bytes.indexOf(backslash, at)
+    return this.#slash
   }
 
   #keepKey(bytes: Buffer, start: number, end: number): void {
@@ -252,8 +263,17 @@ export class JsonFields {
     }
     const value = parse(Buffer.concat(parts).toString('utf8'))
     if (value === undefined) return
+    if (!node.many) {
+      this.#found.set(node.name, value)
+      return
+    }
     const before = this.#found.get(node.name)
-    this.#found.set(node.name, node.many ? [...(Array.isArray(before) ? (before as unknown[]) : []), value] : value)
+    if (!Array.isArray(before)) this.#found.set(node.name, [value])
+    else if (before.length < mostElements) before.push(value)
+    else {
+      this.lost = true
+      this.#state = state.done
+    }
   }
 }
 

@@ -43,6 +43,8 @@ export class SseScanner {
       at += 1
     }
     if (at < bytes.length) this.#seen = 3
+    // Looked for once: a stream may have many lines that end in carriage returns.
+    let feed = bytes.indexOf(lineFeed, at)
     while (at < bytes.length) {
       if (this.#afterCarriageReturn) {
         this.#afterCarriageReturn = false
@@ -51,7 +53,8 @@ export class SseScanner {
           continue
         }
       }
-      const end = lineEnd(bytes, at)
+      if (feed >= 0 && feed < at) feed = bytes.indexOf(lineFeed, at)
+      const end = lineEnd(bytes, at, feed)
       this.#read(bytes, at, end < 0 ? bytes.length : end)
       if (end < 0) return
       this.#afterCarriageReturn = bytes[end] === carriageReturn
@@ -107,8 +110,8 @@ export class SseScanner {
   }
 }
 
-function lineEnd(bytes: Buffer, from: number): number {
-  const feed = bytes.indexOf(lineFeed, from)
+/** `feed`: where the next line feed is, or -1. */
+function lineEnd(bytes: Buffer, from: number, feed: number): number {
   const to = feed < 0 ? bytes.length : feed
   const back = bytes.subarray(from, to).indexOf(carriageReturn)
   return back < 0 ? feed : from + back

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
 import { describe, expect, it } from 'vitest'
 import { have, run } from '../../kit/clients.ts'
+import { canonical, goldens, hasKustomize, manifestsOf as checkedOf, renderKustomization } from '../parts.ts'
+import { mistakesOf, schemaFolder } from '../schemas.ts'
 import { scripts } from './rig.ts'
 
 interface Volume {
@@ -27,7 +29,7 @@ interface Pod {
   readonly volumes: readonly Volume[]
 }
 interface Template {
-  readonly template: { readonly spec: Pod }
+  readonly template: { readonly metadata: { readonly labels: Readonly<Record<string, string>> }; readonly spec: Pod }
 }
 interface Manifest {
   readonly kind: string
@@ -44,11 +46,22 @@ const manifestsOf = (text: string): readonly Manifest[] =>
     .map((document) => document.toJS() as Manifest | null)
     .filter((manifest) => manifest !== null)
 
-const podOf = ({ kind, spec }: Manifest): Pod => (kind === 'CronJob' ? spec.jobTemplate.spec : spec).template.spec
+const templateOf = ({ kind, spec }: Manifest) => (kind === 'CronJob' ? spec.jobTemplate.spec : spec).template
+const podOf = (manifest: Manifest): Pod => templateOf(manifest).spec
 const workloads = (manifests: readonly Manifest[]) => manifests.filter(({ kind }) => /StatefulSet|Job/.test(kind))
 
 /** What holds for every pod in which an agent runs, however it was made. */
-function expectConfined(pod: Pod): void {
+function expectConfined(manifest: Manifest): void {
+  const pod = podOf(manifest)
+  const mayStartRuns = pod.volumes.some(({ name }) => name === 'token')
+  expect([manifest.metadata.name, templateOf(manifest).metadata.labels['iron-proxy/admin']]).toEqual([
+    manifest.metadata.name,
+    mayStartRuns ? 'true' : undefined,
+  ])
+  expect(pod.volumes).toContainEqual({
+    name: 'ca',
+    configMap: { name: 'iron-proxy-ca', items: [{ key: 'ca.crt', path: 'ca.crt' }] },
+  })
   expect(pod).toMatchObject({
     dnsPolicy: 'None',
     dnsConfig: { nameservers: ['10.43.0.53'] },
@@ -94,7 +107,7 @@ describe.skipIf(!have('helm'))('the chart of agents (skipped without helm)', () 
     const agents = ['example-infrabot', 'example-devbot', 'example-pmbot']
     expect([names('StatefulSet'), names('Service'), names('ServiceAccount')]).toEqual([agents, agents, agents])
     expect(manifests.filter(({ kind }) => kind === 'Service').map(({ spec }) => spec.clusterIP)).toEqual(['None', 'None', 'None'])
-    for (const each of workloads(manifests)) expectConfined(podOf(each))
+    for (const each of workloads(manifests)) expectConfined(each)
     const sets = manifests.filter(({ kind }) => kind === 'StatefulSet')
     expect(sets.map((set) => podOf(set).automountServiceAccountToken)).toEqual([true, false, false])
     for (const set of sets)
@@ -124,7 +137,43 @@ describe.skipIf(!have('helm'))('the chart of agents (skipped without helm)', () 
     ])
   })
 
+  it('renders to its golden', async () => {
+    await expect(canonical(checkedOf((await crew()).stdout))).toMatchFileSnapshot(join(goldens, 'agent-helm.yaml'))
+  })
+
+  it.skipIf(!have('kubeconform'))('satisfies kubeconform (skipped without it)', async () => {
+    const location = `${schemaFolder}/{{.ResourceKind}}{{.KindSuffix}}.json`
+    const done = await run('kubeconform', ['-strict', '-schema-location', location, '-'], { input: (await crew()).stdout })
+    expect([done.code, done.stdout]).toEqual([0, ''])
+  })
+
+  it('takes the bundle from a Secret where that is what a secret manager makes', async () => {
+    const manifests = manifestsOf((await crew('--set', 'proxy.caSecret=from-manager')).stdout)
+    for (const each of workloads(manifests))
+      expect(podOf(each).volumes).toContainEqual({
+        name: 'ca',
+        secret: { secretName: 'from-manager', items: [{ key: 'ca.crt', path: 'ca.crt' }] },
+      })
+  })
+
+  it.skipIf(!hasKustomize)('makes the same jobs as the kustomizations (skipped without kustomize)', async () => {
+    const withoutPolicy = (manifest: Manifest): unknown =>
+      JSON.parse(JSON.stringify(templateOf(manifest)), (key, value: unknown) => (key === 'imagePullPolicy' ? undefined : value))
+    const made = manifestsOf((await crew()).stdout).filter(({ kind }) => /Job/.test(kind))
+    for (const [kind, folder] of Object.entries({ Job: 'pr-reviewer', CronJob: 'stale-pull-requests' })) {
+      const [other] = await kustomized(folder)
+      expect(other?.kind).toBe(kind)
+      const own = made.find((each) => each.kind === kind)
+      expect(withoutPolicy(other as Manifest)).toEqual(withoutPolicy(own as Manifest))
+    }
+  })
+
   it.each([
+    [
+      'a name where the listener takes addresses',
+      ['--set', 'proxy.adminUrl=http://iron-proxy-admin.iron-proxy.svc:9465'],
+      /adminUrl/,
+    ],
     ['no image', ['--set', 'image.repository='], /image/],
     ['runs without the token that they take', ['--set', 'proxy.adminTokenSecret='], /proxy\.adminTokenSecret/],
     ['a review of nothing', ['--set', 'jobs.prReviewer.pullRequest='], /which one\?/],
@@ -136,23 +185,42 @@ describe.skipIf(!have('helm'))('the chart of agents (skipped without helm)', () 
   })
 })
 
-const kubectl = have('kubectl') && (await run('kubectl', ['kustomize', '--help'])).code === 0
+const kustomizations = ['example-crew', 'pr-reviewer', 'stale-pull-requests'] as const
 
-describe.skipIf(!kubectl)('the kustomization of agents (skipped without kubectl)', () => {
+const kustomized = async (folder: string): Promise<readonly Manifest[]> =>
+  (await renderKustomization(join(scripts, 'kustomize', folder))) as readonly unknown[] as readonly Manifest[]
+
+describe.skipIf(!hasKustomize)('the kustomization of agents (skipped without kustomize 5 or a kubectl that has it)', () => {
   it('makes the same pods', async () => {
-    const done = await run('kubectl', ['kustomize', join(scripts, 'kustomize/example-crew')])
-    expect(done.code).toBe(0)
-    const sets = workloads(manifestsOf(done.stdout))
+    const sets = workloads(await kustomized('example-crew'))
     expect(sets.map(({ spec }) => spec.serviceName)).toEqual([
       'example-devbot-agent',
       'example-infrabot-agent',
       'example-pmbot-agent',
     ])
     for (const set of sets) {
-      expectConfined(podOf(set))
+      expectConfined(set)
       expect(podOf(set).automountServiceAccountToken).toBe(false)
       expect(podOf(set).containers[0]?.livenessProbe).toBeDefined()
     }
+  })
+
+  it('has no agent for one task, which are kustomizations of their own', async () => {
+    expect((await kustomized('example-crew')).filter(({ kind }) => /Job/.test(kind))).toEqual([])
+    for (const folder of ['pr-reviewer', 'stale-pull-requests']) for (const each of await kustomized(folder)) expectConfined(each)
+  })
+
+  it.each(kustomizations)('renders to its golden: %s', async (folder) => {
+    const rendered = await renderKustomization(join(scripts, 'kustomize', folder))
+    await expect(canonical(rendered)).toMatchFileSnapshot(join(goldens, `agent-${folder}.yaml`))
+  })
+})
+
+describe('what chart and kustomizations make', () => {
+  it.each(['helm', ...kustomizations])('is only what a cluster would take: %s', (name) => {
+    const made = checkedOf(readFileSync(join(goldens, `agent-${name}.yaml`), 'utf8'))
+    expect(made.length).toBeGreaterThan(0)
+    expect(made.flatMap(mistakesOf)).toEqual([])
   })
 })
 

@@ -88,6 +88,18 @@ describe('the fields of a document', () => {
     expect(scanner.lost).toBe(false)
   })
 
+  it('behind a million short strings are found, which looks for no backslash a million times', () => {
+    const body = `{"input":[${'"a",'.repeat(1_000_000)}"\\""],"usage":7}`
+    expect(scan(usage, [body]).fields).toEqual({ usage: 7 })
+  })
+
+  it('that are one of very many are lost, and said to be', () => {
+    const list = (length: number) => `{"list":[${Array.from({ length }, () => '{"type":"t"}').join()}],"usage":1}`
+    const wanted: readonly FieldPath[] = [['list', '*', 'type'], ['usage']]
+    expect(scan(wanted, [list(50_000)])).toMatchObject({ lost: false, fields: { usage: 1 } })
+    expect(scan(wanted, [list(50_001)]).lost).toBe(true)
+  })
+
   it('in a pit of brackets are lost, and said to be', () => {
     expect(scan(usage, [`{"usage":${'['.repeat(600)}`]).lost).toBe(true)
     expect(scan(usage, [`{"x":${'['.repeat(500)}${']'.repeat(500)},"usage":1}`])).toMatchObject({

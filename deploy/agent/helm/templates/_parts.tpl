@@ -32,6 +32,16 @@ imagePullSecrets: {{ toJson . }}
 {{- end }}
 {{- end }}
 
+{{- /* Whole and without subPath, so that a bundle that is renewed is seen; a key beside the certificates stays behind. */ -}}
+{{- define "agents.ca" -}}
+{{- $items := "items: [{key: ca.crt, path: ca.crt}]" -}}
+{{- with .Values.proxy.caSecret -}}
+- {name: ca, secret: {secretName: {{ . }}, {{ $items }}}}
+{{- else -}}
+- {name: ca, configMap: {name: {{ .Values.proxy.caConfigMap }}, {{ $items }}}}
+{{- end }}
+{{- end }}
+
 {{- define "agents.adminToken" -}}
 {{ required "proxy.adminTokenSecret: runs are told to the proxy's admin door, which asks for its token" .Values.proxy.adminTokenSecret }}
 {{- end }}
@@ -51,7 +61,7 @@ activeDeadlineSeconds: {{ add $job.seconds 120 }}
 ttlSecondsAfterFinished: 86400
 template:
   metadata:
-    labels: {app.kubernetes.io/name: {{ $name }}, app.kubernetes.io/component: agent-job}
+    labels: {app.kubernetes.io/name: {{ $name }}, app.kubernetes.io/component: agent-job, iron-proxy/admin: "true"}
   spec:
     restartPolicy: Never
     automountServiceAccountToken: false
@@ -105,6 +115,6 @@ template:
       - {name: workspace, emptyDir: {}}
       - {name: tmp, emptyDir: {}}
       - {name: order, emptyDir: {medium: Memory}}
-      - {name: ca, secret: {secretName: {{ $root.Values.proxy.caSecret }}, items: [{key: ca.crt, path: ca.crt}]}}
+      {{- include "agents.ca" $root | nindent 6 }}
       - {name: token, secret: {secretName: {{ include "agents.adminToken" $root }}}}
 {{- end }}

@@ -35,7 +35,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.state.redis.url) }}
 {{- fail "replicas: more than one needs state.redis.url, since embedded state has one writer" }}
 {{- end }}
-{{- /* 9465 is the admin listener's, on loopback. A port comes as an int from a flag and as a float from a file. */}}
+{{- /* 9465 is the admin listener's. A port comes as an int from a flag and as a float from a file. */}}
 {{- $ports := list 9465 }}
 {{- range .Values.listeners }}{{ $ports = append $ports (int .) }}{{ end }}
 {{- if ne (len $ports) (len (uniq $ports)) }}
@@ -45,6 +45,31 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if hasKey $.Values.settings $key }}
 {{- fail (printf "settings.%s: the chart sets this; use its own value" $key) }}
 {{- end }}
+{{- end }}
+{{- if .Values.admin.enabled }}
+{{- if gt (int .Values.replicas) 1 }}
+{{- fail "admin.enabled: runs are known to the replica that minted them alone; have one replica" }}
+{{- end }}
+{{- if eq .Values.admin.clusterIP .Values.service.clusterIP }}
+{{- fail "admin.clusterIP: is the address of the agents' Service; choose another" }}
+{{- end }}
+{{- if hasKey .Values.settings "adminToken" }}
+{{- fail "settings.adminToken: the chart sets this; use admin.existingSecret" }}
+{{- end }}
+{{- end }}
+{{- if and .Values.state.redis.existingSecret (not .Values.state.redis.url) }}
+{{- fail "state.redis.existingSecret: is the password of a Redis that state.redis.url does not name" }}
+{{- end }}
+{{- $secrets := list .Values.ca.existingSecret .Values.seal.existingSecret .Values.credentials.existingSecret }}
+{{- if ne (len $secrets) (len (uniq $secrets)) }}
+{{- fail "existingSecret: ca, seal and credentials are three Secrets; agents' credentials beside the CA key would be files of the CA" }}
+{{- end }}
+{{- $limit := toString (dig "limits" "memory" "" .Values.resources) }}
+{{- $mebibytes := 0 }}
+{{- if regexMatch "^[0-9]+Mi$" $limit }}{{ $mebibytes = int (trimSuffix "Mi" $limit) }}{{ end }}
+{{- if regexMatch "^[0-9]+Gi$" $limit }}{{ $mebibytes = mul 1024 (int (trimSuffix "Gi" $limit)) }}{{ end }}
+{{- if and $mebibytes (ge (int .Values.heapLimit) (int $mebibytes)) }}
+{{- fail (printf "heapLimit: %v MiB do not fit below the memory limit, %s; take three quarters of it" .Values.heapLimit $limit) }}
 {{- end }}
 {{- if and .Values.monitoring.podMonitor .Values.monitoring.serviceMonitor }}
 {{- fail "monitoring: podMonitor and serviceMonitor would scrape everything twice; choose one" }}
@@ -61,12 +86,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   "policies" "/etc/iron-proxy/policies"
   "listen" (dict
     "dns" (printf "0.0.0.0:%v" $l.dns) "http" (printf "0.0.0.0:%v" $l.http) "https" (printf "0.0.0.0:%v" $l.https)
-    "proxy" (printf "0.0.0.0:%v" $l.proxy) "metrics" (printf "0.0.0.0:%v" $l.metrics) "admin" "127.0.0.1:9465")
+    "proxy" (printf "0.0.0.0:%v" $l.proxy) "metrics" (printf "0.0.0.0:%v" $l.metrics)
+    "admin" (printf "%s:9465" (ternary "0.0.0.0" "127.0.0.1" .Values.admin.enabled)))
   "advertise" .Values.service.clusterIP
   "ca" (dict "cert" "/etc/iron-proxy/ca/ca.crt" "key" "/etc/iron-proxy/ca/ca.key")
   "state" "/var/lib/iron-proxy/state.db"
   "sealKey" "/etc/iron-proxy/seal/seal.key"
   "kubernetes" .Values.podIdentity.enabled
   "shutdown" .Values.shutdown }}
+{{- if .Values.admin.enabled }}{{ $_ := set $own "adminToken" "/etc/iron-proxy/admin/token" }}{{ end }}
 {{- toYaml (merge $own .Values.settings) }}
 {{- end }}

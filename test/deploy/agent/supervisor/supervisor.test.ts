@@ -239,6 +239,21 @@ describe.skipIf(missing.length > 0)(`agent-supervisor${missing.length > 0 ? ` (s
   })
 })
 
+describe('called wrongly, agent-supervisor', () => {
+  const call = (...args: readonly string[]) => run(join(scripts, 'agent-supervisor'), args)
+
+  test.each([
+    ['an option that there is not', ['--colour', 'red'], 64, /FATAL: Unknown option '--colour'[^]*--config \/etc\//],
+    ['a duration that is none', ['--tick', 'soon'], 64, /FATAL: --tick: "soon" is no duration/],
+    ['a place that is no directory', ['--state-dir', '/dev/null/state'], 70, /FATAL: .*\/dev\/null/],
+  ])('says what is wrong with %s, in a line and not in a stack', async (_case, args, code, words) => {
+    const done = await call(...args)
+    expect(done.stderr).toMatch(words)
+    expect(done.stderr).not.toMatch(/^ +at /m)
+    expect(done.code).toBe(code)
+  })
+})
+
 describe('the table of harnesses', () => {
   test.each([
     ['claude-code', 'claude|-p|do it|'],
