@@ -9,6 +9,7 @@ import type { RunFact } from './run-facts.ts'
 import { openRow, sealFact } from './run-rows.ts'
 import type { Seal } from './seal.ts'
 import { StoreError, toStoreError } from './store-error.ts'
+import type { StoreFault } from './store-error.ts'
 
 export interface EmbeddedRunsOptions {
   readonly path: string
@@ -16,6 +17,8 @@ export interface EmbeddedRunsOptions {
   readonly seal: () => Seal
   /** Milliseconds since the epoch. */
   readonly now?: (() => number) | undefined
+  /** Told why the file cannot be used, once, and `undefined` once it can be again. */
+  readonly told?: ((fault: StoreError | undefined) => void) | undefined
 }
 
 const tables = `
@@ -34,6 +37,11 @@ const rowShape = z.object({
 /** Milliseconds between two looks at what could not be written, and at what others have. */
 const beat = 500
 
+interface File {
+  readonly database: DatabaseSync
+  readonly seal: Seal
+}
+
 /** The promises of `RunStore` in a file beside that of the grants. It is made with the first run. */
 export class EmbeddedRuns implements RunStore {
   readonly #options: EmbeddedRunsOptions
@@ -42,11 +50,13 @@ export class EmbeddedRuns implements RunStore {
   /** Names of what could not be written. */
   readonly #owed = new Set<string>()
   readonly #me = randomUUID()
-  #opened: { readonly database: DatabaseSync; readonly seal: Seal } | undefined
+  #opened: File | undefined
   /** SQLite's count of what others have written. */
   #version: unknown
   #changed: (kept: KeptRuns) => void | Promise<void> = () => {}
   #current = true
+  /** What fails, by what was to be done. */
+  readonly #faults = new Map<string, StoreFault>()
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
@@ -84,7 +94,7 @@ export class EmbeddedRuns implements RunStore {
   async bind(agent: string, run: string | undefined): Promise<boolean> {
     const fact = boundFact(agent, run, this.#now())
     const before = this.#facts.get(fact.name)?.seq ?? 0
-    return (await this.#keep({ ...fact, seq: Math.max(fact.seq, before + 1) })) !== undefined
+    return (await this.#keep({ ...fact, seq: Math.max(fact.seq, before + 1) }, true)) !== undefined
   }
 
   async close(): Promise<void> {
@@ -94,11 +104,12 @@ export class EmbeddedRuns implements RunStore {
   }
 
   /** What is in the file afterwards under its name; `undefined`: it could not be written, and will be. */
-  async #keep(fact: RunFact): Promise<RunFact | undefined> {
+  async #keep(fact: RunFact, last = false): Promise<RunFact | undefined> {
     this.#facts.take(fact)
     let known: RunFact | undefined
     try {
-      known = this.#write(fact)
+      known = this.#write(fact, last)
+      this.#facts.take(known)
     } catch {
       this.#owed.add(fact.name)
     }
@@ -106,49 +117,51 @@ export class EmbeddedRuns implements RunStore {
     return known
   }
 
-  /** What is in the file under its name when this returns: it, or something newer. Throws StoreError. */
-  #write(fact: RunFact): RunFact {
-    const { database, seal } = this.#file()
-    try {
-      return transact(database, () => {
-        const before = this.#find(fact.name)
-        if (before && before.seq >= fact.seq) return before
+  /** What is in the file under its name when this returns: it, or something newer. `last`: it is the newest. Throws StoreError. */
+  #write(fact: RunFact, last = false): RunFact {
+    return this.#act('write', ({ database, seal }) =>
+      transact(database, () => {
+        const before = find(database, seal, fact.name)
+        if (!last && before && before.seq >= fact.seq) return before
+        const written = { ...fact, seq: Math.max(fact.seq, last && before ? before.seq + 1 : 0) }
         database.prepare('DELETE FROM runs WHERE until < ?').run(this.#now())
-        database.prepare(enter).run({ ...sealFact(fact, seal) })
-        return fact
-      })
-    } catch (error) {
-      throw toStoreError(this.#options.path, error)
-    }
-  }
-
-  #find(name: string): RunFact | undefined {
-    const { database, seal } = this.#file()
-    const row = rowShape.safeParse(database.prepare('SELECT * FROM runs WHERE name = ?').get(name)).data
-    return row && openRow(row, seal)
+        database.prepare(enter).run({ ...sealFact(written, seal) })
+        return written
+      }),
+    )
   }
 
   /** Takes in what is in the file; `false`: nothing new. Throws StoreError. */
   #read(): boolean {
-    const { database, seal } = this.#file()
-    try {
+    return this.#act('read', ({ database, seal }) => {
       const version = database.prepare('PRAGMA data_version').get()?.['data_version']
       if (version === this.#version && this.#current) return false
-      const rows = database.prepare('SELECT * FROM runs WHERE until >= ?').all(this.#now())
-      for (const found of rows) {
-        const row = rowShape.safeParse(found).data
-        const fact = row && openRow(row, seal)
-        if (fact) this.#facts.take(fact)
-      }
+      for (const fact of factsIn(database, seal)) this.#facts.take(fact)
+      this.#facts.forget(this.#now())
       this.#version = version
       this.#current = true
       return true
+    })
+  }
+
+  /** Does it with the file, and tells when that begins to fail and when it works again. Throws StoreError. */
+  #act<Result>(what: 'read' | 'write', act: (file: File) => Result): Result {
+    try {
+      const result = act(this.#file())
+      // A full disk can still be read; whoever can write can read.
+      const mended = ['open', 'read', what].filter((each) => this.#faults.delete(each))
+      if (mended.length > 0 && this.#faults.size === 0) this.#options.told?.(undefined)
+      return result
     } catch (error) {
-      throw toStoreError(this.#options.path, error)
+      const fault = toStoreError(this.#options.path, error)
+      const known = [...this.#faults.values()].includes(fault.code)
+      this.#faults.set(this.#opened ? what : 'open', fault.code)
+      if (!known && !this.#closed) this.#options.told?.(fault)
+      throw fault
     }
   }
 
-  #file(): { readonly database: DatabaseSync; readonly seal: Seal } {
+  #file(): File {
     const { path, seal } = this.#options
     if (this.#closed) throw new StoreError('store_io', `${path}: was closed`)
     if (!this.#opened) {
@@ -183,14 +196,23 @@ export function readRuns(path: string, seal: Seal): readonly RunFact[] {
   if (!existsSync(path)) return []
   const database = openDatabase(path, seal, tables)
   try {
-    return database
-      .prepare('SELECT * FROM runs')
-      .all()
-      .flatMap((found) => {
-        const row = rowShape.safeParse(found).data
-        return (row && openRow(row, seal)) ?? []
-      })
+    return factsIn(database, seal)
   } finally {
     database.close()
   }
+}
+
+/** What opens; what does not is a run that nobody knows any more. */
+function factsIn(database: DatabaseSync, seal: Seal): readonly RunFact[] {
+  const found = database.prepare('SELECT * FROM runs').all()
+  return found.flatMap((each) => factOf(each, seal) ?? [])
+}
+
+function find(database: DatabaseSync, seal: Seal, name: string): RunFact | undefined {
+  return factOf(database.prepare('SELECT * FROM runs WHERE name = ?').get(name), seal)
+}
+
+function factOf(found: unknown, seal: Seal): RunFact | undefined {
+  const row = rowShape.safeParse(found).data
+  return row && openRow(row, seal)
 }

@@ -56,16 +56,17 @@ export function openState(place: StatePlace, options: StateOptions): State {
 }
 
 function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions): State {
-  const told = (fault: StoreError | undefined) =>
+  const told = (event: 'ledger' | 'runs') => (fault: StoreError | undefined) =>
     fault
-      ? log.warn({ event: 'ledger', code: fault.code }, fault.message)
-      : log.info({ event: 'ledger' }, 'the ledger can be used again')
+      ? log.warn({ event, code: fault.code }, fault.message)
+      : log.info({ event }, `the file of the ${event} can be used again`)
   return {
     grants: new LazyStore(() => openStore({ path: state, sealKey, uid })),
-    ledger: new EmbeddedLedger(`${state}-ledger`, Date.now, told),
+    ledger: new EmbeddedLedger(`${state}-ledger`, Date.now, told('ledger')),
     runs: new EmbeddedRuns({
       path: runsBeside(state),
       seal: () => openSeal({ path: sealKey, make: !existsSync(state) && !existsSync(runsBeside(state)), uid }),
+      told: told('runs'),
     }),
     // Longer than a token call may take: another process that has the store open may be making one just now.
     abandonedAfter: 40_000,

@@ -19,12 +19,14 @@ beforeEach(() => {
 })
 afterEach(async () => {
   await Promise.all(opened.map((store) => store.close()))
-  opened = []
+  ;[opened, said] = [[], []]
   rmSync(folder, { recursive: true })
 })
 
-async function open(key = seal): Promise<ReturnType<typeof followed>> {
-  const store = new EmbeddedRuns({ path, seal: () => key })
+let said: (string | undefined)[] = []
+
+async function open(key = () => seal): Promise<ReturnType<typeof followed>> {
+  const store = new EmbeddedRuns({ path, seal: key, told: (fault) => said.push(fault?.code) })
   opened.push(store)
   const handle = followed(store)
   await store.open().catch(() => {})
@@ -62,15 +64,13 @@ describe('the file of the runs', () => {
     await store.put(run)
     await store.close()
     let key = new Seal(randomBytes(32))
-    const next = new EmbeddedRuns({ path, seal: () => key })
-    opened.push(next)
-    const handle = followed(next)
-    await expect(next.open()).rejects.toMatchObject({ code: 'seal_key_wrong' })
+    const handle = await open(() => key)
+    await expect(handle.store.open()).rejects.toMatchObject({ code: 'seal_key_wrong' })
     expect(handle.kept).toMatchObject({ current: false, runs: [] })
-    await expect(next.put(newRun())).rejects.toMatchObject({ code: 'seal_key_wrong' })
+    await expect(handle.store.put(newRun())).rejects.toMatchObject({ code: 'seal_key_wrong' })
     key = seal
     expect(await within(() => handle.kept?.current === true)).toBeDefined()
-    expect(handle.ids()).toEqual([run.id])
+    expect([handle.ids(), said]).toEqual([[run.id], ['seal_key_wrong', undefined]])
   })
 
   it('that is damaged in one row costs that run alone', async () => {
@@ -101,6 +101,7 @@ describe('the file of the runs', () => {
     lock.close()
     expect(await within(() => readRuns(path, seal).filter(({ kind }) => kind !== 'live').length === 2)).toBeDefined()
     expect(await store.end(run)).toEqual({ mine: true, told: true })
+    expect(said).toEqual(['store_locked', undefined])
   })
 
   it('that is no store is left as it is', async () => {
