@@ -116,7 +116,7 @@ export class Runs implements RunsPort {
     const live = this.#live.get(id)
     if (!live) return this.#table.current ? 'unknown' : 'unavailable'
     const { kept } = live
-    const left = this.#leave(kept, reasons.revoked)
+    const left = this.#leave([kept], () => reasons.revoked)
     const { mine, told } = await this.#ports.store.end(kept)
     await left
     // Whoever asked was obeyed here, whatever others write.
@@ -174,8 +174,10 @@ export class Runs implements RunsPort {
     this.#table.current = current
     this.#table.bindAll(bound)
     // Ended elsewhere, where the record of it is written.
-    for (const live of gone) await this.#leave(live.kept, this.#whyGone(live.kept))
-    await this.#ports.changed?.()
+    await this.#leave(
+      gone.map((live) => live.kept),
+      ({ expiresAt }) => (expiresAt <= this.#ports.clock.now() ? reasons.time : reasons.revoked),
+    )
   }
 
   #enter(kept: KeptRun): void {
@@ -187,19 +189,22 @@ export class Runs implements RunsPort {
     this.#table.put(known)
   }
 
-  async #leave({ id }: KeptRun, why: string): Promise<void> {
-    this.#live.get(id)?.forget()
-    this.#live.delete(id)
-    if (!this.#table.remove(id)) return
+  /** They are known to nobody first and cut then, so that nothing begins in between. Resolves when all who serve know it. */
+  async #leave(gone: readonly KeptRun[], why: (kept: KeptRun) => string): Promise<void> {
+    const left = gone.filter(({ id }) => {
+      this.#live.get(id)?.forget()
+      this.#live.delete(id)
+      return this.#table.remove(id) !== undefined
+    })
     const known = this.#ports.changed?.()
-    this.#ports.cut(id, `the run has ended: ${why}`)
+    for (const kept of left) this.#ports.cut(kept.id, `the run has ended: ${why(kept)}`)
     await known
   }
 
   /** Every replica sees it; the first to say so writes the record. */
   async #expire(kept: KeptRun): Promise<void> {
     const { clock, store } = this.#ports
-    const left = this.#leave(kept, reasons.time)
+    const left = this.#leave([kept], () => reasons.time)
     const { mine } = await store.end(kept)
     await left
     if (this.#closed) return
@@ -210,10 +215,6 @@ export class Runs implements RunsPort {
         clock.later(times.again, () => void this.#expire(kept)),
       )
     if (mine) this.#tell('ended', kept, reasons.time)
-  }
-
-  #whyGone({ expiresAt }: KeptRun): string {
-    return expiresAt <= this.#ports.clock.now() ? reasons.time : reasons.revoked
   }
 
   #tell(event: 'minted' | 'bound' | 'ended', { id, agent }: Pick<Run, 'id' | 'agent'>, reason: string | undefined): void {

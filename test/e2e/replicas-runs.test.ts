@@ -19,7 +19,7 @@ rules:
   - {id: open, hosts: [open.test]}
 `
 
-/** Two replicas with a way of their own to one Redis each. */
+/** Two replicas, one of them with workers, with a way of their own to one Redis each. */
 async function stage() {
   await using stack = new AsyncDisposableStack()
   const handler = ({ seen, response }: Visit): boolean => {
@@ -34,11 +34,11 @@ async function stage() {
   const crew = stack.use(await makeCrew(policy, { 'open.test': upstream.port }))
   for (const relay of [toA, toB]) relay.turnTo(crew.redis.port)
   const names: string[] = []
-  const start = (name: string, relay = toA): Promise<Child> => {
+  const start = (name: string, relay = toA, workers = 1): Promise<Child> => {
     names.push(name)
-    return crew.start(name, { state: `redis://127.0.0.1:${relay.port}/0` })
+    return crew.start(name, { state: `redis://127.0.0.1:${relay.port}/0` }, { IRON_PROXY_WORKERS: String(workers) })
   }
-  const [a, b] = await Promise.all([start('a'), start('b', toB)])
+  const [a, b] = await Promise.all([start('a'), start('b', toB, 2)])
   const records = (name: string): readonly AuditRecord[] => {
     const file = join(crew.files.folder, `${name}.jsonl`)
     const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n') : []
