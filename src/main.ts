@@ -5,14 +5,15 @@ import { exit } from '#cli/command.ts'
 // By default Node opens a debugger on SIGUSR1, and a debugger reads every secret.
 process.on('SIGUSR1', () => {})
 
-// What nobody foresaw must not print what it holds: the class and the place are enough to find it.
+// What nobody foresaw must not print what it holds: class, code and place are enough to find it.
 process.on('uncaughtException', (error: Error) => {
   const at =
     error.stack
       ?.split('\n')
       .filter((line) => line.startsWith('    at '))
       .join('\n') ?? ''
-  process.stderr.write(`iron-proxy: ${error.name}\n${at}\n`)
+  const { name, code = 'no code' } = error as NodeJS.ErrnoException
+  process.stderr.write(`iron-proxy: ${name} (${code}): this is a bug; report it with these lines\n${at}\n`)
   process.exit(exit.software)
 })
 

@@ -1,4 +1,4 @@
-/** Leaves of the policy language that more than one room reads. */
+/** Leaves of policies and settings that more than one room reads. */
 import { z } from 'zod'
 import { parseHostPattern } from './host-pattern.ts'
 import type { SecretRef } from './secret.ts'
@@ -8,6 +8,21 @@ export const idField = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, {
   error: (issue) =>
     `${JSON.stringify(issue.input)} is not an id; use 1 to 63 letters, digits, "-", "_" or ".", the first a letter or digit`,
 })
+
+/** A text that one of our parsers reads; `undefined` from it is refused as not being what was `expected`. */
+export function parsedField<Value>(read: (text: string) => Value | undefined, expected: string) {
+  return z.string().transform((text, context) => {
+    const value = read(text)
+    if (value !== undefined) return value
+    context.addIssue({ code: 'custom', message: `${JSON.stringify(text)} is not ${expected}` })
+    return z.NEVER
+  })
+}
+
+/** A list in which something stands; `why` says what an empty one would mean. */
+export function nonEmpty<Item extends z.ZodType>(item: Item, why: string) {
+  return z.array(item).min(1, { error: why })
+}
 
 /** `api.example.com`, or `*.example.com` for every name below the zone. */
 export const hostPatternField = z.string().transform((text, context) => {

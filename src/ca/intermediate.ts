@@ -3,7 +3,7 @@ import { backdateMs, type Authority } from './authority.ts'
 import { authorityExtensions, distinguishedName, issue, pem, subjectKey } from './x509.ts'
 
 /** How long an issuing intermediate lives: well past the leaves it signs last. */
-export const intermediateLifeMs = 30 * 86_400_000
+const intermediateLifeMs = 30 * 86_400_000
 
 /** Whether a CA may stand between this one and a leaf. One that is no root was given to us to sign leaves with. */
 export function mayHaveIntermediate({ isRoot, pathLength }: Authority): boolean {

@@ -1,11 +1,12 @@
 import { request } from 'node:http'
 import type { Settings } from '#config/settings-schema.ts'
+import { exit, Failure } from './command.ts'
 import { readNamed } from './files.ts'
 
 /** Milliseconds until the admin listener must have answered; a login may have to wait for a provider, and then for another. */
 const patience = 60_000
 
-export interface AdminAnswer {
+interface AdminAnswer {
   /** 0: nobody answered, and `body` says why. */
   readonly status: number
   readonly body: unknown
@@ -19,9 +20,16 @@ export function adminUrl({ listen: { admin } }: Settings): string {
   return `http://${address.includes(':') ? `[${address}]` : address}:${admin.port}`
 }
 
+/** What the admin listener of a running proxy answers. Throws `Failure` when it does not, or says no. */
+export async function toldByAdmin(settings: Settings, method: 'GET' | 'POST', path: string, body?: object): Promise<unknown> {
+  const answer = await askAdmin(settings, method, path, body)
+  if (answer.status !== 200) throw new Failure(problemOf(answer), exit.unavailable)
+  return answer.body
+}
+
 /**
  * Asks the admin listener of a running proxy, for `timeout` milliseconds. Never rejects for what the network does; throws
- * `FileError` for a token that cannot be read.
+ * `Failure` for a token that cannot be read.
  */
 export async function askAdmin(
   settings: Settings,
@@ -70,7 +78,7 @@ function parsed(text: string): unknown {
 }
 
 /** What went wrong, in words. */
-export function problemOf({ body }: AdminAnswer): string {
+function problemOf({ body }: AdminAnswer): string {
   if (typeof body === 'string') return body
   const message = (body as { error?: { message?: unknown } } | null)?.error?.message
   return typeof message === 'string' ? message : 'the proxy did not say why'

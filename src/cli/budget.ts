@@ -1,4 +1,4 @@
-import { askAdmin, problemOf } from './admin.ts'
+import { toldByAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command, Input } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -53,15 +53,11 @@ export const budget: Command = {
     const change = verb === 'set' ? changeOf({ tokens, usd }) : { tokens: 0, usd: 0 }
     const { settings } = await readSettings({ positionals: [], values }, terminal)
     if (!settings) return exit.config
-    const answer =
+    const all =
       verb === 'show'
-        ? await askAdmin(settings, 'GET', '/v1/budgets')
-        : await askAdmin(settings, 'POST', '/v1/budgets/set', { budget: name, agent, ...change })
-    if (answer.status !== 200) {
-      line(terminal.stderr, `iron-proxy: ${problemOf(answer)}`)
-      return exit.unavailable
-    }
-    const rows = (answer.body as readonly BudgetRow[]).filter((row) => name === undefined || row.budget === name)
+        ? await toldByAdmin(settings, 'GET', '/v1/budgets')
+        : await toldByAdmin(settings, 'POST', '/v1/budgets/set', { budget: name, agent, ...change })
+    const rows = (all as readonly BudgetRow[]).filter((row) => name === undefined || row.budget === name)
     if (rows.length === 0) {
       line(terminal.stderr, name === undefined ? 'no agent has a budget' : `no agent has a budget called ${JSON.stringify(name)}`)
       return exit.findings

@@ -63,8 +63,8 @@ export interface Input {
 /** A mistake in how a command was called: told with a pointer to its help. */
 export class UsageError extends Error {}
 
-/** A file that cannot be used: told in one line. */
-export class FileError extends Error {
+/** What ends a command that was called rightly: a file that cannot be used, a proxy that does not answer. Told in one line. */
+export class Failure extends Error {
   readonly exit: ExitCode
 
   constructor(message: string, code: ExitCode) {

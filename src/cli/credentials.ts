@@ -1,4 +1,4 @@
-import { askAdmin, problemOf } from './admin.ts'
+import { toldByAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -36,14 +36,10 @@ export const credentials: Command = {
     const [credential] = input.positionals
     const { settings } = await readSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
-    const answer = whoami
-      ? await askAdmin(settings, 'POST', '/v1/whoami', { credential })
-      : await askAdmin(settings, 'GET', '/v1/credentials')
-    if (answer.status !== 200) {
-      line(terminal.stderr, `iron-proxy: ${problemOf(answer)}`)
-      return exit.unavailable
-    }
-    const rows = (answer.body as readonly Row[]).filter(({ id }) => credential === undefined || id === credential)
+    const all = whoami
+      ? await toldByAdmin(settings, 'POST', '/v1/whoami', { credential })
+      : await toldByAdmin(settings, 'GET', '/v1/credentials')
+    const rows = (all as readonly Row[]).filter(({ id }) => credential === undefined || id === credential)
     if (credential !== undefined && rows.length === 0)
       throw new UsageError(`there is no credential ${JSON.stringify(credential)}`)
     line(terminal.stdout, json ? JSON.stringify(rows, null, 2) : rows.map(described).join('\n'))

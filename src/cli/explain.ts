@@ -21,7 +21,7 @@ export const explain: Command = {
   },
   help: { ...settingHelp, agent: 'who asks', method: 'GET, unless said', json: 'for scripts' },
   words: 1,
-  settings: ['config', 'policies'],
+  settings: ['config', 'policies', 'listen-admin', 'admin-token'],
   examples: [
     'iron-proxy explain --agent local https://api.github.com/user',
     'iron-proxy explain -a local -X DELETE https://api.github.com/repos/a/b',

@@ -1,23 +1,23 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileFault } from '#base/file-fault.ts'
-import { exit, FileError } from './command.ts'
+import { exit, Failure } from './command.ts'
 
-/** A file that the command line names. Throws `FileError`. */
+/** A file that the command line names. Throws `Failure`. */
 export async function readNamed(file: string): Promise<Buffer> {
   try {
     return await readFile(file)
   } catch (error) {
-    throw new FileError(`${file}: cannot be read: ${fileFault(error)}`, exit.noInput)
+    throw new Failure(`${file}: cannot be read: ${fileFault(error)}`, exit.noInput)
   }
 }
 
-/** Writes what a command has made; folders are made on the way. Throws `FileError`. */
+/** Writes what a command has made; folders are made on the way. Throws `Failure`. */
 export async function writeNamed(file: string, text: string): Promise<void> {
   try {
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, text)
   } catch (error) {
-    throw new FileError(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
+    throw new Failure(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
   }
 }

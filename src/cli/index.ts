@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 import { budget } from './budget.ts'
 import { ca } from './ca.ts'
 import { check } from './check.ts'
-import { didYouMean } from '#config/issue.ts'
-import { exit, FileError, line, UsageError } from './command.ts'
+import { didYouMean } from '#base/did-you-mean.ts'
+import { exit, Failure, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
 import { credentials } from './credentials.ts'
 import { demo } from './demo/demo.ts'
@@ -69,7 +69,7 @@ export async function dispatch(argv: readonly string[], terminal: Terminal): Pro
       line(terminal.stderr, `iron-proxy ${name}: ${error.message}; see iron-proxy ${name} --help`)
       return exit.usage
     }
-    if (!(error instanceof FileError)) throw error
+    if (!(error instanceof Failure)) throw error
     line(terminal.stderr, `iron-proxy ${name}: ${error.message}`)
     return error.exit
   }

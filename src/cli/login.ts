@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises'
-import { adminUrl, askAdmin, problemOf } from './admin.ts'
+import { adminUrl, toldByAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -25,12 +25,8 @@ export const login: Command = {
     if (!settings) return exit.config
     let given = typeof code === 'string' ? code : undefined
     if (given === undefined) {
-      const begun = await askAdmin(settings, 'POST', '/v1/login', { credential })
-      if (begun.status !== 200) {
-        line(terminal.stderr, `iron-proxy: ${problemOf(begun)}`)
-        return exit.unavailable
-      }
-      const links = begun.body as { readonly url: string; readonly page: string }
+      const begun = await toldByAdmin(settings, 'POST', '/v1/login', { credential })
+      const links = begun as { readonly url: string; readonly page: string }
       const there = `${adminUrl(settings)}${links.page}`
       if (page) {
         line(terminal.stdout, there)
@@ -43,12 +39,8 @@ export const login: Command = {
       const prompt = createInterface({ input: terminal.stdin, output: terminal.stdout })
       given = await prompt.question('Code: ').finally(() => prompt.close())
     }
-    const finished = await askAdmin(settings, 'POST', '/v1/login/code', { credential, code: given })
-    if (finished.status !== 200) {
-      line(terminal.stderr, `iron-proxy: ${problemOf(finished)}`)
-      return exit.unavailable
-    }
-    const { ok, message } = finished.body as { readonly ok: boolean; readonly message: string }
+    const finished = await toldByAdmin(settings, 'POST', '/v1/login/code', { credential, code: given })
+    const { ok, message } = finished as { readonly ok: boolean; readonly message: string }
     line(terminal.stdout, message)
     return ok ? exit.ok : exit.findings
   },

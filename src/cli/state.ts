@@ -1,3 +1,5 @@
+import { formatIssue } from '#config/issue.ts'
+import { unusableFiles } from '#config/setting-files.ts'
 import { copyState } from '#store/state-copy.ts'
 import { isRedisPlace } from '#store/redis-place.ts'
 import { StoreError } from '#store/store-error.ts'
@@ -24,6 +26,9 @@ export const state: Command = {
     const { settings } = await readSettings({ positionals: [], values }, terminal)
     if (!settings) return exit.config
     if (!isRedisPlace(settings.state)) throw new UsageError('say where to with --state redis://host:6379/0')
+    const unusable = (await unusableFiles(settings)).filter(({ path }) => path.startsWith('redis.'))
+    for (const issue of unusable) line(terminal.stderr, formatIssue(issue))
+    if (unusable.length > 0) return exit.config
     try {
       const { grants, accounts, runs } = await copyState(from, settings, terminal.uid)
       for (const { credential, generation, kept } of grants)

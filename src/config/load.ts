@@ -70,7 +70,7 @@ export async function loadPolicies(directory: string, options: LoadOptions = {})
  * The policy files of a directory in the order of their names. A Kubernetes volume is read through the target of its
  * `..data` link, looked up once, so that a swap half-way never mixes two versions. Throws what `node:fs` throws.
  */
-export async function readPolicyFiles(directory: string): Promise<PolicyFile[]> {
+async function readPolicyFiles(directory: string): Promise<PolicyFile[]> {
   const pinned = await realpath(join(directory, '..data')).catch(() => directory)
   const names = (await readdir(pinned)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).toSorted()
   const files: PolicyFile[] = []

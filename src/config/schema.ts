@@ -2,7 +2,9 @@
 import { z } from 'zod'
 import { idField } from '#base/fields.ts'
 import { credentialSchema } from '#credentials/index.ts'
-import { agentSchema, budgetSchema, dnsSchema, modelNameField, modelPriceSchema, ruleSchema } from '#policy/schema.ts'
+import { budgetSchema, modelNameField, modelPriceSchema } from '#policy/budget-schema.ts'
+import { dnsSchema } from '#policy/dns-schema.ts'
+import { agentSchema, ruleSchema } from '#policy/schema.ts'
 
 export const policySchema = z
   .strictObject({
@@ -23,5 +25,3 @@ export const policySchema = z
     dns: dnsSchema.optional(),
   })
   .meta({ title: 'iron-proxy policy', description: 'All *.yaml files of the policy directory are one policy' })
-
-export type PolicyDocument = z.output<typeof policySchema>

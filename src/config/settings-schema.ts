@@ -5,6 +5,7 @@ import { parseAddress, parseCidr } from '#base/address.ts'
 import type { Address } from '#base/address.ts'
 import { parseEndpoint } from '#base/endpoint.ts'
 import type { Endpoint } from '#base/endpoint.ts'
+import { parsedField } from '#base/fields.ts'
 import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
 import { isRedisPlace, parseRedisPlace } from '#store/redis-place.ts'
@@ -31,15 +32,6 @@ function listenField(port: number, description: string) {
       return z.NEVER
     })
     .meta({ description })
-}
-
-function textField<Value>(read: (text: string) => Value | undefined, expected: string) {
-  return z.string().transform((text, context) => {
-    const value = read(text)
-    if (value !== undefined) return value
-    context.addIssue({ code: 'custom', message: `${JSON.stringify(text)} is not ${expected}` })
-    return z.NEVER
-  })
 }
 
 const fileField = z.string().min(1)
@@ -115,7 +107,7 @@ export const settingsSchema = z.strictObject({
       admin: listenField(9465, 'Status and reload; keep it on loopback'),
     })
     .prefault({}),
-  advertise: textField(parseAddress, 'an address').prefault(loopback).meta({ description: 'What the DNS responder answers' }),
+  advertise: parsedField(parseAddress, 'an address').prefault(loopback).meta({ description: 'What the DNS responder answers' }),
   adminToken: fileField.optional().meta({ description: 'File with the bearer token that admin asks for' }),
   ca: z
     .strictObject({
@@ -152,7 +144,7 @@ export const settingsSchema = z.strictObject({
       resolver: resolvers.meta({ description: 'system, or addresses' }),
       hosts: fixedHosts.meta({ description: 'Fixed addresses for names' }),
       ca: z.array(fileField).default([]).meta({ description: 'Files with extra roots trusted for upstreams' }),
-      allowPrivate: z.array(textField(parseCidr, 'an address range')).default([]).meta({
+      allowPrivate: z.array(parsedField(parseCidr, 'an address range')).default([]).meta({
         description: 'Ranges that may be dialled although they are private',
       }),
     })

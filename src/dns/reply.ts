@@ -106,7 +106,7 @@ function shorten(text: string): string {
 const encoded = new WeakMap<Resource, Buffer>()
 
 /** The bytes of one record. Throws what dns2 throws on a value that does not fit its type. */
-export function encodeResource(resource: Resource): Buffer {
+function encodeResource(resource: Resource): Buffer {
   let bytes = encoded.get(resource)
   if (!bytes) {
     const owner = 'owner' in resource ? resource.owner : undefined

@@ -111,7 +111,7 @@ export function headerValue(headers: RawHeaders, name: string): string | undefin
 }
 
 /** Content codings (RFC 9110 section 8.4.1) whose replies can be searched for real values as they stream. */
-export const decodableCodings = ['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'identity'] as const
+const decodableCodings = ['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'identity'] as const
 
 function decodable(acceptEncoding: string): string {
   const kept = acceptEncoding.split(',').filter((item) => {

@@ -50,8 +50,8 @@ export class Metered {
   #reply: ReplyKind | undefined
   #counter: Counter | undefined
   #complete = false
-  /** Last bytes that passed, to know whether an event has just ended. */
-  #tail = '\n\n'
+  /** The last four bytes that passed, to know whether an event has just ended. */
+  #tail = 0x0a0a
   #finish: ((ending: Uint8Array | undefined) => void) | undefined
   #undo: (() => void) | undefined
 
@@ -97,9 +97,9 @@ export class Metered {
   watch(bytes: Uint8Array): void {
     if (!this.#counter || bytes.length === 0) return
     this.#counter.feed(bytes)
-    this.#tail = (this.#tail + Buffer.from(bytes.subarray(-4)).toString('latin1')).slice(-4)
+    for (let at = Math.max(0, bytes.length - 4); at < bytes.length; at += 1) this.#tail = (this.#tail << 8) | (bytes[at] ?? 0)
     if (this.refusal && this.#between) this.#end()
-    else if (!this.refusal) this.#held?.watch(this.#counter.seen())
+    else if (!this.refusal && this.#held?.watches) this.#held.watch(this.#counter.seen())
   }
 
   /** The upstream has ended the reply; gives what the filter kept back. */
@@ -139,7 +139,7 @@ export class Metered {
   get #between(): boolean {
     const between = this.#counter?.between?.()
     if (between !== undefined) return between
-    return this.#reply?.contentType === 'text/event-stream' && /(?:\n\n|\r\r|\r\n\r\n)$/.test(this.#tail)
+    return this.#reply?.contentType === 'text/event-stream' && endsEvent(this.#tail)
   }
 
   #end(): void {
@@ -153,6 +153,12 @@ export class Metered {
     else finish(broken ? undefined : ending)
     this.#options.stop()
   }
+}
+
+/** Two line feeds, two carriage returns, or two of both (HTML Living Standard, section 9.2.6). */
+function endsEvent(tail: number): boolean {
+  const last = tail & 0xffff
+  return last === 0x0a0a || last === 0x0d0d || tail === 0x0d0a0d0a
 }
 
 const nothing: Counted = { usage: undefined, final: false, visibleOutput: 0, failed: false, lost: false }

@@ -33,7 +33,7 @@ export async function readBook(
 }
 
 /** The accounts that are running now; one shared by a crew is there once. */
-export function accountsOf(
+function accountsOf(
   agents: Iterable<Holder>,
   budgets: ReadonlyMap<string, Budget>,
   now: number,

@@ -98,7 +98,13 @@ export class Desk {
       const claims = order.budgets.map((budget) => claimOf(budget, order, foreseen, certain, price ?? 0, this.ledger.now()))
       const reserved = await this.#reserve(order, claims)
       if (reserved.kind === 'held') {
-        const held = new Held(this, order, { foreseen, accounts: claims.map(({ account }) => account), holds: reserved.holds })
+        const held = new Held(this, order, {
+          foreseen,
+          certain,
+          accounts: claims.map(({ account }) => account),
+          holds: reserved.holds,
+          tail: reserved.tail,
+        })
         this.#enter(held)
         return held
       }

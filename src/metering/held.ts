@@ -1,5 +1,5 @@
 import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
-import type { Ending } from './charge.ts'
+import type { Ending, Reckoned } from './charge.ts'
 import { promptOf, reckon, weigh } from './charge.ts'
 import type { Desk, Order } from './desk.ts'
 import type { BudgetRefusal } from './notice.ts'
@@ -29,6 +29,10 @@ export class Held {
   readonly accounts: readonly Account[]
   readonly #desk: Desk
   readonly #foreseen: TokenCounts
+  /** The same without what is somewhere else. */
+  readonly #certain: TokenCounts
+  /** Held is what was left, and not what was foreseen. */
+  readonly #tail: boolean
   readonly #holds: readonly Amount[]
   readonly #cuttable: boolean
   #lookAt = 0
@@ -38,23 +42,37 @@ export class Held {
   constructor(
     desk: Desk,
     order: Order,
-    held: { readonly foreseen: TokenCounts; readonly accounts: readonly Account[]; readonly holds: readonly Amount[] },
+    held: {
+      readonly foreseen: TokenCounts
+      readonly certain: TokenCounts
+      readonly accounts: readonly Account[]
+      readonly holds: readonly Amount[]
+      readonly tail: boolean
+    },
   ) {
     this.#desk = desk
     this.order = order
     this.accounts = held.accounts
-    this.#foreseen = held.foreseen
+    this.#foreseen = held.tail ? held.certain : held.foreseen
+    this.#certain = held.certain
+    this.#tail = held.tail
     this.#holds = held.holds
     this.#cuttable = !order.fixed && order.budgets.some(({ atLimit }) => atLimit === 'cut')
   }
 
+  /** Whether anybody would end the reply that runs. */
+  get watches(): boolean {
+    return this.#cuttable && !this.#cut
+  }
+
   /** Looks at what came by so far; a reply that has outgrown its hold is ended once its budget has nothing else left. Never throws. */
   watch(counted: Counted): void {
-    if (!this.#cuttable || this.#cut || this.#looking) return
+    if (!this.watches || this.#looking) return
     const grown = Math.max(counted.usage?.tokens.output ?? 0, counted.visibleOutput)
     if (grown < this.#lookAt) return
     this.#lookAt = grown + Math.max(step.tokens, grown * step.share)
-    const amounts = this.#amounts({ counted, complete: false, stream: true })
+    // What may not even be there is no reason to end a reply.
+    const amounts = this.#amounts(reckon({ counted, complete: false, stream: true }, this.#certain))
     const outgrown = amounts.some(({ tokens, nano }, i) => {
       const hold = this.#holds[i]
       return hold !== undefined && (tokens > hold.tokens || nano > hold.nano)
@@ -75,7 +93,7 @@ export class Held {
     const reckoned = reckon(ending, this.#foreseen)
     if (reckoned?.exact && !hiddenInput && !images)
       this.#desk.calibration.learn(agent, model ?? '', bodyBytes, promptOf(reckoned.usage.tokens))
-    const amounts = this.#amounts(ending)
+    const amounts = this.#charges(ending, reckoned)
     await this.#desk.leave(this, async () => {
       if (this.accounts.length > 0) await this.#desk.ledger.settle(id, this.accounts, amounts)
     })
@@ -96,10 +114,19 @@ export class Held {
     })
   }
 
-  /** What each budget is charged if the reply ends so. */
-  #amounts(ending: Ending): readonly Amount[] {
+  /** What each budget is charged: where nobody told how long a prompt was that is somewhere else, what was left at least. */
+  #charges({ counted }: Ending, reckoned: Reckoned | undefined): readonly Amount[] {
+    const amounts = this.#amounts(reckoned)
+    if (!this.#tail || !this.order.hiddenInput || counted.usage) return amounts
+    return amounts.map(({ tokens, nano }, i) => {
+      const { tokens: mostTokens = 0, nano: mostNano = 0 } = this.#holds[i] ?? {}
+      return { tokens: Math.max(tokens, mostTokens), nano: Math.max(nano, mostNano) }
+    })
+  }
+
+  /** What a reply of this usage costs each budget; `undefined`: nobody knows. */
+  #amounts(reckoned: Reckoned | undefined): readonly Amount[] {
     const { budgets, fixed } = this.order
-    const reckoned = reckon(ending, this.#foreseen)
     if (fixed || !reckoned) return this.#holds
     const { usage } = reckoned
     const cost = budgets.some(({ nano }) => nano !== undefined) ? this.#cost(usage) : 0

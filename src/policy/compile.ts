@@ -1,7 +1,8 @@
 /** Makes the frozen Policy out of what was validated: rules indexed by host, defaults spelled out. */
 import { LruMap } from '#base/async.ts'
 import type { Host } from '#base/host.ts'
-import type { AgentInput, DnsInput, RuleInput } from './schema.ts'
+import type { DnsInput } from './dns-schema.ts'
+import type { AgentInput, RuleInput } from './schema.ts'
 import type { Agent, AgentId, CredentialId, DnsPolicy, Policy, Position, Rule } from './types.ts'
 
 export interface PolicyInput {
@@ -73,7 +74,7 @@ const rememberedHosts = 4096
  * Answers which rules could match a host, in policy order. The cost is a look-up for each label of the host, however
  * many rules there are for other hosts.
  */
-export function indexRules(rules: readonly Rule[]): (host: Host) => readonly Rule[] {
+function indexRules(rules: readonly Rule[]): (host: Host) => readonly Rule[] {
   const exact = new Map<string, Rule[]>()
   const below = new Map<string, Rule[]>()
   for (const rule of rules) {

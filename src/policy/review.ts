@@ -2,9 +2,9 @@
 import type { Cidr } from '#base/address.ts'
 import { patternText } from '#base/host.ts'
 import type { Host, HostPattern } from '#base/host.ts'
-import { patternWithin } from '#base/host-pattern.ts'
-import { isWholeHost, matchesPath } from './match.ts'
-import type { Agent, AgentId, PathPattern, Policy, Rule } from './types.ts'
+import { covers } from './coverage.ts'
+import { isWholeHost } from './match.ts'
+import type { Agent, AgentId, Policy, Rule } from './types.ts'
 
 /** `path` leads to the place in the policy: `['rules', 2, 'hosts', 0]`, rules counted over all files. */
 export interface Finding {
@@ -143,50 +143,6 @@ function unseenBefore(rule: Rule, before: readonly Rule[]): Finding[] {
 function widerPatterns(pattern: HostPattern): string[] {
   const labels = (pattern.kind === 'exact' ? pattern.host : pattern.zone).split('.')
   return [patternText(pattern), ...labels.slice(1).map((_, index) => `*.${labels.slice(index + 1).join('.')}`)]
-}
-
-/**
- * Whether `one` matches whatever `other` matches, as far as HTTPS on the usual port goes: a rule that refuses covers
- * more than that by default, but one that decides nothing there is a mistake all the same.
- */
-function covers(one: Rule, other: Rule): boolean {
-  return (
-    within(other.agents, one.agents) &&
-    within(other.ports ?? new Set([443]), one.ports) &&
-    (!other.plain || one.plain || one.effect === 'deny') &&
-    within(other.methods, one.methods) &&
-    coversPaths(one, other) &&
-    coversGit(one, other) &&
-    other.hosts.every((pattern) => one.hosts.some((wider) => patternWithin(pattern, wider)))
-  )
-}
-
-function within<Item>(inner: ReadonlySet<Item> | undefined, outer: ReadonlySet<Item> | undefined): boolean {
-  return outer === undefined || (inner !== undefined && inner.isSubsetOf(outer))
-}
-
-function coversPaths(one: Rule, other: Rule): boolean {
-  if (one.paths === undefined) return true
-  return (
-    other.paths?.every((path) =>
-      one.paths?.some((wider) => coversPath(wider, one.effect === 'deny' ? path.map((each) => each.toLowerCase()) : path)),
-    ) ?? false
-  )
-}
-
-function coversPath(wider: PathPattern, path: PathPattern): boolean {
-  if (wider.join('/') === path.join('/')) return true
-  return !path.some((segment) => segment === '*' || segment === '**') && matchesPath(wider, path)
-}
-
-function coversGit(one: Rule, other: Rule): boolean {
-  const { git } = one
-  if (git === undefined) return true
-  return (
-    other.git !== undefined &&
-    other.git.fetch.every((scope) => git.fetch.includes(scope)) &&
-    other.git.push.every((scope) => git.push.includes(scope))
-  )
 }
 
 function sharesAgents(one: Rule, other: Rule): boolean {

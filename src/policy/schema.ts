@@ -1,32 +1,15 @@
 /**
- * What a policy may say about agents, rules, budgets and DNS. Credentials are ids here: their own room describes them,
- * and config/ joins the two. The descriptions are the help that editors show, through `policies/schema.json`.
+ * What a policy may say about agents and rules; budgets and DNS are beside this. Credentials are ids here: their own room
+ * describes them, and config/ joins the two. The descriptions are the help that editors show, through `policies/schema.json`.
  */
 import { z } from 'zod'
-import { parseAddress, parseCidr } from '#base/address.ts'
-import { parseEndpoint } from '#base/endpoint.ts'
-import { hostPatternField, idField, secretRefField } from '#base/fields.ts'
-import { parseHost } from '#base/host.ts'
+import { parseCidr } from '#base/address.ts'
+import { hostPatternField, idField, nonEmpty, parsedField, secretRefField } from '#base/fields.ts'
 import { parseGitScope } from './git.ts'
 import { parsePathPattern } from './match.ts'
 
-/** A text leaf that is read by one of our parsers; `undefined` from it is refused with `message`. */
-function leaf<Value>(read: (text: string) => Value | undefined, message: (quoted: string) => string) {
-  return z.string().transform((text, context) => {
-    const value = read(text)
-    if (value !== undefined) return value
-    context.addIssue({ code: 'custom', message: message(JSON.stringify(text)) })
-    return z.NEVER
-  })
-}
-
-function nonEmpty<Item extends z.ZodType>(item: Item, why: string) {
-  return z.array(item).min(1, { error: why })
-}
-
-const cidrField = leaf(parseCidr, (text) => `${text} is not an address range; write one such as "10.42.0.0/16"`)
-const hostField = leaf(parseHost, (text) => `${text} is not a host name`)
-const gitScopeField = leaf(parseGitScope, (text) => `${text} is not a repository; write "owner/name", with "*" for a whole part`)
+const cidrField = parsedField(parseCidr, 'an address range; write one such as "10.42.0.0/16"')
+const gitScopeField = parsedField(parseGitScope, 'a repository; write "owner/name", with "*" for a whole part')
 const pathPatternField = z.string().transform((text, context) => {
   const pattern = parsePathPattern(text)
   if (!('refused' in pattern)) return pattern
@@ -163,113 +146,5 @@ export const ruleSchema = z
   })
   .meta({ description: 'A rule: the first that matches decides; no match is a refusal' })
 
-const weightField = z.number().min(0).max(1000).optional()
-
-export const budgetSchema = z
-  .strictObject({
-    per: z.enum(['agent', 'crew']).default('agent').meta({ description: 'agent: one each; crew: shared by all who name it' }),
-    window: z.enum(['hour', 'day', 'week', 'month']).meta({ description: 'When it starts anew, in `timezone`' }),
-    timezone: z
-      .string()
-      .refine(isTimezone, {
-        error: (issue) => `${JSON.stringify(issue.input)} is not a time zone; write one such as "Europe/Berlin"`,
-      })
-      .default('UTC')
-      .meta({ description: 'IANA name; default UTC' }),
-    tokens: z.int().min(0).optional().meta({ description: '0 blocks everything; left out: no token limit' }),
-    usd: z.number().min(0).optional().meta({ description: 'Money limit in US dollars; left out: none' }),
-    warnAt: z
-      .array(z.number().gt(0).lt(1))
-      .default([])
-      .meta({ description: 'Shares of the limit at which to warn, such as 0.8' }),
-    atLimit: z.enum(['refuse', 'cut']).default('refuse').meta({
-      description: 'refuse: running streams may end; cut: they are ended too',
-    }),
-    whenBlind: z.enum(['refuse', 'allow']).default('refuse').meta({
-      description:
-        'While the ledger cannot be asked. refuse: what is set aside for this replica, then nothing; allow: everything',
-    }),
-    weights: z
-      .strictObject({ input: weightField, output: weightField, cache_read: weightField, cache_write: weightField })
-      .default({})
-      .meta({ description: 'How a token counts against `tokens`; default 1 each' }),
-  })
-  .meta({ description: 'A budget: a ceiling for tokens or money' })
-
-const perMillionField = z.number().min(0).max(1e6)
-
-/** US dollars for a million tokens of a model. */
-export const modelPriceSchema = z.strictObject({
-  input: perMillionField,
-  output: perMillionField,
-  cache_read: perMillionField.optional().meta({ description: 'Left out: as input' }),
-  cache_write: perMillionField.optional().meta({ description: 'Left out: as input' }),
-})
-
-/** A model as providers write it; `*` at its end stands for any rest. */
-export const modelNameField = z.string().regex(/^[\x21-\x29\x2b-\x7e]{1,200}\*?$/, {
-  error: (issue) =>
-    `${JSON.stringify(issue.input)} is not a model; write its name as the provider does, with "*" only at its end`,
-})
-
-const resolverField = z.string().refine((text) => parseEndpoint(text) !== undefined, {
-  error: (issue) => `${JSON.stringify(issue.input)} is not a resolver; write an address, or address:port`,
-})
-
-const recordSchema = z
-  .strictObject({
-    name: hostField,
-    type: z.enum(['A', 'AAAA', 'CNAME', 'TXT']),
-    value: z.string().min(1).max(255),
-  })
-  .refine(fitsType, {
-    path: ['value'],
-    error: 'the value does not fit the type: A and AAAA take an address, CNAME a name, TXT plain ASCII',
-  })
-
-export const dnsSchema = z
-  .strictObject({
-    deny: z.enum(['sinkhole', 'refuse']).optional().meta({
-      description:
-        'An unreachable name: sinkhole answers with our address, so that the client reads a 403; refuse answers REFUSED',
-    }),
-    forward: z
-      .array(
-        z.strictObject({
-          zones: nonEmpty(hostField, 'name a zone').meta({ description: 'These names and all below them' }),
-          to: nonEmpty(resolverField, 'name a resolver').meta({ description: 'Resolvers, asked in this order' }),
-        }),
-      )
-      .default([])
-      .meta({ description: 'Zones answered by other resolvers and reached directly by the agent' }),
-    records: z.array(recordSchema).default([]).meta({ description: 'Fixed answers' }),
-  })
-  .meta({ description: 'Names that go around the proxy' })
-
 export type AgentInput = z.output<typeof agentSchema>
 export type RuleInput = z.output<typeof ruleSchema>
-export type BudgetInput = z.output<typeof budgetSchema>
-export type ModelPriceInput = z.output<typeof modelPriceSchema>
-export type DnsInput = z.output<typeof dnsSchema>
-
-function isTimezone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== ''
-  } catch {
-    return false
-  }
-}
-
-function fitsType({ type, value }: { type: 'A' | 'AAAA' | 'CNAME' | 'TXT'; value: string }): boolean {
-  switch (type) {
-    case 'A':
-    case 'AAAA':
-      return parseAddress(value) !== undefined && value.includes(':') === (type === 'AAAA')
-    case 'CNAME':
-      return parseHost(value) !== undefined
-    case 'TXT':
-      return /^[ -~]*$/.test(value)
-    default:
-      return type satisfies never
-  }
-}

@@ -116,12 +116,15 @@ function errorBody(type: string, message: string, requestId: string): SpokenRepl
   return { type: 'error', error: { type, message }, request_id: requestId }
 }
 
+const inDocument: readonly FieldPath[] = [['type'], ['id'], ['model'], ['usage']]
+const nowhere: readonly FieldPath[] = []
+
 function messageTally(): Tally {
   let seen: Reported = {}
   let failed = false
   return {
-    wants: [['type'], ['id'], ['model'], ['usage']],
-    visible: [],
+    wants: inDocument,
+    visible: nowhere,
     take(fields) {
       failed = fields['type'] === 'error'
       seen = merge({ model: text(fields['model']), id: text(fields['id']) }, fields['usage'])
@@ -133,21 +136,24 @@ function messageTally(): Tally {
   }
 }
 
+const inEvents: readonly FieldPath[] = [
+  ['type'],
+  ['message', 'id'],
+  ['message', 'model'],
+  ['message', 'usage'],
+  ['usage'],
+  ['amazon-bedrock-invocationMetrics'],
+]
+const visible: readonly FieldPath[] = [
+  ['delta', 'text'],
+  ['delta', 'thinking'],
+  ['delta', 'partial_json'],
+]
+
 /** The events of a stream: counters are cumulative and may be repeated, so the last one set counts, and none is ever added. */
 export class EventTally implements Tally {
-  readonly wants: readonly FieldPath[] = [
-    ['type'],
-    ['message', 'id'],
-    ['message', 'model'],
-    ['message', 'usage'],
-    ['usage'],
-    ['amazon-bedrock-invocationMetrics'],
-  ]
-  readonly visible: readonly FieldPath[] = [
-    ['delta', 'text'],
-    ['delta', 'thinking'],
-    ['delta', 'partial_json'],
-  ]
+  readonly wants = inEvents
+  readonly visible = visible
   #last: Reported = {}
   #most: Reported = {}
   #metrics: unknown

@@ -70,7 +70,7 @@ function frame(framing: Framing, scanner: JsonFields, take: Take): Frame {
     case 'array':
       return { push: (chunk) => scanner.push(chunk), end: () => void scanner.end() }
     case 'sse': {
-      const events = new SseScanner({ data: (bytes) => scanner.push(bytes), event: close })
+      const events = new SseScanner({ data: (bytes, start, end) => scanner.push(bytes, start, end), event: close })
       return { push: (chunk) => events.push(chunk), end: () => events.end() }
     }
     case 'lines':
@@ -85,12 +85,12 @@ function lines(scanner: JsonFields, close: () => void): Frame {
   let open = false
   return {
     push(chunk) {
-      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
       for (let at = 0; at < bytes.length;) {
         const feed = bytes.indexOf(0x0a, at)
         const end = feed < 0 ? bytes.length : feed
         if (end > at) {
-          scanner.push(bytes.subarray(at, end))
+          scanner.push(bytes, at, end)
           open = true
         }
         if (feed >= 0 && open) {
@@ -136,6 +136,3 @@ export function splitPrompt(prompt: number, read: number, written: number, outpu
   const cacheWrite = Math.min(written, prompt - cacheRead)
   return { input: prompt - cacheRead - cacheWrite, cache_read: cacheRead, cache_write: cacheWrite, output }
 }
-
-/** A reply that says nothing of its usage. */
-export const uncounted: Pick<Counted, 'usage' | 'final' | 'failed'> = { usage: undefined, final: false, failed: false }

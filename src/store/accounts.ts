@@ -3,6 +3,8 @@ import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { Account, Amount, Balance, Claim, Reserved } from '#metering/types.ts'
 import { transact } from './database.ts'
+import { judge } from './judge.ts'
+import type { Met } from './judge.ts'
 import { makeWhole } from './new-file.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
@@ -122,7 +124,7 @@ export function accountsIn(database: DatabaseSync) {
     statements.add.run({ ...keyOf(account), tokens, nano, requests })
   }
 
-  const balance = (account: Account, now: number): Balance & { readonly holds: number; readonly tail: boolean } => {
+  const balance = (account: Account, now: number): Met => {
     const key = keyOf(account)
     const spent = amountOf(statements.spend.get(key))
     const live = statements.live.get({ ...key, now })
@@ -211,35 +213,6 @@ export function accountsIn(database: DatabaseSync) {
 }
 
 const nothing: Amount = { tokens: 0, nano: 0 }
-const measures = [
-  { measure: 'tokens', unit: 'tokens' },
-  { measure: 'usd', unit: 'nano' },
-] as const
-
-type Judged =
-  | { readonly kind: 'fits'; readonly hold: Amount; readonly tail: boolean }
-  | Extract<Reserved, { readonly kind: 'busy' | 'exhausted' }>
-
-/** What one claim meets on its account. Alone, it is given what is left; beside others, it waits for its room. */
-function judge(claim: Claim, balance: (Balance & { readonly holds: number; readonly tail: boolean }) | undefined): Judged {
-  if (!balance) return { kind: 'busy', account: claim.account }
-  const { limit, hold, least, account } = claim
-  const { spent, held, requests } = balance
-  const shown = { account, spent, held, requests }
-  let tail = false
-  const granted: { tokens: number; nano: number } = { ...hold }
-  for (const { measure, unit } of measures) {
-    const most = limit[unit]
-    if (most === undefined) continue
-    const left = most - spent[unit]
-    if (left <= 0 || (left < hold[unit] && left < least[unit])) return { kind: 'exhausted', account, measure, balance: shown }
-    if (held[unit] + hold[unit] <= left) continue
-    tail = true
-    granted[unit] = Math.min(hold[unit], left)
-  }
-  if (balance.holds > 0 && (tail || balance.tail)) return { kind: 'busy', account }
-  return { kind: 'fits', hold: granted, tail }
-}
 
 function keyOf({ budget, holder, window }: Account) {
   return { budget, holder, window }

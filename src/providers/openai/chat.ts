@@ -76,17 +76,20 @@ function counter({ contentType }: ReplyKind, options: { readonly outputless: boo
   return countDocuments(contentType === 'text/event-stream' ? 'sse' : 'json', new ChatTally(options))
 }
 
+const reported: readonly FieldPath[] = [['id'], ['model'], ['service_tier'], ['usage'], ['error']]
+const visible: readonly FieldPath[] = [
+  ['choices', '*', 'text'],
+  ['choices', '*', 'delta', 'content'],
+  ['choices', '*', 'delta', 'refusal'],
+  ['choices', '*', 'delta', 'reasoning'],
+  ['choices', '*', 'delta', 'reasoning_content'],
+  ['choices', '*', 'delta', 'tool_calls'],
+]
+
 /** The last usage counts: some servers report a running one with every chunk. */
 class ChatTally implements Tally {
-  readonly wants: readonly FieldPath[] = [['id'], ['model'], ['service_tier'], ['usage'], ['error']]
-  readonly visible: readonly FieldPath[] = [
-    ['choices', '*', 'text'],
-    ['choices', '*', 'delta', 'content'],
-    ['choices', '*', 'delta', 'refusal'],
-    ['choices', '*', 'delta', 'reasoning'],
-    ['choices', '*', 'delta', 'reasoning_content'],
-    ['choices', '*', 'delta', 'tool_calls'],
-  ]
+  readonly wants = reported
+  readonly visible = visible
   readonly #outputless: boolean
   #usage: Usage | undefined
   /** Nothing came after the usage that it could not hold. */

@@ -30,12 +30,15 @@ function readResponses(fields: Fields): Asked {
   }
 }
 
+const inDocument: readonly FieldPath[] = [['id'], ['model'], ['service_tier'], ['usage'], ['status'], ['output', '*', 'type']]
+const nowhere: readonly FieldPath[] = []
+
 function documentTally(): Tally {
   let usage: Usage | undefined
   let failed = false
   return {
-    wants: [['id'], ['model'], ['service_tier'], ['usage'], ['status'], ['output', '*', 'type']],
-    visible: [],
+    wants: inDocument,
+    visible: nowhere,
     take(fields) {
       const beside = { model: fields['model'], id: fields['id'], tier: fields['service_tier'], items: fields['output.*.type'] }
       usage = readUsage(fields['usage'], beside)
@@ -45,17 +48,20 @@ function documentTally(): Tally {
   }
 }
 
+const inEvents: readonly FieldPath[] = [
+  ['type'],
+  ['response', 'id'],
+  ['response', 'model'],
+  ['response', 'service_tier'],
+  ['response', 'usage'],
+  ['response', 'output', '*', 'type'],
+]
+const visible: readonly FieldPath[] = [['delta']]
+
 /** `response.completed`, `.incomplete` and `.failed` hold the response as it is in the end. */
 class EventTally implements Tally {
-  readonly wants: readonly FieldPath[] = [
-    ['type'],
-    ['response', 'id'],
-    ['response', 'model'],
-    ['response', 'service_tier'],
-    ['response', 'usage'],
-    ['response', 'output', '*', 'type'],
-  ]
-  readonly visible: readonly FieldPath[] = [['delta']]
+  readonly wants = inEvents
+  readonly visible = visible
   #usage: Usage | undefined
   #ended = false
   #failed = false

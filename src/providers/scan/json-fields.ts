@@ -19,6 +19,7 @@ const openBrace = 0x7b
 const openBracket = 0x5b
 
 interface Node {
+  readonly names: string[]
   readonly children: Map<string, Node>
   /** The joined path, where the value itself is wanted. */
   name: string | undefined
@@ -47,35 +48,40 @@ export class JsonFields {
   lost = false
   readonly #root: Node
   readonly #onElement: ScanOptions['onElement']
-  readonly #found = new Map<string, unknown>()
+  #found: Record<string, unknown> = {}
   /** By depth: what is open there, and which paths lead on from it. */
   readonly #open: number[] = []
   readonly #nodes: (Node | undefined)[] = []
   #depth = 0
   #state: State = state.value
   #escaped = false
-  /** The next backslash in these bytes; -1: there is none any more. */
-  #slash = -1
-  #key: Buffer[] = []
+  /** In the bytes at hand: their end, and where the next quote and the next backslash are, no further back than was looked. */
+  #limit = 0
+  #quote = 0
+  #slash = 0
+  /** A key that began in bytes before, and its length. */
+  #key = ''
   #keySize = 0
   #wanted: Node | undefined
   /** The value that is being collected or measured. */
-  #taking: { readonly node: Node; readonly depth: number; readonly parts: Buffer[]; size: number } | undefined
+  #taking: Taking | undefined
 
-  constructor(paths: readonly FieldPath[], { measure = [], onElement }: ScanOptions = {}) {
-    this.#root = newNode()
-    for (const path of paths) plant(this.#root, path, false)
-    for (const path of measure) plant(this.#root, path, true)
+  /** The same arrays of paths, asked for again, cost nothing. */
+  constructor(paths: readonly FieldPath[], { measure = noPaths, onElement }: ScanOptions = {}) {
+    this.#root = treeOf(paths, measure)
     this.#onElement = onElement
   }
 
-  push(chunk: Uint8Array): void {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-    let at = 0
-    this.#slash = bytes.indexOf(backslash)
+  /** Takes the bytes from `start` to before `end`. */
+  push(chunk: Uint8Array, start = 0, end = chunk.length): void {
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    let at = start
+    this.#limit = end
+    this.#quote = start - 1
+    this.#slash = start - 1
     /** Where the part of the taken value in this chunk begins. */
-    let from = 0
-    while (at < bytes.length && this.#state !== state.done) {
+    let from = start
+    while (at < end && this.#state !== state.done) {
       if (this.#state === state.string || this.#state === state.keyString) at = this.#readString(bytes, at, from)
       else if (this.#state === state.atom) at = this.#readAtom(bytes, at, from)
       else {
@@ -90,18 +96,18 @@ export class JsonFields {
         if (byte === quote || byte === openBrace || byte === openBracket) at += 1
       }
     }
-    if (this.#taking) this.#take(bytes, from, bytes.length)
+    if (this.#taking) keepPart(this.#taking, bytes, from, end)
   }
 
   /** What was found. */
   end(): Fields {
-    if (this.#state === state.atom) this.#end(Buffer.alloc(0), 0, 0)
-    return Object.fromEntries(this.#found)
+    if (this.#state === state.atom) this.#end(nothing, 0, 0)
+    return this.#found
   }
 
   /** Makes it ready for the next document. */
   reset(): void {
-    this.#found.clear()
+    this.#found = {}
     this.#depth = 0
     this.#state = state.value
     this.#escaped = false
@@ -114,10 +120,13 @@ export class JsonFields {
   #readString(bytes: Buffer, start: number, from: number): number {
     const isKey = this.#state === state.keyString
     const end = this.#stringEnd(bytes, start)
-    if (isKey) this.#keepKey(bytes, start, end < 0 ? bytes.length : end)
-    if (end < 0) return bytes.length
+    const node = isKey ? this.#nodes[this.#depth] : undefined
+    if (end < 0) {
+      if (node) this.#keepKey(bytes, start, this.#limit)
+      return this.#limit
+    }
     if (isKey) {
-      this.#wanted = this.#nodes[this.#depth]?.children.get(this.#readKey())
+      this.#wanted = node && this.#child(node, bytes, start, end)
       this.#state = state.colon
     } else this.#end(bytes, from, end + 1)
     return end + 1
@@ -126,58 +135,57 @@ export class JsonFields {
   /** Reads on in a number or a word; gives where to go on. */
   #readAtom(bytes: Buffer, start: number, from: number): number {
     let at = start
-    while (at < bytes.length && !endsAtom(bytes[at] ?? 0)) at += 1
-    if (at < bytes.length) this.#end(bytes, from, at)
+    while (at < this.#limit && !endsAtom(bytes[at] ?? 0)) at += 1
+    if (at < this.#limit) this.#end(bytes, from, at)
     return at
   }
 
   /** Where the string that is open ends, at its quote; -1: not in these bytes. */
   #stringEnd(bytes: Buffer, start: number): number {
+    const limit = this.#limit
     let at = start
-    if (this.#escaped && at < bytes.length) {
+    if (this.#escaped) {
       this.#escaped = false
       at += 1
     }
-    let end = bytes.indexOf(quote, at)
-    let slash = this.#nextSlash(bytes, at)
-    while (slash >= 0 && (end < 0 || slash < end)) {
-      at = slash + 2
-      if (at > bytes.length) {
-        this.#escaped = true
-        return -1
+    while (at < limit) {
+      // To ask Node costs as much as to look at some fifty bytes, and most strings and lines of text are no longer.
+      for (const near = Math.min(at + 64, limit); at < near; at += 1) {
+        const byte = bytes[at]
+        if (byte === quote) return at
+        if (byte === backslash) at += 1
       }
-      if (end >= 0 && end < at) end = bytes.indexOf(quote, at)
-      slash = this.#nextSlash(bytes, at)
+      if (at >= limit) break
+      // Each is looked for once: a body may be long, have many strings and no backslash.
+      if (this.#quote < at) this.#quote = indexOr(limit, bytes.indexOf(quote, at))
+      if (this.#slash < at) this.#slash = indexOr(limit, bytes.indexOf(backslash, at))
+      at = Math.min(this.#quote, this.#slash)
     }
-    return end
+    this.#escaped = at > limit
+    return -1
   }
 
-  /** Asked for each string and looked for once: a body may be long, have many strings and no backslash. */
-  #nextSlash(bytes: Buffer, at: number): number {
-    if (this.#slash !== -1 && this.#slash < at) this.#slash = bytes.indexOf(backslash, at)
-    return this.#slash
-  }
-
+  /** Paths are plain ASCII, so nothing is lost where a byte is read as a character. */
   #keepKey(bytes: Buffer, start: number, end: number): void {
-    if (!this.#nodes[this.#depth]) return
     this.#keySize += end - start
-    if (this.#keySize <= mostKey) this.#key.push(Buffer.from(bytes.subarray(start, end)))
+    if (this.#keySize <= mostKey) this.#key += bytes.toString('latin1', start, end)
   }
 
-  #readKey(): string {
-    const text = this.#keySize <= mostKey ? Buffer.concat(this.#key).toString('utf8') : ''
-    this.#key = []
+  /** Where the key that ends with these bytes leads to. Most keys lead nowhere, and no text is made of them. */
+  #child(node: Node, bytes: Buffer, start: number, end: number): Node | undefined {
+    if (this.#keySize === 0 && !holds(bytes, start, end, backslash)) return childNamed(node, bytes, start, end)
+    this.#keepKey(bytes, start, end)
+    const text = this.#keySize <= mostKey ? this.#key : ''
+    this.#key = ''
     this.#keySize = 0
-    if (!text.includes('\\')) return text
-    const parsed = parse(`"${text}"`)
-    return typeof parsed === 'string' ? parsed : text
+    return node.children.get(String(parse(`"${text}"`)))
   }
 
   /** A value begins. `true`: it is taken from here on. */
   #begin(byte: number): boolean {
     const node = this.#valueNode()
     const taken = !this.#taking && node !== undefined && (node.measured || node.name !== undefined)
-    if (taken) this.#taking = { node, depth: this.#depth, parts: [], size: 0 }
+    if (taken) this.#taking = { node, depth: this.#depth, parts: undefined, size: 0 }
     if (byte === quote) {
       this.#state = state.string
       return taken
@@ -233,42 +241,36 @@ export class JsonFields {
     this.#state = this.#depth === 0 ? state.done : state.after
     const taking = this.#taking
     if (taking && taking.depth === this.#depth) {
-      this.#take(bytes, from, at)
       this.#taking = undefined
-      this.#keep(taking.node, taking.parts, taking.size)
+      this.#keep(taking, bytes, from, at)
     }
     if (this.#depth === 1 && this.#nodes[1] === elements && this.#onElement) {
-      this.#onElement(Object.fromEntries(this.#found))
-      this.#found.clear()
+      this.#onElement(this.#found)
+      this.#found = {}
       this.measured = 0
     }
   }
 
-  #take(bytes: Buffer, from: number, to: number): void {
-    const taking = this.#taking
-    if (!taking || to <= from) return
-    taking.size += to - from
-    if (!taking.node.measured && taking.size <= mostValue) taking.parts.push(Buffer.from(bytes.subarray(from, to)))
-  }
-
-  #keep(node: Node, parts: readonly Buffer[], size: number): void {
+  /** A taken value ends with these bytes. */
+  #keep({ node, parts, size }: Taking, bytes: Buffer, from: number, to: number): void {
+    const whole = size + to - from
     if (node.measured) {
-      this.measured += size
+      this.measured += whole
       return
     }
     if (node.name === undefined) return
-    if (size > mostValue) {
+    if (whole > mostValue) {
       this.lost = true
       return
     }
-    const value = parse(Buffer.concat(parts).toString('utf8'))
+    const value = parse(parts ? textOf([...parts, bytes.subarray(from, to)]) : bytes.toString('utf8', from, to))
     if (value === undefined) return
     if (!node.many) {
-      this.#found.set(node.name, value)
+      this.#found[node.name] = value
       return
     }
-    const before = this.#found.get(node.name)
-    if (!Array.isArray(before)) this.#found.set(node.name, [value])
+    const before = this.#found[node.name]
+    if (!Array.isArray(before)) this.#found[node.name] = [value]
     else if (before.length < mostElements) before.push(value)
     else {
       this.lost = true
@@ -277,18 +279,75 @@ export class JsonFields {
   }
 }
 
+interface Taking {
+  readonly node: Node
+  readonly depth: number
+  /** What came of it in bytes before. */
+  parts: Buffer[] | undefined
+  size: number
+}
+
+function keepPart(taking: Taking, bytes: Buffer, from: number, to: number): void {
+  if (to <= from) return
+  taking.size += to - from
+  if (!taking.node.measured && taking.size <= mostValue) (taking.parts ??= []).push(Buffer.from(bytes.subarray(from, to)))
+}
+
+function textOf(parts: readonly Buffer[]): string {
+  return Buffer.concat(parts).toString('utf8')
+}
+
+/** The child whose name these bytes are. There are few, so that to compare costs less than to look a text up. */
+function childNamed({ names, children }: Node, bytes: Buffer, start: number, end: number): Node | undefined {
+  for (const name of names) if (name.length === end - start && spells(bytes, start, name)) return children.get(name)
+  return undefined
+}
+
+function spells(bytes: Buffer, start: number, name: string): boolean {
+  for (let i = 0; i < name.length; i += 1) if (bytes[start + i] !== name.charCodeAt(i)) return false
+  return true
+}
+
+function holds(bytes: Buffer, start: number, end: number, byte: number): boolean {
+  for (let i = start; i < end; i += 1) if (bytes[i] === byte) return true
+  return false
+}
+
+function indexOr(otherwise: number, index: number): number {
+  return index < 0 || index > otherwise ? otherwise : index
+}
+
 /** Stands for the array whose elements are documents. */
-const elements: Node = { children: new Map(), name: undefined, measured: false, many: false }
+const elements: Node = { names: [], children: new Map(), name: undefined, measured: false, many: false }
+
+const nothing = Buffer.alloc(0)
+const noPaths: readonly FieldPath[] = []
+const trees = new WeakMap<readonly FieldPath[], WeakMap<readonly FieldPath[], Node>>()
+
+function treeOf(paths: readonly FieldPath[], measure: readonly FieldPath[]): Node {
+  let known = trees.get(paths)
+  if (!known) trees.set(paths, (known = new WeakMap()))
+  let root = known.get(measure)
+  if (!root) {
+    known.set(measure, (root = newNode()))
+    for (const path of paths) plant(root, path, false)
+    for (const path of measure) plant(root, path, true)
+  }
+  return root
+}
 
 function newNode(): Node {
-  return { children: new Map(), name: undefined, measured: false, many: false }
+  return { names: [], children: new Map(), name: undefined, measured: false, many: false }
 }
 
 function plant(root: Node, path: FieldPath, measured: boolean): void {
   let node = root
   for (const key of path) {
     let child = node.children.get(key)
-    if (!child) node.children.set(key, (child = newNode()))
+    if (!child) {
+      node.names.push(key)
+      node.children.set(key, (child = newNode()))
+    }
     node = child
   }
   if (measured) node.measured = true

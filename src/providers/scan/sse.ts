@@ -1,7 +1,7 @@
 /** Told as an event stream comes by. */
 export interface SseHandler {
-  /** Bytes of the data of the event that is open; its lines are joined by a line feed. */
-  data(bytes: Uint8Array): void
+  /** Bytes of the data of the event that is open, from `start` to before `end`; its lines are joined by a line feed. */
+  data(bytes: Uint8Array, start: number, end: number): void
   /** The event is whole. `name`: what its `event:` line says, or empty. */
   event(name: string): void
 }
@@ -35,7 +35,7 @@ export class SseScanner {
   }
 
   push(chunk: Uint8Array): void {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
     let at = 0
     // Only the first bytes of all may be a byte order mark.
     while (at < bytes.length && this.#seen < 3 && bytes[at] === byteOrderMark[this.#seen]) {
@@ -85,7 +85,7 @@ export class SseScanner {
       if (bytes[at] === space) at += 1
     }
     if (this.#part !== 'value' || at >= end) return
-    if (this.#field === 'data') this.#handler.data(bytes.subarray(at, end))
+    if (this.#field === 'data') this.#handler.data(bytes, at, end)
     else if (this.#field === 'event') this.#name = (this.#name + bytes.toString('latin1', at, end)).slice(0, mostName)
   }
 
@@ -99,7 +99,7 @@ export class SseScanner {
   }
 
   #openData(): void {
-    if (this.#hasData) this.#handler.data(newline)
+    if (this.#hasData) this.#handler.data(newline, 0, newline.length)
     this.#hasData = true
   }
 

@@ -69,6 +69,17 @@ describe('the reply to it', () => {
     expect(Buffer.from(filter?.push(event) ?? '').equals(event)).toBe(true)
   })
 
+  it('passes a million empty events, and takes out what stands between them', () => {
+    const filter = askForUsage(Buffer.from('{}'), asked)?.filter?.()
+    const usage = 'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
+    const empty = '\n'.repeat(1_000_000)
+    const passed = Buffer.concat([
+      filter?.push(Buffer.from(empty + usage + empty)) ?? Buffer.alloc(0),
+      filter?.end() ?? Buffer.alloc(0),
+    ])
+    expect(passed.equals(Buffer.from(empty + empty))).toBe(true)
+  })
+
   it('keeps an event too long to be that chunk, and a last one that is cut off', () => {
     const long = unnamed(text('x'.repeat(200_000)))
     expect(filtered(long + unnamed(usage), [100, 90_000, 150_000])).toBe(long)

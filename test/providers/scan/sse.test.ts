@@ -6,7 +6,7 @@ function events(chunks: readonly (string | Uint8Array)[]): readonly (readonly [s
   const seen: [string, string][] = []
   let data: Buffer[] = []
   const scanner = new SseScanner({
-    data: (bytes) => void data.push(Buffer.from(bytes)),
+    data: (bytes, start, end) => void data.push(Buffer.from(bytes.subarray(start, end))),
     event: (name) => {
       seen.push([name, Buffer.concat(data).toString('utf8')])
       data = []
