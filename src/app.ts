@@ -135,6 +135,7 @@ export class App {
       random: (bytes) => randomBytes(bytes).toString('base64url'),
       snapshot: () => this.#snapshot,
       audit: this.#trail,
+      store: this.#state.runs,
       changed: () => this.#workers?.runsChanged(),
       cut: (run, reason) => this.#plane.endRun(run, reason),
     })
@@ -210,6 +211,7 @@ export class App {
     const first = await this.reload('start')
     if (!first.ok) throw new PolicyError(this.#issues)
     try {
+      await this.#runs.open()
       Object.assign(this.ports, await this.#plane.start())
       if (this.#dns) this.ports.dns = (await this.#dns.start()).udpPort
       await this.#serveOperators()
@@ -304,7 +306,6 @@ export class App {
           identify: (credential) => this.#custody.identify(credential),
           beginLogin: (credential) => this.#custody.beginLogin(credential),
           runs: this.#runs,
-          settled: () => this.#plane.settled(),
           explicitProxy: () => ({ address: this.#settings.advertise, port: this.ports.proxy }),
           finishLogin: (credential, code) => this.#custody.finishLogin(credential, code),
           clock,
@@ -354,7 +355,7 @@ export class App {
 
   async #close(): Promise<void> {
     this.#watch[Symbol.dispose]()
-    this.#runs.close()
+    await this.#runs.close()
     await this.#plane.close()
     await this.#dns?.stop()
     await this.#cluster?.close()

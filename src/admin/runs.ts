@@ -51,20 +51,23 @@ export interface MintedRun {
 
 export interface RunSources {
   readonly runs: {
-    mint(order: RunOrder): MintedRun | { readonly kind: 'refused'; readonly code: string; readonly message: string }
-    /** `false`: there is no such run. */
-    end(id: string): boolean
+    mint(order: RunOrder): Promise<MintedRun | { readonly kind: 'refused'; readonly code: string; readonly message: string }>
+    /** `untold`: over here, and others hear of it later. `unavailable`: nobody can say whether there is such a run. */
+    end(id: string): Promise<'ended' | 'untold' | 'unknown' | 'unavailable'>
     rows(): readonly object[]
-    /** Says which run an agent is on; `undefined`: on none. `false`: there is no such agent. */
-    bind(agent: string, run: string | undefined): boolean
+    /** Says which run an agent is on; `undefined`: on none. `untold`: others hear of it later. `unknown`: there is no such agent. */
+    bind(agent: string, run: string | undefined): Promise<'bound' | 'untold' | 'unknown'>
   }
-  /** Resolves once a change of runs is in force wherever agents are served. */
-  readonly settled: () => Promise<void>
   /** Where agents find the explicit proxy; without a port it is off. */
   readonly explicitProxy: () => { readonly address: string; readonly port: number | undefined }
 }
 
-const statuses: Readonly<Record<string, number>> = { no_policy: 503, too_many_runs: 503, unknown_agent: 404 }
+const statuses: Readonly<Record<string, number>> = {
+  no_policy: 503,
+  state_unavailable: 503,
+  too_many_runs: 503,
+  unknown_agent: 404,
+}
 
 /** `POST /v1/runs`, `GET /v1/runs`, `DELETE /v1/runs/ID`, `POST /v1/runs/bind`. */
 export function runRoutes(sources: RunSources): Routes {
@@ -78,34 +81,46 @@ export function runRoutes(sources: RunSources): Routes {
   }
 }
 
-async function minted(body: unknown, { runs, settled, explicitProxy }: RunSources): Promise<Answer> {
+async function minted(body: unknown, { runs, explicitProxy }: RunSources): Promise<Answer> {
   const order = orderSchema.safeParse(body)
   if (!order.success) return mistaken(order.error)
   const { address, port } = explicitProxy()
   if (port === undefined) return fault(409, 'proxy_off', 'runs speak through the explicit proxy, and listen.proxy is off')
   const url = `http://${address.includes(':') ? `[${address}]` : address}:${port}`
   const { ttl_seconds: ttlSeconds, ...rest } = order.data
-  const run = runs.mint({ ...rest, ttlSeconds })
+  const run = await runs.mint({ ...rest, ttlSeconds })
   if (run.kind === 'refused') return fault(statuses[run.code] ?? 400, run.code, run.message)
-  await settled()
   const { run_id, agent, username, password, stubs, expires_at } = run
   return json(201, { run_id, agent, proxy: { url, username, password: password.expose() }, stubs, expires_at })
 }
 
-async function ended(id: string, { runs, settled }: RunSources): Promise<Answer> {
-  if (!runs.end(id)) return fault(404, 'unknown_run', 'there is no such run; it may have ended')
-  await settled()
-  return { status: 204, type: '', body: '' }
+async function ended(id: string, { runs }: RunSources): Promise<Answer> {
+  const how = await runs.end(id)
+  switch (how) {
+    case 'ended':
+      return { status: 204, type: '', body: '' }
+    case 'untold':
+      return json(202, {
+        run_id: id,
+        ended: 'here',
+        message: 'other replicas were not told yet, or did not say so; they will be',
+      })
+    case 'unknown':
+      return fault(404, 'unknown_run', 'there is no such run; it may have ended')
+    case 'unavailable':
+      return fault(503, 'state_unavailable', 'this run is not known here, and the state cannot be asked; try again')
+    default:
+      return how satisfies never
+  }
 }
 
-async function bound(body: unknown, { runs, settled }: RunSources): Promise<Answer> {
+async function bound(body: unknown, { runs }: RunSources): Promise<Answer> {
   const asked = boundSchema.safeParse(body)
   if (!asked.success) return mistaken(asked.error)
   const { agent, run_id } = asked.data
-  if (!runs.bind(agent, run_id ?? undefined))
-    return fault(404, 'unknown_agent', `the policy has no agent ${JSON.stringify(agent)}`)
-  await settled()
-  return json(200, { agent, run_id })
+  const how = await runs.bind(agent, run_id ?? undefined)
+  if (how === 'unknown') return fault(404, 'unknown_agent', `the policy has no agent ${JSON.stringify(agent)}`)
+  return json(how === 'bound' ? 200 : 202, { agent, run_id })
 }
 
 function mistaken({ issues: [first] }: z.ZodError): Answer {

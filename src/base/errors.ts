@@ -116,6 +116,13 @@ export const errorTable = {
     'the pods of the cluster are not known yet',
     'try again in a moment',
   ),
+  run_pending: row(
+    503,
+    'proxy_configuration_error',
+    'proxy',
+    'the run is not known here while the state cannot be reached',
+    'try again in a moment',
+  ),
   proxy_auth_required: row(
     407,
     'http_request_denied',

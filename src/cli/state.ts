@@ -9,7 +9,7 @@ import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 export const state: Command = {
   name: 'state',
-  summary: 'carry grants and spend from a file to Redis',
+  summary: 'carry grants, spend and runs from a file to Redis',
   usage: 'copy [options]',
   options: { ...settingOptions, from: { type: 'string' } },
   help: { ...settingHelp, from: 'copy: the file that `state` was until now (default: .iron-proxy/state.db)' },
@@ -30,12 +30,12 @@ export const state: Command = {
     for (const issue of unusable) line(terminal.stderr, formatIssue(issue))
     if (unusable.length > 0) return exit.config
     try {
-      const { grants, accounts } = await copyState(from, settings, terminal.uid)
+      const { grants, accounts, runs } = await copyState(from, settings, terminal.uid)
       for (const { credential, generation, kept } of grants)
         line(terminal.stdout, `${credential}: generation ${generation}${kept ? ' was there already, and stays' : ''}`)
       line(
         terminal.stdout,
-        `${grants.length} grants and the spend of ${accounts} accounts are in ${settings.state.replace(/\/\/[^@/]*@/, '//')}`,
+        `${grants.length} grants, the spend of ${accounts} accounts and ${runs} runs are in ${settings.state.replace(/\/\/[^@/]*@/, '//')}`,
       )
       return exit.ok
     } catch (error) {

@@ -19,6 +19,8 @@ export interface KnownRun {
 export interface RunsImage {
   readonly runs: readonly KnownRun[]
   readonly bound: readonly (readonly [agent: string, run: string])[]
+  /** Whether what is not among them is nowhere. */
+  readonly current: boolean
 }
 
 /** What the user name of a run looks like, live or not. */
@@ -29,6 +31,9 @@ export class RunTable implements Runs {
   readonly #clock: Clock
   readonly #runs = new Map<string, KnownRun>()
   readonly #bound = new Map<string, string>()
+  #current = true
+  /** Runs that have ended since others could be asked last. */
+  readonly #gone = new Set<string>()
   /** The snapshot in force with the stubs of all runs in it, until either changes. */
   #over: { readonly of: Snapshot; readonly snapshot: Snapshot } | undefined
 
@@ -36,8 +41,14 @@ export class RunTable implements Runs {
     this.#clock = clock
   }
 
-  get size(): number {
-    return this.#runs.size
+  /** Whether what is not here is nowhere. */
+  get current(): boolean {
+    return this.#current
+  }
+
+  set current(current: boolean) {
+    this.#current = current
+    if (current) this.#gone.clear()
   }
 
   put(known: KnownRun): void {
@@ -50,12 +61,13 @@ export class RunTable implements Runs {
     const known = this.#runs.get(id)
     this.#runs.delete(id)
     this.#over = undefined
+    if (known && !this.#current) this.#gone.add(id)
     return known?.run
   }
 
-  bind(agent: string, run: string | undefined): void {
-    if (run === undefined) this.#bound.delete(agent)
-    else this.#bound.set(agent, run)
+  bindAll(bound: RunsImage['bound']): void {
+    this.#bound.clear()
+    for (const [agent, run] of bound) this.#bound.set(agent, run)
   }
 
   clear(): void {
@@ -68,12 +80,13 @@ export class RunTable implements Runs {
     return this.#bound.get(agent)
   }
 
-  find(auth: ProxyAuth): Run | 'refused' | undefined {
+  find(auth: ProxyAuth): Run | 'refused' | 'pending' | undefined {
     const id = username.exec(auth.username)?.[1]
     if (id === undefined) return undefined
     const known = this.#runs.get(id)
+    if (!known) return this.#current || this.#gone.has(id) ? 'refused' : 'pending'
     // A timer may be late; the time is not.
-    if (!known || known.expiresAt <= this.#clock.now()) return 'refused'
+    if (known.expiresAt <= this.#clock.now()) return 'refused'
     return timingSafeEqual(known.passwordDigest, digestOf(auth.password)) ? known.run : 'refused'
   }
 
@@ -88,15 +101,16 @@ export class RunTable implements Runs {
   }
 
   image(): RunsImage {
-    return { runs: [...this.#runs.values()], bound: [...this.#bound] }
+    return { runs: [...this.#runs.values()], bound: [...this.#bound], current: this.current }
   }
 
   /** Holds what another table holds. A run that stays is the same one: connections are tied to it. */
-  take({ runs, bound }: RunsImage): void {
-    const before = new Map(this.#runs)
-    this.clear()
-    for (const known of runs) this.put(before.get(known.run.id) ?? known)
-    for (const [agent, run] of bound) this.bind(agent, run)
+  take({ runs, bound, current }: RunsImage): void {
+    this.current = current
+    const kept = new Set(runs.map(({ run }) => run.id))
+    for (const id of this.#runs.keys()) if (!kept.has(id)) this.remove(id)
+    for (const known of runs) this.put(this.#runs.get(known.run.id) ?? known)
+    this.bindAll(bound)
   }
 }
 

@@ -1,15 +1,11 @@
 import type { Clock } from '#base/clock.ts'
-import { patternText } from '#base/host.ts'
-import type { HostPattern } from '#base/host.ts'
-import { parseHostPattern, patternWithin } from '#base/host-pattern.ts'
 import { Secret } from '#base/secret.ts'
 import type { Run } from '#journey/ephemeral.ts'
 import { runRecord } from '#journey/incident.ts'
-import type { Audit, Ids, Runs as RunsPort } from '#journey/ports.ts'
+import type { Audit, Ids, KeptRun, KeptRuns, RunStore, Runs as RunsPort } from '#journey/ports.ts'
 import type { ProxyAuth, Snapshot } from '#journey/types.ts'
-import { runBudget } from '#metering/compile.ts'
-import { coversAgent } from '#policy/match.ts'
-import type { Rule } from '#policy/types.ts'
+import { draftRun, knownRun, refused } from './run-order.ts'
+import type { NotMinted, RunOrder } from './run-order.ts'
 import { digestOf, RunTable } from './run-table.ts'
 import type { RunsImage } from './run-table.ts'
 
@@ -20,20 +16,11 @@ export interface RunPorts {
   readonly random: (bytes: number) => string
   readonly snapshot: () => Snapshot | undefined
   readonly audit: Audit
-  /** Which runs there are, or who is on which, has changed. */
-  readonly changed?: () => void
+  readonly store: RunStore
+  /** Which runs there are, or who is on which, has changed. Resolves when all who serve know it. */
+  readonly changed?: () => void | Promise<void>
   /** Cuts what a run has open. */
   readonly cut: (run: string, reason: string) => void
-}
-
-/** What is asked for. Money in US dollars. */
-export interface RunOrder {
-  readonly agent: string
-  readonly ttlSeconds: number
-  readonly label?: string | undefined
-  /** Host patterns; left out: all that the agent may reach. */
-  readonly hosts?: readonly string[] | undefined
-  readonly budget?: { readonly tokens?: number | undefined; readonly usd?: number | undefined } | undefined
 }
 
 /** A new run. Its password and stubs are told this once. */
@@ -55,15 +42,11 @@ export interface RunRow {
   readonly expires_at: string
 }
 
-/** Why there is no run. */
-export interface NotMinted {
-  readonly kind: 'refused'
-  readonly code: 'no_policy' | 'unknown_agent' | 'bad_host' | 'scope_wider' | 'too_many_runs'
-  readonly message: string
-}
+/** What became of the wish to end a run: over everywhere, or here and told later; no such run; or nobody can say whether there is. */
+export type RunEnd = 'ended' | 'untold' | 'unknown' | 'unavailable'
 
 interface Live {
-  readonly row: RunRow
+  readonly kept: KeptRun
   readonly forget: () => void
 }
 
@@ -73,84 +56,92 @@ const most = 1_000
 /** Bytes: 192 bits of password; 128 of each stub. */
 const length = { password: 24, stub: 16 } as const
 
+/** Milliseconds: how long a start waits for a store that does not answer, and between two tries to write down an end. */
+const times = { patience: 3_000, again: 1_000 } as const
+
+const reasons = { time: 'its time is over', revoked: 'it was revoked' } as const
+
 /**
- * Owns the runs of ephemeral agents, and which run each standing agent is on. They live in memory: what stops the proxy ends
- * them, and whoever wants them back has them minted anew.
+ * Owns the runs of ephemeral agents, and which run each standing agent is on: what the store knows, in memory, for whoever must be
+ * answered at once. A run that ends is ended here first and told then, so that nothing that fails on the way keeps it alive.
  */
 export class Runs implements RunsPort {
   readonly #ports: RunPorts
   readonly #live = new Map<string, Live>()
   readonly #table: RunTable
+  /** What calls off the next try to write down an end, by run. */
+  readonly #claims = new Map<string, () => void>()
+  #closed = false
 
   constructor(ports: RunPorts) {
     this.#ports = ports
     this.#table = new RunTable(ports.clock)
+    ports.store.follow((kept) => this.#take(kept))
   }
 
-  /** A run with its own password and stubs, of an agent that is in the policy, for hosts that agent may reach. */
-  mint(order: RunOrder): Minted | NotMinted {
-    const snapshot = this.#ports.snapshot()
-    if (!snapshot) return refused('no_policy', 'no policy is loaded')
-    const { agent, ttlSeconds, label, budget } = order
-    if (!snapshot.policy.agents.has(agent)) return refused('unknown_agent', `the policy has no agent ${JSON.stringify(agent)}`)
+  /** Reads what is kept. A store that is away is no reason not to start: its runs are known once it is there. */
+  async open(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const forget = this.#ports.clock.later(times.patience, resolve)
+    await Promise.race([this.#ports.store.open().catch(() => {}), late])
+    forget()
+  }
+
+  /** A run with its own password and stubs. Once this resolves it is kept, and works wherever the store is followed. */
+  async mint(order: RunOrder): Promise<Minted | NotMinted> {
+    const { clock, ids, random, snapshot, store } = this.#ports
+    const policy = snapshot()
+    if (!policy) return refused('no_policy', 'no policy is loaded')
     if (this.#live.size >= most) return refused('too_many_runs', `${most} runs are live; end some`)
-    const rules = snapshot.policy.rules.filter((rule) => rule.effect === 'allow' && coversAgent(rule, agent))
-    const hosts = order.hosts && readHosts(order.hosts, rules, agent)
-    if (hosts && 'kind' in hosts) return hosts
-    const { clock, ids, random } = this.#ports
-    const id = ids.next()
-    const start = clock.now()
-    const expiresAt = start + ttlSeconds * 1000
-    const stubs = new Map(
-      [...snapshot.credentials.values()]
-        .filter((credential) => credential.agents === undefined || credential.agents.has(agent))
-        .filter((credential) => rules.some((rule) => rule.credentials.includes(credential.id)))
-        // What looks like the stub it stands for passes wherever a client looks at its shape.
-        .map((credential) => [credential.id, `${credential.stubs[0]}-${random(length.stub)}`] as const),
-    )
-    const run: Run = { id, agent, hosts, stubs, budget: budget && runBudget(id, budget, { start, end: expiresAt }) }
-    const row: RunRow = {
-      run_id: id,
-      agent,
-      label,
-      hosts: hosts?.map(patternText),
-      budget,
-      created_at: new Date(start).toISOString(),
-      expires_at: new Date(expiresAt).toISOString(),
-    }
+    const draft = draftRun(order, policy, () => random(length.stub))
+    if (draft.kind === 'refused') return draft
+    const { agent, ttlSeconds, label, budget } = order
+    const { hosts, stubs } = draft
     const password = new Secret('run password', random(length.password))
-    const forget = clock.later(ttlSeconds * 1000, () => this.#end(id, 'its time is over'))
-    this.#live.set(id, { row, forget })
-    this.#table.put({ run, passwordDigest: digestOf(password), expiresAt })
-    this.#ports.changed?.()
-    this.#tell('minted', run, label)
-    return { kind: 'minted', ...row, username: `run-${id}`, password, stubs: Object.fromEntries(stubs) }
+    const passwordDigest = Buffer.from(digestOf(password)).toString('hex')
+    const [id, startedAt] = [ids.next(), clock.now()]
+    const expiresAt = startedAt + ttlSeconds * 1000
+    const kept = { id, agent, label, hosts, budget, stubs, passwordDigest, startedAt, expiresAt }
+    try {
+      await store.put(kept)
+    } catch (error) {
+      return refused('state_unavailable', `no run was made, since it could not be kept: ${reasonOf(error)}`)
+    }
+    this.#tell('minted', kept, label)
+    return { kind: 'minted', ...rowOf(kept), username: `run-${id}`, password, stubs }
   }
 
-  /** Ends a run and cuts what it has open. `false`: there is no such run. */
-  end(id: string): boolean {
-    return this.#end(id, 'it was revoked')
+  /** Ends a run and cuts what it has open. */
+  async end(id: string): Promise<RunEnd> {
+    const live = this.#live.get(id)
+    if (!live) return this.#table.current ? 'unknown' : 'unavailable'
+    const { kept } = live
+    const left = this.#leave([kept], () => reasons.revoked)
+    const { mine, told } = await this.#ports.store.end(kept)
+    await left
+    // Whoever asked was obeyed here, whatever others write.
+    if (mine !== false) this.#tell('ended', kept, reasons.revoked)
+    return told ? 'ended' : 'untold'
   }
 
   /** The live runs, oldest first. */
   rows(): readonly RunRow[] {
-    return [...this.#live.values()].map(({ row }) => row)
+    return [...this.#live.values()].map(({ kept }) => rowOf(kept)).toSorted((one, other) => (one.run_id < other.run_id ? -1 : 1))
   }
 
-  /** Says which run an agent is on from now; `undefined`: on none. `false`: the policy has no such agent. */
-  bind(agent: string, run: string | undefined): boolean {
-    if (!this.#ports.snapshot()?.policy.agents.has(agent)) return false
-    this.#table.bind(agent, run)
-    this.#ports.changed?.()
+  /** Says which run an agent is on from now; `undefined`: on none. `untold`: others hear of it later. */
+  async bind(agent: string, run: string | undefined): Promise<'bound' | 'untold' | 'unknown'> {
+    if (!this.#ports.snapshot()?.policy.agents.has(agent)) return 'unknown'
+    const told = await this.#ports.store.bind(agent, run)
     if (run !== undefined) this.#tell('bound', { id: run, agent }, undefined)
-    return true
+    return told ? 'bound' : 'untold'
   }
 
   boundTo(agent: string): string | undefined {
     return this.#table.boundTo(agent)
   }
 
-  find(auth: ProxyAuth): Run | 'refused' | undefined {
+  find(auth: ProxyAuth): Run | 'refused' | 'pending' | undefined {
     return this.#table.find(auth)
   }
 
@@ -164,22 +155,66 @@ export class Runs implements RunsPort {
     return this.#table.image()
   }
 
-  /** The proxy stops: whatever is still open is cut by it. */
-  close(): void {
+  /** The proxy stops: whatever is still open is cut by it. Runs go on with whoever serves next. */
+  async close(): Promise<void> {
+    this.#closed = true
     for (const { forget } of this.#live.values()) forget()
+    for (const forget of this.#claims.values()) forget()
     this.#live.clear()
     this.#table.clear()
+    await this.#ports.store.close()
   }
 
-  #end(id: string, why: string): boolean {
-    this.#live.get(id)?.forget()
-    this.#live.delete(id)
-    const run = this.#table.remove(id)
-    if (!run) return false
-    this.#ports.changed?.()
-    this.#ports.cut(id, `the run has ended: ${why}`)
-    this.#tell('ended', run, why)
-    return true
+  /** What the store knows now, whoever has written it. */
+  async #take({ current, runs, bound }: KeptRuns): Promise<void> {
+    if (this.#closed) return
+    const kept = new Map(runs.map((run) => [run.id, run]))
+    const gone = [...this.#live.values()].filter((live) => !kept.has(live.kept.id))
+    for (const run of runs) if (!this.#live.has(run.id)) this.#enter(run)
+    this.#table.current = current
+    this.#table.bindAll(bound)
+    // Ended elsewhere, where the record of it is written.
+    await this.#leave(
+      gone.map((live) => live.kept),
+      ({ expiresAt }) => (expiresAt <= this.#ports.clock.now() ? reasons.time : reasons.revoked),
+    )
+  }
+
+  #enter(kept: KeptRun): void {
+    const known = knownRun(kept)
+    if (!known) return
+    const { clock } = this.#ports
+    const left = Math.max(0, kept.expiresAt - clock.now())
+    this.#live.set(kept.id, { kept, forget: clock.later(left, () => void this.#expire(kept)) })
+    this.#table.put(known)
+  }
+
+  /** They are known to nobody first and cut then, so that nothing begins in between. Resolves when all who serve know it. */
+  async #leave(gone: readonly KeptRun[], why: (kept: KeptRun) => string): Promise<void> {
+    const left = gone.filter(({ id }) => {
+      this.#live.get(id)?.forget()
+      this.#live.delete(id)
+      return this.#table.remove(id) !== undefined
+    })
+    const known = this.#ports.changed?.()
+    for (const kept of left) this.#ports.cut(kept.id, `the run has ended: ${why(kept)}`)
+    await known
+  }
+
+  /** Every replica sees it; the first to say so writes the record. */
+  async #expire(kept: KeptRun): Promise<void> {
+    const { clock, store } = this.#ports
+    const left = this.#leave([kept], () => reasons.time)
+    const { mine } = await store.end(kept)
+    await left
+    if (this.#closed) return
+    this.#claims.delete(kept.id)
+    if (mine === undefined)
+      this.#claims.set(
+        kept.id,
+        clock.later(times.again, () => void this.#expire(kept)),
+      )
+    if (mine) this.#tell('ended', kept, reasons.time)
   }
 
   #tell(event: 'minted' | 'bound' | 'ended', { id, agent }: Pick<Run, 'id' | 'agent'>, reason: string | undefined): void {
@@ -188,19 +223,13 @@ export class Runs implements RunsPort {
   }
 }
 
-/** The patterns, each of them within what some rule gives the agent. */
-function readHosts(texts: readonly string[], rules: readonly Rule[], agent: string): readonly HostPattern[] | NotMinted {
-  const patterns: HostPattern[] = []
-  for (const text of texts) {
-    const pattern = parseHostPattern(text)
-    if (pattern.kind === 'refused') return refused('bad_host', pattern.reason)
-    const wider = !rules.some(({ hosts }) => hosts.some((given) => patternWithin(pattern, given)))
-    if (wider) return refused('scope_wider', `no rule lets ${agent} reach ${JSON.stringify(text)}`)
-    patterns.push(pattern)
-  }
-  return patterns
+function rowOf({ id, agent, label, hosts, budget, startedAt, expiresAt }: KeptRun): RunRow {
+  const [created_at = '', expires_at = ''] = [startedAt, expiresAt].map((each) => new Date(each).toISOString())
+  return { run_id: id, agent, label, hosts, budget, created_at, expires_at }
 }
 
-function refused(code: NotMinted['code'], message: string): NotMinted {
-  return { kind: 'refused', code, message }
+/** Of the rooms beside this one: their messages name the file or the server, and the fix. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Error && error.name === 'StoreError') return error.message
+  throw error
 }

@@ -42,12 +42,13 @@ export function identify(
 
 /** A run speaks from wherever no other agent than its own does. */
 function identifyRun(
-  run: Run | 'refused',
+  run: Run | 'refused' | 'pending',
   address: Address,
   snapshot: Snapshot,
   owners?: Owners,
 ): ({ readonly kind: 'agent' } & Exchange) | Denial {
   // Its address alone may be that of its agent, which may more than the run did.
+  if (run === 'pending') return deny('run_pending', 'the run is not known here, and nobody else can be asked now')
   if (run === 'refused') return deny('proxy_auth_required', 'the run has ended, or the password is wrong')
   const narrowed = narrow(snapshot, run)
   if (!narrowed) return deny('agent_unknown', `the policy has no agent ${run.agent} any more`)

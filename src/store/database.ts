@@ -7,8 +7,8 @@ import { StoreError, toStoreError } from './store-error.ts'
 /** Grows with every change of the tables. `meta.version` is read before all else, so it must stay where it is. */
 const schemaVersion = 1
 
-const schema = `
-  CREATE TABLE meta (version INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;
+const meta = 'CREATE TABLE meta (version INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT;'
+const grants = `
   CREATE TABLE grants (
     credential TEXT PRIMARY KEY,
     generation INTEGER NOT NULL,
@@ -29,11 +29,11 @@ const keyCheck = { text: 'iron-proxy', context: ['meta', 'key'] } as const
 /**
  * Opens the file of a store, or makes it when there is none. The file, and what SQLite puts beside it, is for us alone.
  * It is refused, and left as it is, unless it is a store of this version, sealed with this key, that can be written to:
- * a token must not be spent when what comes back for it cannot be kept. Throws StoreError.
+ * a token must not be spent when what comes back for it cannot be kept. `tables`: what a new file is made with. Throws StoreError.
  */
-export function openDatabase(path: string, seal: Seal): DatabaseSync {
+export function openDatabase(path: string, seal: Seal, tables: string = grants): DatabaseSync {
   try {
-    makeIfMissing(path, seal)
+    makeIfMissing(path, seal, tables)
     const database = new DatabaseSync(path, { timeout: busyMs })
     try {
       inspect(database, path, seal)
@@ -62,24 +62,24 @@ export function transact<Result>(database: DatabaseSync, act: () => Result): Res
   }
 }
 
-function makeIfMissing(path: string, seal: Seal): void {
+function makeIfMissing(path: string, seal: Seal, tables: string): void {
   // SQLite would play a log without its file into a new file, and delete a log beside an empty one.
   const log = existsSync(`${path}-wal`)
   if (!existsSync(path)) {
     if (log) throw new StoreError('store_corrupt', `${path}: is not there, but its log is; restore it, or move ${path}-wal away`)
-    makeWhole(path, (temporary) => layOut(temporary, seal))
+    makeWhole(path, (temporary) => layOut(temporary, seal, tables))
   }
   if (statSync(path).size === 0)
     throw new StoreError('store_corrupt', `${path}: is empty; restore it from a copy, or move it away and log in again`)
   for (const file of [path, `${path}-wal`, `${path}-shm`]) makePrivate(file)
 }
 
-function layOut(path: string, seal: Seal): void {
+function layOut(path: string, seal: Seal, tables: string): void {
   const database = new DatabaseSync(path)
   try {
     database.exec('PRAGMA synchronous = FULL; PRAGMA fullfsync = ON')
     transact(database, () => {
-      database.exec(schema)
+      database.exec(meta + tables)
       database
         .prepare('INSERT INTO meta (version, sealed) VALUES (?, ?)')
         .run(schemaVersion, seal.seal(keyCheck.text, keyCheck.context))

@@ -1,7 +1,7 @@
 /**
- * store/ answers: what survives a restart? Rotated pairs, sealed, each write on disk before it counts. Its neighbours:
- * the vault decides what to write and when, journey/ports.ts says what every store promises. This one is a file, for one
- * replica; processes on the same machine may share it.
+ * store/ answers: what survives a restart? Rotated pairs and runs, sealed, and spend; each write is on disk before it counts.
+ * Its neighbours: the vault decides what to write and when, identity has the runs, journey/ports.ts says what every store
+ * promises. This one is a file, for one replica; processes on the same machine may share it.
  */
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
 import { z } from 'zod'

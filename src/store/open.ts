@@ -10,5 +10,13 @@ export function openStore(order: {
   readonly uid: number | undefined
 }): GrantStore {
   const { path, sealKey, uid } = order
-  return openEmbeddedStore({ path, seal: openSeal({ path: sealKey, make: !existsSync(path), uid }) })
+  return openEmbeddedStore({
+    path,
+    seal: openSeal({ path: sealKey, make: !existsSync(path) && !existsSync(runsBeside(path)), uid }),
+  })
+}
+
+/** Where the runs are, beside the grants: each file is opened, and may fail, by itself. */
+export function runsBeside(path: string): string {
+  return `${path}-runs`
 }

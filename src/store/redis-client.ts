@@ -105,6 +105,11 @@ export function connect(options: ClientOptions, before: () => void): Redis | Clu
   return new Redis({ ...single, host: node?.host ?? '', port: node?.port ?? 0 })
 }
 
+/** A cluster makes its connections itself, with the password it began with. */
+export function isSingle(client: Redis | Cluster): client is Redis {
+  return !client.isCluster
+}
+
 /** A file that is away for a moment while it is replaced: the server says then what it thinks of no password. */
 export function readQuietly(password: () => Secret | undefined): string | undefined {
   try {

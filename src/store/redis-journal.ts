@@ -4,6 +4,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, wr
 import { dirname } from 'node:path'
 import type { Account, Amount } from '#metering/types.ts'
 import { accountOfKey } from './amounts.ts'
+import type { RunFact } from './run-facts.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
 /** Charged tokens, nano-dollars and requests, and the same taken back: each number only grows. */
@@ -18,6 +19,9 @@ export interface Owed {
 /** The fields of a grant as they stand in Redis: what is secret in them is sealed. */
 export type SealedRow = Readonly<Record<string, string>>
 
+/** The end of a run that was not told to the server yet. */
+type RunEnd = RunFact & { readonly kind: 'ended' }
+
 const version = 1
 /** Milliseconds after which a month's account is of the past; the same as in the ledger's script. */
 const kept = 40 * 86_400_000
@@ -30,6 +34,8 @@ type Line =
   | { readonly kind: 'owe'; readonly id: string; readonly accounts: readonly Account[]; readonly amounts: readonly Amount[] }
   | { readonly kind: 'paid'; readonly id: string }
   | { readonly kind: 'grant'; readonly credential: string; readonly row: SealedRow }
+  | { readonly kind: 'ended'; readonly fact: RunEnd }
+  | { readonly kind: 'told'; readonly name: string }
 
 /**
  * What this replica knows of the shared state, in a file of its own, one JSON line for each thing learnt: what a server that has
@@ -40,6 +46,7 @@ export class Journal {
   readonly #spends = new Map<string, Map<string, Counts>>()
   readonly #owed = new Map<string, Owed>()
   readonly #grants = new Map<string, SealedRow>()
+  readonly #ended = new Map<string, RunEnd>()
   #replica: string = randomUUID()
   #waiting: Line[] = []
   #writing: Promise<void> | undefined
@@ -53,6 +60,7 @@ export class Journal {
       const account = accountOfKey(key)
       if (!account || account.window < now - kept) this.#spends.delete(key)
     }
+    for (const [name, { until }] of this.#ended) if (until < now) this.#ended.delete(name)
     this.#rewrite()
   }
 
@@ -72,6 +80,10 @@ export class Journal {
 
   get grants(): ReadonlyMap<string, SealedRow> {
     return this.#grants
+  }
+
+  get ended(): readonly RunEnd[] {
+    return [...this.#ended.values()]
   }
 
   /** Takes in what the server says of an account: the larger of each number counts. */
@@ -96,6 +108,14 @@ export class Journal {
     const before = this.#grants.get(credential)
     if (before && JSON.stringify(before) === JSON.stringify(row)) return
     this.#write({ kind: 'grant', credential, row })
+  }
+
+  oweEnd(fact: RunEnd): void {
+    if (!this.#ended.has(fact.name)) this.#write({ kind: 'ended', fact })
+  }
+
+  toldEnd(name: string): void {
+    if (this.#ended.has(name)) this.#write({ kind: 'told', name })
   }
 
   /** Resolves when everything so far is on disk. Rejects with StoreError, and what was not written is tried again. */
@@ -170,6 +190,12 @@ export class Journal {
       case 'grant':
         this.#grants.set(line.credential, line.row)
         return
+      case 'ended':
+        this.#ended.set(line.fact.name, line.fact)
+        return
+      case 'told':
+        this.#ended.delete(line.name)
+        return
       default:
         line satisfies never
     }
@@ -184,6 +210,7 @@ export class Journal {
       ),
       ...[...this.#owed].map(([id, owed]): Line => ({ kind: 'owe', id, ...owed })),
       ...[...this.#grants].map(([credential, row]): Line => ({ kind: 'grant', credential, row })),
+      ...this.ended.map((fact): Line => ({ kind: 'ended', fact })),
     ]
     const temporary = `${this.#path}.${randomUUID()}.new`
     try {
@@ -211,7 +238,7 @@ function textOf(lines: readonly Line[]): string {
   return lines.map((line) => `${JSON.stringify(line)}\n`).join('')
 }
 
-const kinds = new Set<unknown>(['head', 'spend', 'owe', 'paid', 'grant'])
+const kinds = new Set<unknown>(['head', 'spend', 'owe', 'paid', 'grant', 'ended', 'told'])
 
 function parse(text: string): Line | undefined {
   try {

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster, Redis } from 'ioredis'
-import { answerTime, connect, evaluate, readQuietly, scriptOf, whyNot } from './redis-client.ts'
+import { listen } from './redis-channel.ts'
+import { answerTime, connect, evaluate, isSingle, readQuietly, scriptOf, whyNot } from './redis-client.ts'
 import type { ClientOptions, Script } from './redis-client.ts'
 import type { Seal } from './seal.ts'
 import { StoreError } from './store-error.ts'
@@ -24,6 +25,8 @@ export interface Member {
   bring(): Promise<void>
   /** Called again and again while the link is up. */
   beat(): Promise<void>
+  /** Told when the link comes or goes. */
+  turned?(): void
 }
 
 /** Milliseconds between two looks, after which a silent connection is given up, and for others to bring back what they know. */
@@ -95,6 +98,11 @@ export class RedisLink {
 
   enter(member: Member): void {
     this.#members.add(member)
+  }
+
+  /** Calls back for each message on a channel of ours, and when some may have been missed; see `listen`. */
+  hear(channel: string, heard: () => void): () => void {
+    return listen(this.#options, this.keys + channel, heard)
   }
 
   /** The last one out closes the connection. */
@@ -204,13 +212,15 @@ export class RedisLink {
     this.#up = true
     this.#first.resolve()
     this.#options.onChange?.(true, `${this.shown}: is there`)
+    for (const member of this.#members) member.turned?.()
   }
 
   #lose(why: StoreError): void {
-    const news = this.#up || this.#why.message !== why.message
+    const [was, news] = [this.#up, this.#up || this.#why.message !== why.message]
     this.#up = false
     this.#why = why
     this.#first.resolve()
+    if (was) for (const member of this.#members) member.turned?.()
     if (news && !this.#closed) this.#options.onChange?.(false, why.message)
   }
 
@@ -244,8 +254,4 @@ export class RedisLink {
   #faultOf(error: unknown): StoreError {
     return error instanceof StoreError ? error : this.#fault(...whyNot(error))
   }
-}
-
-function isSingle(client: Redis | Cluster): client is Redis {
-  return !client.isCluster
 }

@@ -6,10 +6,13 @@ import { accountKey } from './amounts.ts'
 import { accountsIn, openAccounts } from './accounts.ts'
 import { openDatabase, transact } from './database.ts'
 import { openEmbeddedStore } from './embedded.ts'
+import { readRuns } from './embedded-runs.ts'
+import { runsBeside } from './open.ts'
 import { RedisGrants } from './redis-grants.ts'
 import { Journal } from './redis-journal.ts'
 import type { Counts, SealedRow } from './redis-journal.ts'
 import { RedisLedger } from './redis-ledger.ts'
+import { RedisRuns } from './redis-runs.ts'
 import type { Seal } from './seal.ts'
 import { linkTo, sharedSeal } from './state.ts'
 import type { StatePlace } from './state.ts'
@@ -20,18 +23,21 @@ export interface Copied {
   /** `kept`: what the server had was newer, and stays. */
   readonly grants: readonly { readonly credential: string; readonly generation: number; readonly kept: boolean }[]
   readonly accounts: number
+  /** Runs whose time is not over. */
+  readonly runs: number
 }
 
 /**
  * Carries the state of one replica from its file to the server that `to` names, for a proxy that does not run any more. Grants go
- * over as they are sealed, with their generations; spend becomes that of a replica of its own. Done twice, it changes nothing the
+ * over as they are sealed, with their generations; spend becomes that of a replica of its own, and runs go on until their time. Done twice, it changes nothing the
  * second time. Throws StoreError: no state there, a wrong key or version on either side, a grant that does not open.
  */
 export async function copyState(from: string, to: StatePlace, uid: number | undefined): Promise<Copied> {
   const seal = sharedSeal(to.sealKey, uid)
   const rows = await readGrants(from, seal)
   const spends = readSpends(`${from}-ledger`)
-  if (!existsSync(from) && !existsSync(`${from}-ledger`))
+  const known = readRuns(runsBeside(from), seal)
+  if (![from, `${from}-ledger`, runsBeside(from)].some((file) => existsSync(file)))
     throw new StoreError('store_io', `${from}: is not there, nor is ${from}-ledger; name the file that \`state\` was`)
   // What a replica knows, it tells a server that does not: so this is one, for a moment.
   const path = `${from}.copy`
@@ -43,6 +49,7 @@ export async function copyState(from: string, to: StatePlace, uid: number | unde
     const link = linkTo(to, seal)
     const grants = new RedisGrants(link, journal, { seal })
     const ledger = new RedisLedger(link, journal)
+    const runs = new RedisRuns(link, journal, { seal, known })
     try {
       await link.opened()
       const copied: Copied['grants'][number][] = []
@@ -50,8 +57,10 @@ export async function copyState(from: string, to: StatePlace, uid: number | unde
         const generation = (await grants.read(credential))?.generation ?? 0
         copied.push({ credential, generation, kept: generation > Number(row['generation']) })
       }
-      return { grants: copied, accounts: spends.length }
+      const living = known.filter((fact) => fact.kind === 'live' && fact.run.expiresAt > Date.now())
+      return { grants: copied, accounts: spends.length, runs: living.length }
     } finally {
+      await runs.close()
       await grants.close()
       await ledger.close()
     }

@@ -1,15 +1,17 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Secret } from '#base/secret.ts'
-import type { GrantStore } from '#journey/ports.ts'
+import type { GrantStore, RunStore } from '#journey/ports.ts'
 import type { Ledger } from '#metering/types.ts'
+import { EmbeddedRuns } from './embedded-runs.ts'
 import { LazyStore } from './lazy.ts'
 import { EmbeddedLedger } from './ledger.ts'
-import { openStore } from './open.ts'
+import { openStore, runsBeside } from './open.ts'
 import { RedisGrants } from './redis-grants.ts'
 import { Journal } from './redis-journal.ts'
 import { RedisLedger } from './redis-ledger.ts'
 import { RedisLink } from './redis-link.ts'
 import type { LinkOptions } from './redis-link.ts'
+import { RedisRuns } from './redis-runs.ts'
 import { isRedisPlace, parseRedisPlace } from './redis-place.ts'
 import { openSeal } from './seal-key.ts'
 import type { Seal } from './seal.ts'
@@ -32,6 +34,7 @@ export interface StatePlace {
 export interface State {
   readonly grants: GrantStore
   readonly ledger: Ledger
+  readonly runs: RunStore
   /** See `RotationOptions`. */
   readonly abandonedAfter: number
   /** Of a server: whether it can be asked, and how many charges wait to be told; `undefined`: the state is a file. */
@@ -45,7 +48,7 @@ interface StateOptions {
 }
 
 /**
- * The grants and the ledger, in a file for one replica or on a server for several. Connects in the background: a server that is
+ * The grants, the ledger and the runs, in a file for one replica or on a server for several. Connects in the background: a server that is
  * away is no reason not to start. Throws StoreError for what no waiting mends: no seal key, no journal, settings that make no sense.
  */
 export function openState(place: StatePlace, options: StateOptions): State {
@@ -53,13 +56,18 @@ export function openState(place: StatePlace, options: StateOptions): State {
 }
 
 function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions): State {
-  const told = (fault: StoreError | undefined) =>
+  const told = (event: 'ledger' | 'runs') => (fault: StoreError | undefined) =>
     fault
-      ? log.warn({ event: 'ledger', code: fault.code }, fault.message)
-      : log.info({ event: 'ledger' }, 'the ledger can be used again')
+      ? log.warn({ event, code: fault.code }, fault.message)
+      : log.info({ event }, `the file of the ${event} can be used again`)
   return {
     grants: new LazyStore(() => openStore({ path: state, sealKey, uid })),
-    ledger: new EmbeddedLedger(`${state}-ledger`, Date.now, told),
+    ledger: new EmbeddedLedger(`${state}-ledger`, Date.now, told('ledger')),
+    runs: new EmbeddedRuns({
+      path: runsBeside(state),
+      seal: () => openSeal({ path: sealKey, make: !existsSync(state) && !existsSync(runsBeside(state)), uid }),
+      told: told('runs'),
+    }),
     // Longer than a token call may take: another process that has the store open may be making one just now.
     abandonedAfter: 40_000,
     shared: undefined,
@@ -73,6 +81,7 @@ function openShared(place: StatePlace, { uid, log }: StateOptions): State {
   return {
     grants: new RedisGrants(link, journal, { seal }),
     ledger: new RedisLedger(link, journal),
+    runs: new RedisRuns(link, journal, { seal }),
     // A replica that was stopped for a minute in the middle of a call still has the only copy of what came back.
     abandonedAfter: 120_000,
     shared: () => ({ up: link.up, owed: journal.owed.size }),

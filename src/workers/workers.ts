@@ -165,9 +165,11 @@ export class Workers implements DataPlane {
       this.#options.say('error', { event: 'workers' }, 'a worker has not taken in what changed; it will when it can')
   }
 
-  runsChanged(): void {
+  /** Resolves when all of them know. */
+  async runsChanged(): Promise<void> {
     const runs = this.#options.known.runs()
     this.#all(({ line }) => line?.tell('runs', runs))
+    await this.settled()
   }
 
   endRun(run: string, reason: string): void {

@@ -13,9 +13,10 @@ async function stage(proxy = open) {
   const done: unknown[] = []
   const sources: RunSources = {
     runs: {
-      mint(order: RunOrder) {
+      async mint(order: RunOrder) {
         done.push(order)
         if (order.agent !== 'devbot') return { kind: 'refused', code: 'unknown_agent', message: 'no such agent' }
+        if (order.label === 'away') return { kind: 'refused', code: 'state_unavailable', message: 'away' }
         if (order.hosts) return { kind: 'refused', code: 'scope_wider', message: 'wider' }
         return {
           kind: 'minted',
@@ -27,11 +28,16 @@ async function stage(proxy = open) {
           stubs: { github: 'stub-1' },
         }
       },
-      end: (id) => done.push(`end ${id}`) > 0 && id === 'R1',
+      end: async (id) => {
+        done.push(`end ${id}`)
+        return ({ R1: 'ended', R3: 'untold', R4: 'unavailable' } as const)[id] ?? 'unknown'
+      },
       rows: () => [{ run_id: 'R1' }],
-      bind: (agent, run) => done.push(`${agent} ${run}`) > 0 && agent === 'devbot',
+      bind: async (agent, run) => {
+        done.push(`${agent} ${run}`)
+        return ({ devbot: 'bound', cut: 'untold' } as const)[agent] ?? 'unknown'
+      },
     },
-    settled: async () => void done.push('settled'),
     explicitProxy: () => proxy,
   }
   const server = await serve(runRoutes(sources), { host: '127.0.0.1', port: 0 })
@@ -58,7 +64,7 @@ describe('runs on the admin listener', () => {
         expires_at: 'soon',
       },
     })
-    expect(on.done).toEqual([{ agent: 'devbot', ttlSeconds: 60, label: 'review', budget: { tokens: 5 } }, 'settled'])
+    expect(on.done).toEqual([{ agent: 'devbot', ttlSeconds: 60, label: 'review', budget: { tokens: 5 } }])
   })
 
   it('are listed, ended once, and bound, and each change is in force before it is answered', async () => {
@@ -72,7 +78,15 @@ describe('runs on the admin listener', () => {
     })
     expect(await on.ask('POST', '/v1/runs/bind', { agent: 'devbot', run_id: null })).toMatchObject({ status: 200 })
     expect(await on.ask('POST', '/v1/runs/bind', { agent: 'nobody', run_id: 'abc' })).toMatchObject({ status: 404 })
-    expect(on.done).toEqual(['end R1', 'settled', 'end R2', 'devbot abc', 'settled', 'devbot undefined', 'settled', 'nobody abc'])
+    expect(on.done).toEqual(['end R1', 'end R2', 'devbot abc', 'devbot undefined', 'nobody abc'])
+  })
+
+  it('that others were not told of are said to be so, and nobody is told that there is none where nobody knows', async () => {
+    await using on = await stage()
+    expect(await on.ask('DELETE', '/v1/runs/R3')).toMatchObject({ status: 202, body: { run_id: 'R3', ended: 'here' } })
+    expect(await on.ask('DELETE', '/v1/runs/R4')).toMatchObject({ status: 503, body: { error: { code: 'state_unavailable' } } })
+    const order = { agent: 'cut', run_id: 'abc' }
+    expect(await on.ask('POST', '/v1/runs/bind', order)).toMatchObject({ status: 202, body: order })
   })
 
   it.each([
@@ -88,6 +102,7 @@ describe('runs on the admin listener', () => {
     [{ agent: 'devbot', ttl_seconds: 1, mode: 'report' }, 400, 'bad_body'],
     [{ agent: 'devbot', ttl_seconds: 1, hosts: ['a.test'] }, 400, 'scope_wider'],
     [{ agent: 'other', ttl_seconds: 1 }, 404, 'unknown_agent'],
+    [{ agent: 'devbot', ttl_seconds: 1, label: 'away' }, 503, 'state_unavailable'],
   ])('are not minted of %j', async (body, status, code) => {
     await using on = await stage()
     expect(await on.ask('POST', '/v1/runs', body)).toMatchObject({ status, body: { error: { code } } })

@@ -58,7 +58,7 @@ describe.skipIf(!hasRedis)('state copy (skipped without redis-server)', () => {
     const refused = await copy('--seal-key', wrongKey)
     expect([refused.code, refused.stderr]).toEqual([78, expect.stringContaining('sealed with another key')])
     const copied = await copy('--seal-key', sealKey)
-    expect(copied.stdout).toBe(`claude: generation 2\n1 grants and the spend of 1 accounts are in ${crew.redis.url}\n`)
+    expect(copied.stdout).toBe(`claude: generation 2\n1 grants, the spend of 1 accounts and 0 runs are in ${crew.redis.url}\n`)
 
     const replicas = await Promise.all([crew.start('a'), crew.start('b')])
     for (const [i, replica] of replicas.entries()) {

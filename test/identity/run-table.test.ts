@@ -18,7 +18,7 @@ function stage() {
   }
   const table = new RunTable(clock)
   table.put(known)
-  table.bind('devbot', id)
+  table.bindAll([['devbot', id]])
   return { clock, password, known, table }
 }
 
@@ -38,9 +38,17 @@ agents: {devbot: {from: [{cidr: 10.0.0.1}]}}
 credentials: {key: {kind: bearer, stub: stub-of-key, secret: {env: KEY}, hosts: [good.test]}}
 rules: [{id: r, hosts: [good.test], credentials: [key]}]`)
   expect(copy.over(snapshot)).not.toBe(snapshot)
-  copy.take({ runs: [], bound: [] })
+  copy.take({ runs: [], bound: [], current: true })
   expect(copy.over(snapshot)).toBe(snapshot)
   expect([copy.find(auth), copy.boundTo('devbot')]).toEqual(['refused', undefined])
+  copy.take({ ...structuredClone(table.image()), current: false })
+  const other = { ...auth, username: `run-${id.replace('V', 'W')}` }
+  expect([copy.find(auth), copy.find(other)]).toEqual([{ ...(table.find(auth) as object) }, 'pending'])
+  // Its end is known, whatever else is not.
+  copy.take({ runs: [], bound: [], current: false })
+  expect([copy.find(auth), copy.find(other)]).toEqual(['refused', 'pending'])
+  copy.take({ runs: [], bound: [], current: true })
+  expect(copy.find(other)).toBe('refused')
 })
 
 it('a run that stays is the same one, and none outlives its time', () => {

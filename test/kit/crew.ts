@@ -26,7 +26,7 @@ export interface Asked {
 export interface Crew extends AsyncDisposable {
   readonly files: Workspace
   readonly redis: RedisServer
-  start(name: string, over?: SettingsInput): Promise<Child>
+  start(name: string, over?: SettingsInput, env?: Readonly<Record<string, string>>): Promise<Child>
 }
 
 /** The files, the server and the seal key of a crew; its replicas are started by name, and ended with it. */
@@ -39,9 +39,9 @@ export async function makeCrew(policy: string, hosts: Readonly<Record<string, nu
   return {
     files,
     redis,
-    async start(name, over = {}) {
+    async start(name, over = {}, env = {}) {
       const settings = { state: redisUrl ?? redis.url, replicas: 3, ...over }
-      const child = owned.use(await startChild({ files, hosts, settings, name }))
+      const child = owned.use(await startChild({ files, hosts, settings, env, name }))
       if (!child.started) throw new Error(child.stderr)
       return child
     },

@@ -4,22 +4,22 @@ import { ulids } from '#observe/ids.ts'
 import { Runs } from '#identity/runs.ts'
 import type { AuditRecord, Snapshot } from '#journey/types.ts'
 import { ManualClock } from './clock.ts'
+import { MemoryRuns, RunHub } from './run-store.ts'
 
 /** What an admin listener has of runs where a test wants none. */
-export const noRuns: Pick<AdminSources, 'runs' | 'settled' | 'explicitProxy'> = {
+export const noRuns: Pick<AdminSources, 'runs' | 'explicitProxy'> = {
   runs: {
-    mint: () => ({ kind: 'refused', code: 'no_policy', message: 'no run is expected here' }),
-    end: () => false,
+    mint: async () => ({ kind: 'refused', code: 'no_policy', message: 'no run is expected here' }),
+    end: async () => 'unknown',
     rows: () => [],
-    bind: () => false,
+    bind: async () => 'unknown',
   },
-  settled: () => Promise.resolve(),
   explicitProxy: () => ({ address: '127.0.0.1', port: 8080 }),
 }
 
-/** Runs under a manual clock, with what they write and cut. */
-export function runsOf(snapshot: Snapshot) {
-  const clock = new ManualClock()
+/** Runs under a manual clock, with what they write and cut; several of them on one hub are replicas. */
+export function runsOf(snapshot: Snapshot, hub = new RunHub(), clock = new ManualClock()) {
+  const store = new MemoryRuns(hub)
   const records: AuditRecord[] = []
   const cut: string[] = []
   const held = { snapshot: snapshot as Snapshot | undefined }
@@ -28,8 +28,9 @@ export function runsOf(snapshot: Snapshot) {
     ids: ulids(() => clock.now()),
     random: (bytes) => randomBytes(bytes).toString('base64url'),
     snapshot: () => held.snapshot,
+    store,
     audit: { write: (record) => void records.push(record) },
     cut: (run, reason) => void cut.push(`${run} ${reason}`),
   })
-  return { runs, clock, records, cut, held }
+  return { runs, clock, hub, store, records, cut, held }
 }

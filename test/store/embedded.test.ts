@@ -215,7 +215,7 @@ describe('a damaged row', () => {
   test.each([
     [
       'its pair was changed',
-      "UPDATE grants SET pair = CAST(substr(pair, 1, 40) || x'00' || substr(pair, 42) AS BLOB) WHERE credential = 'claude'",
+      "UPDATE grants SET pair = CAST(substr(pair, 1, 40) || iif(substr(pair, 41, 1) = x'00', x'01', x'00') || substr(pair, 42) AS BLOB) WHERE credential = 'claude'",
     ],
     ['its pair was cut', "UPDATE grants SET pair = substr(pair, 1, 20) WHERE credential = 'claude'"],
     ['its pair is empty', "UPDATE grants SET pair = x'' WHERE credential = 'claude'"],

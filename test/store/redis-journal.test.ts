@@ -44,6 +44,17 @@ it('keeps what is owed until it is paid, and grants as they were', async () => {
   expect([...second.grants]).toEqual([['claude', { generation: '3', pair: 'sealed' }]])
 })
 
+it('keeps the ends of runs that were not told, until they are or nobody needs them', async () => {
+  const first = new Journal(path, now)
+  const fact = (name: string, until = now + 1) => ({ kind: 'ended', name, seq: 2, until, by: 'me' }) as const
+  for (const each of [fact('one'), fact('two'), fact('old', now - 1)]) first.oweEnd(each)
+  first.toldEnd('one')
+  first.toldEnd('never owed')
+  await first.flush()
+  expect(new Journal(path, now).ended).toEqual([fact('two')])
+  expect(new Journal(path, now + 2).ended).toEqual([])
+})
+
 it('forgets accounts of the distant past, and says nothing twice', async () => {
   const first = new Journal(path, now)
   first.learn(accountKey({ ...account, window: 1 }), 'a', [1, 0, 0, 0, 0, 0])

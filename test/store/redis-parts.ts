@@ -6,6 +6,7 @@ import { RedisGrants } from '#store/redis-grants.ts'
 import { Journal } from '#store/redis-journal.ts'
 import { RedisLedger } from '#store/redis-ledger.ts'
 import { RedisLink } from '#store/redis-link.ts'
+import { RedisRuns } from '#store/redis-runs.ts'
 import { parseRedisPlace } from '#store/redis-place.ts'
 import type { RedisPlace } from '#store/redis-place.ts'
 import { Seal } from '#store/seal.ts'
@@ -44,6 +45,9 @@ export async function makeReplicas(url: string, prefix = `test-${randomBytes(4).
     },
     grants(name: string, calm = 0): RedisGrants {
       return new RedisGrants(link(calm), this.journal(name), { seal })
+    },
+    runs(name: string, patience?: number): RedisRuns {
+      return new RedisRuns(link(), this.journal(name), { seal, patience })
     },
     async [Symbol.asyncDispose]() {
       await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })

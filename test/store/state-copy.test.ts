@@ -4,17 +4,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { settingsSchema } from '#config/settings-schema.ts'
+import { EmbeddedRuns } from '#store/embedded-runs.ts'
 import { EmbeddedLedger } from '#store/ledger.ts'
 import { openStore } from '#store/open.ts'
+import { openSeal } from '#store/seal-key.ts'
 import { copyState } from '#store/state-copy.ts'
 import { openState } from '#store/state.ts'
 import type { State, StatePlace } from '#store/state.ts'
 import { hasRedis, startRedis } from '../kit/redis.ts'
 import type { RedisServer } from '../kit/redis.ts'
 import { pairOf, shown } from './pairs.ts'
+import { followed, newRun } from './run-contract.ts'
 
 const account = { budget: 'day', holder: 'devbot', window: Math.floor(Date.now() / 86_400_000) * 86_400_000 }
 const uid = process.getuid?.()
+const run = newRun()
 
 describe.skipIf(!hasRedis)('state copy (skipped without redis-server)', () => {
   let folder: string
@@ -54,10 +58,14 @@ describe.skipIf(!hasRedis)('state copy (skipped without redis-server)', () => {
     }
     await ledger.reserve('b', [claim], Date.now() + 60_000)
     await ledger.close()
+    const runs = new EmbeddedRuns({ path: `${from}-runs`, seal: () => openSeal({ path: sealKey, make: false, uid }) })
+    await runs.put(run)
+    await runs.close()
   })
 
   afterEach(async () => {
-    for (const { grants, ledger } of opened.splice(0)) {
+    for (const { grants, ledger, runs } of opened.splice(0)) {
+      await runs.close()
       await grants.close()
       await ledger.close()
     }
@@ -72,6 +80,7 @@ describe.skipIf(!hasRedis)('state copy (skipped without redis-server)', () => {
         { credential: 'codex', generation: 1, kept: false },
       ],
       accounts: 1,
+      runs: 1,
     }
     expect(await copyState(from, to, uid)).toEqual(copied)
     expect(await copyState(from, to, uid)).toEqual(copied)
@@ -81,6 +90,24 @@ describe.skipIf(!hasRedis)('state copy (skipped without redis-server)', () => {
     expect(await grants.seed('claude', pairOf(1), 'digest', 9)).toBeUndefined()
     expect(await grants.read('codex')).toMatchObject({ needsLogin: 'invalid_grant' })
     expect(await ledger.balances([account])).toMatchObject([{ spent: { tokens: 100, nano: 5 }, requests: 2 }])
+  })
+
+  it('carries runs over, and what ended on either side stays so', async () => {
+    const [over, here] = [newRun(), newRun()]
+    const runs = new EmbeddedRuns({ path: `${from}-runs`, seal: () => openSeal({ path: to.sealKey, make: false, uid }) })
+    for (const each of [over, here]) await runs.put(each)
+    await runs.end(over)
+    await runs.bind('devbot', 'wake-1')
+    await runs.close()
+    expect(await copyState(from, to, uid)).toMatchObject({ runs: 2 })
+    const { runs: store } = open()
+    const shared = followed(store)
+    await store.open()
+    expect(shared.ids()).toEqual([run.id, here.id].toSorted())
+    expect(shared.bound()).toEqual({ devbot: 'wake-1' })
+    await store.end(here)
+    await copyState(from, to, uid)
+    expect(shared.ids()).toEqual([run.id])
   })
 
   it('leaves a newer grant as it is', async () => {
@@ -100,7 +127,7 @@ describe.skipIf(!hasRedis)('state copy (skipped without redis-server)', () => {
     ],
     ['store_io', 'a server that is away', async () => server.kill()],
     ['seal_key_missing', 'no key', async () => rm(to.sealKey)],
-    ['store_io', 'no file', async () => rm(from).then(() => rm(`${from}-ledger`))],
+    ['store_io', 'no file', async () => Promise.all(['', '-ledger', '-runs'].map((what) => rm(`${from}${what}`)))],
   ])('is refused with %s: %s', async (code, _what, spoil) => {
     await spoil()
     await expect(copyState(from, to, uid)).rejects.toMatchObject({ name: 'StoreError', code })

@@ -34,7 +34,7 @@ function world(): World {
       vault: { values: [], known: [], health: [] },
     },
     trust: { issuer: imageOfAuthority(authority), ours: certPem },
-    runs: { runs: [], bound: [] },
+    runs: { runs: [], bound: [], current: true },
     owners: undefined,
     own: [],
     ports: {},
