@@ -139,12 +139,6 @@ describe.skipIf(!hasHelm)('contradictions (skipped without helm)', () => {
     ['a privileged port', 'single', ['--set', 'listeners.dns=53'], 'listeners/dns'],
     ['a setting that the chart sets', 'single', ['--set', 'settings.listen.dns=off'], 'settings.listen: the chart sets this'],
     ['two who scrape', 'ha', ['--set', 'monitoring.serviceMonitor=true'], 'would scrape everything twice'],
-    [
-      'runs that half of the replicas know',
-      'ha',
-      ['--set', 'admin.enabled=true'],
-      'admin.enabled: runs are known to the replica',
-    ],
     ['one address twice', 'runs', ['--set', 'admin.clusterIP=10.43.0.53'], 'admin.clusterIP: is the address'],
     ['two admin tokens', 'runs', ['--set', 'settings.adminToken=x'], 'settings.adminToken: the chart sets this'],
     [

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
 import { parse } from 'yaml'
 import { describe, expect, it } from 'vitest'
 import { isLocalHost } from '#admin/guard.ts'
@@ -149,6 +150,22 @@ describe('replicas', () => {
   it('can be drained from their nodes', () => {
     expect(only(goldenOf('single'), 'PodDisruptionBudget')['spec']).toMatchObject({ maxUnavailable: 1 })
     expect(only(goldenOf('ha'), 'PodDisruptionBudget')['spec']).toMatchObject({ minAvailable: 1 })
+  })
+})
+
+describe('the component admin', () => {
+  it.skipIf(!hasKustomize)('opens the door of replicas too (skipped without kustomize 5 or a kubectl that has it)', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kustomize-'))
+    const from = (part: string) => relative(realpathSync(folder), join(deploy, 'kustomize', part))
+    writeFileSync(
+      join(folder, 'kustomization.yaml'),
+      JSON.stringify({ resources: [from('overlays/ha')], components: [from('components/admin')] }),
+    )
+    const rendered = await renderKustomization(folder)
+    rmSync(folder, { recursive: true })
+    const { containers, volumes } = only(rendered, 'Deployment', 'iron-proxy')['spec'].template.spec
+    expect(containers[0].ports).toContainEqual({ name: 'admin', containerPort: 9465, protocol: 'TCP' })
+    expect(volumes.map(({ name }: { name: string }) => name)).toContain('admin')
   })
 })
 

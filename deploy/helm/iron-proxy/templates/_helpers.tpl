@@ -47,9 +47,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 {{- if .Values.admin.enabled }}
-{{- if gt (int .Values.replicas) 1 }}
-{{- fail "admin.enabled: runs are known to the replica that minted them alone; have one replica" }}
-{{- end }}
 {{- if eq .Values.admin.clusterIP .Values.service.clusterIP }}
 {{- fail "admin.clusterIP: is the address of the agents' Service; choose another" }}
 {{- end }}
