@@ -28,6 +28,6 @@ export interface Proxy {
   stop(signal?: 'SIGKILL' | 'SIGTERM'): Promise<void>
 }
 
-/** What V8 needs before its figures settle. */
-export const warmNode = 50_000
+/** What V8 needs before its figures settle: each part of a proxy is compiled once it has proved to be worth it. */
+export const warmNode = 100_000
 export const warmNative = 2000

@@ -20,7 +20,7 @@ export const json: Scenario = {
       ...(connections > 1000 ? { once: true, who: isBrisk } : {}),
     }))
     const warm = { request, connections: 32 }
-    const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 6 })
+    const { rows, notes } = await race(bench, bench.contenders, cases, { warm, warmSeconds: 16 })
     return [
       {
         name: 'json',

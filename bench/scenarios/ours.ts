@@ -37,7 +37,7 @@ export const switches: Scenario = {
       bench,
       variants.map((variant) => ironProxy(variant)),
       [{ of: 'POST /v1/chat/completions, 32 connections', options: { request }, figures: requestFigures }],
-      { rounds: bench.rounds + 2, warmSeconds: 6 },
+      { rounds: bench.rounds + 2, warmSeconds: 12 },
     )
     return [
       {
@@ -60,7 +60,7 @@ export const rules: Scenario = {
       bench,
       [10, 1000, 10_000].map((count) => ironProxy({ name: `${count.toLocaleString('en')} rules`, rules: count })),
       [{ of: '32 connections', options: { request }, figures: requestFigures }],
-      { rounds: bench.rounds + 2, warmSeconds: 6 },
+      { rounds: bench.rounds + 2, warmSeconds: 12 },
     )
     return [{ name: 'rules', title: 'Rules before the one that matches', measures: requestMeasures, compare, rows, notes }]
   },
