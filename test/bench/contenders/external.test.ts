@@ -5,7 +5,7 @@ const theirs = { name: 'theirs', way: 'connect', command: ['theirs', '--port={po
 
 describe('a descriptor', () => {
   it('needs a name, a way and a command', () => {
-    expect(readDescriptor(JSON.stringify(theirs), 'theirs.json')).toEqual({ ...theirs, env: {}, warm: 50_000, opens: true })
+    expect(readDescriptor(JSON.stringify(theirs), 'theirs.json')).toEqual({ ...theirs, env: {}, warm: 100_000, opens: true })
   })
 
   it.each([
