@@ -75,7 +75,9 @@ export function ironProxy(variant: Variant = {}): IronContender {
       writeFileSync(file, JSON.stringify(settings))
       const port = way === 'connect' ? ports.proxy : ports.https
       const command = [process.execPath, ...(variant.node ?? []), bin, 'run', '--config', file]
-      const proxy = await stage.proxy(core, port, command, { env: { NODE_COMPILE_CACHE: join(stage.folder, 'compile-cache') } })
+      // The arenas are those of deploy/.
+      const env = { NODE_COMPILE_CACHE: join(stage.folder, 'compile-cache'), MALLOC_ARENA_MAX: '2' }
+      const proxy = await stage.proxy(core, port, command, { env })
       return { ...proxy, ports }
     },
   }
