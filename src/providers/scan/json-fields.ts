@@ -111,6 +111,8 @@ export class JsonFields {
     this.#depth = 0
     this.#state = state.value
     this.#escaped = false
+    this.#key = ''
+    this.#keySize = 0
     this.#taking = undefined
     this.#wanted = undefined
     this.measured = 0

@@ -109,6 +109,17 @@ describe('the fields of a document', () => {
   })
 })
 
+describe('a document that breaks off', () => {
+  it.each(['{"us', '{"usage', '{"other\\', '{"usage":"x', '{"a":{"usage":1'])('at %j leaves nothing to the next', (broken) => {
+    const scanner = new JsonFields(usage)
+    scanner.push(Buffer.from(broken))
+    scanner.end()
+    scanner.reset()
+    scanner.push(Buffer.from('{"usage":7}'))
+    expect(scanner.end()).toEqual({ usage: 7 })
+  })
+})
+
 describe('the elements of an array', () => {
   it('are documents of their own, told as they end', () => {
     const text = Buffer.from('[{"usage":1,"t":"]}\\""},\n {"x":[{"usage":9}]} ,{"usage":{"a":[2]}}]')
