@@ -1,4 +1,6 @@
 import type { FieldPath, Fields } from '../types.ts'
+import { childNamed, elements, treeOf } from './field-tree.ts'
+import type { FieldNode } from './field-tree.ts'
 
 /** Bytes of one collected value. A usage object has a few hundred. */
 const mostValue = 64 * 1024
@@ -18,17 +20,6 @@ const backslash = 0x5c
 const openBrace = 0x7b
 const openBracket = 0x5b
 
-interface Node {
-  readonly names: string[]
-  readonly children: Map<string, Node>
-  /** The joined path, where the value itself is wanted. */
-  name: string | undefined
-  /** Only its length is wanted. */
-  measured: boolean
-  /** Each element of an array on the way gives one value. */
-  many: boolean
-}
-
 export interface ScanOptions {
   /** Values whose bytes are counted and not kept. */
   readonly measure?: readonly FieldPath[]
@@ -46,12 +37,12 @@ export class JsonFields {
   measured = 0
   /** A cap was met: what was found cannot be trusted. */
   lost = false
-  readonly #root: Node
+  readonly #root: FieldNode
   readonly #onElement: ScanOptions['onElement']
   #found: Record<string, unknown> = {}
   /** By depth: what is open there, and which paths lead on from it. */
   readonly #open: number[] = []
-  readonly #nodes: (Node | undefined)[] = []
+  readonly #nodes: (FieldNode | undefined)[] = []
   #depth = 0
   #state: State = state.value
   #escaped = false
@@ -62,7 +53,7 @@ export class JsonFields {
   /** A key that began in bytes before, and its length. */
   #key = ''
   #keySize = 0
-  #wanted: Node | undefined
+  #wanted: FieldNode | undefined
   /** The value that is being collected or measured. */
   #taking: Taking | undefined
 
@@ -174,7 +165,7 @@ export class JsonFields {
   }
 
   /** Where the key that ends with these bytes leads to. Most keys lead nowhere, and no text is made of them. */
-  #child(node: Node, bytes: Buffer, start: number, end: number): Node | undefined {
+  #child(node: FieldNode, bytes: Buffer, start: number, end: number): FieldNode | undefined {
     if (this.#keySize === 0 && !holds(bytes, start, end, backslash)) return childNamed(node, bytes, start, end)
     this.#keepKey(bytes, start, end)
     const text = this.#keySize <= mostKey ? this.#key : ''
@@ -209,7 +200,7 @@ export class JsonFields {
   }
 
   /** The paths that lead into the value that begins here. */
-  #valueNode(): Node | undefined {
+  #valueNode(): FieldNode | undefined {
     if (this.#depth === 0) return this.#onElement ? elements : this.#root
     const parent = this.#nodes[this.#depth]
     if (this.#open[this.#depth] === openBrace) return this.#wanted
@@ -282,7 +273,7 @@ export class JsonFields {
 }
 
 interface Taking {
-  readonly node: Node
+  readonly node: FieldNode
   readonly depth: number
   /** What came of it in bytes before. */
   parts: Buffer[] | undefined
@@ -299,17 +290,6 @@ function textOf(parts: readonly Buffer[]): string {
   return Buffer.concat(parts).toString('utf8')
 }
 
-/** The child whose name these bytes are. There are few, so that to compare costs less than to look a text up. */
-function childNamed({ names, children }: Node, bytes: Buffer, start: number, end: number): Node | undefined {
-  for (const name of names) if (name.length === end - start && spells(bytes, start, name)) return children.get(name)
-  return undefined
-}
-
-function spells(bytes: Buffer, start: number, name: string): boolean {
-  for (let i = 0; i < name.length; i += 1) if (bytes[start + i] !== name.charCodeAt(i)) return false
-  return true
-}
-
 function holds(bytes: Buffer, start: number, end: number, byte: number): boolean {
   for (let i = start; i < end; i += 1) if (bytes[i] === byte) return true
   return false
@@ -319,44 +299,8 @@ function indexOr(otherwise: number, index: number): number {
   return index < 0 || index > otherwise ? otherwise : index
 }
 
-/** Stands for the array whose elements are documents. */
-const elements: Node = { names: [], children: new Map(), name: undefined, measured: false, many: false }
-
 const nothing = Buffer.alloc(0)
 const noPaths: readonly FieldPath[] = []
-const trees = new WeakMap<readonly FieldPath[], WeakMap<readonly FieldPath[], Node>>()
-
-function treeOf(paths: readonly FieldPath[], measure: readonly FieldPath[]): Node {
-  let known = trees.get(paths)
-  if (!known) trees.set(paths, (known = new WeakMap()))
-  let root = known.get(measure)
-  if (!root) {
-    known.set(measure, (root = newNode()))
-    for (const path of paths) plant(root, path, false)
-    for (const path of measure) plant(root, path, true)
-  }
-  return root
-}
-
-function newNode(): Node {
-  return { names: [], children: new Map(), name: undefined, measured: false, many: false }
-}
-
-function plant(root: Node, path: FieldPath, measured: boolean): void {
-  let node = root
-  for (const key of path) {
-    let child = node.children.get(key)
-    if (!child) {
-      node.names.push(key)
-      node.children.set(key, (child = newNode()))
-    }
-    node = child
-  }
-  if (measured) node.measured = true
-  else node.name = path.join('.')
-  node.many = path.includes('*')
-}
-
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
