@@ -3,12 +3,12 @@ import type { Clock } from '#base/clock.ts'
 import { Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
 import { RealValues } from '#credentials/real-values.ts'
-import { compileScrub } from '#credentials/restub.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault } from '#journey/ports.ts'
 import { valueOfImage } from './image.ts'
 import type { GrantImage, VaultImage } from './image.ts'
+import { Scrubs } from './scrubs.ts'
 import { grantFrom, isValueOf, unavailable } from './standing.ts'
 import type { Value } from './standing.ts'
 
@@ -41,7 +41,11 @@ export class VaultCopy implements Vault {
   readonly #values = new Map<string, Value>()
   readonly #health = new Map<string, 'ok' | 'needs_login' | 'unavailable'>()
   readonly #leases = new Map<string, Lease>()
-  readonly #scrubs = new Map<string, ScrubPatterns | undefined>()
+  readonly #scrubs = new Scrubs(({ id }) =>
+    this.#known
+      .filter(({ credential }) => credential === id)
+      .map(({ credential, name, value, stub }) => ({ credential, secret: new Secret(name, value), stub })),
+  )
   readonly #grants = new SingleFlight<string, GrantImage>()
   readonly #renewals = new SingleFlight<string, GrantImage | undefined>()
   #known: readonly Known[] = []
@@ -105,10 +109,7 @@ export class VaultCopy implements Vault {
   }
 
   scrub(credentials: readonly Credential[]): ScrubPatterns | undefined {
-    if (credentials.length === 0) return undefined
-    const key = credentials.map(({ id }) => id).join(' ')
-    if (!this.#scrubs.has(key)) this.#scrubs.set(key, this.#compile(credentials))
-    return this.#scrubs.get(key)
+    return this.#scrubs.of(credentials)
   }
 
   async #ask(credential: Credential): Promise<Grant> {
@@ -121,14 +122,6 @@ export class VaultCopy implements Vault {
 
   #isFresh({ given: { until = Infinity }, askedAt }: Lease): boolean {
     return this.#clock.elapsed() < askedAt + asksAgain && this.#clock.now() < until
-  }
-
-  #compile(credentials: readonly Credential[]): ScrubPatterns | undefined {
-    const wanted = credentials.flatMap(({ id }) => this.#known.filter(({ credential }) => credential === id))
-    const scrubs = wanted.flatMap(({ credential, name, value, stub }) =>
-      stub === undefined ? [] : [{ credential, secret: new Secret(name, value), stub }],
-    )
-    return scrubs.length > 0 ? compileScrub(scrubs) : undefined
   }
 }
 

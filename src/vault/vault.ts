@@ -8,7 +8,6 @@ import { refName, Secret } from '#base/secret.ts'
 import type { SecretRef } from '#base/secret.ts'
 import type { Pair } from '#credentials/lease.ts'
 import { RealValues } from '#credentials/real-values.ts'
-import { compileScrub } from '#credentials/restub.ts'
 import type { ScrubPatterns } from '#credentials/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Vault as VaultPort } from '#journey/ports.ts'
@@ -18,6 +17,8 @@ import type { VaultImage } from './image.ts'
 import type { LeaseStatus } from './lease-status.ts'
 import { Leases } from './leases.ts'
 import type { LeasePorts } from './leases.ts'
+import { Scrubs } from './scrubs.ts'
+import type { Known } from './scrubs.ts'
 import { materialIn, valueIn } from './sources/source.ts'
 import type { Source } from './sources/source.ts'
 import { grantFrom, isValueOf, unavailable } from './standing.ts'
@@ -33,17 +34,10 @@ export interface Reading {
   readonly credentials: readonly string[]
 }
 
-/** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */
-interface Known {
-  readonly credential: string
-  readonly secret: Secret
-  readonly stub: string | undefined
-}
-
 export class Vault implements VaultPort {
   readonly #sources: readonly Source[]
   readonly #values = new Map<string, Value>()
-  readonly #scrubs = new Map<string, ScrubPatterns | undefined>()
+  readonly #scrubs = new Scrubs((credential) => this.#known(credential))
   readonly #leases: Leases | undefined
   readonly #changed: () => void
   #generation = 0
@@ -136,10 +130,7 @@ export class Vault implements VaultPort {
   }
 
   scrub(credentials: readonly Credential[]): ScrubPatterns | undefined {
-    if (credentials.length === 0) return undefined
-    const key = credentials.map(({ id }) => id).join(' ')
-    if (!this.#scrubs.has(key)) this.#scrubs.set(key, this.#compile(credentials))
-    return this.#scrubs.get(key)
+    return this.#scrubs.of(credentials)
   }
 
   /** What other threads of this process must know to look for values and to place them. */
@@ -172,13 +163,6 @@ export class Vault implements VaultPort {
   /** Stops what goes on by itself; token calls that are under way are waited for, within a bound. */
   async close(): Promise<void> {
     await this.#leases?.close()
-  }
-
-  #compile(credentials: readonly Credential[]): ScrubPatterns | undefined {
-    const known = credentials
-      .flatMap((credential) => this.#known(credential))
-      .flatMap(({ stub, ...value }) => (stub === undefined ? [] : [{ ...value, stub }]))
-    return known.length > 0 ? compileScrub(known) : undefined
   }
 
   /** Everything that is made from the values themselves. */

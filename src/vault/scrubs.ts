@@ -1,0 +1,40 @@
+import type { Secret } from '#base/secret.ts'
+import { compileScrub } from '#credentials/restub.ts'
+import type { ScrubPatterns } from '#credentials/restub.ts'
+import type { Credential } from '#credentials/types.ts'
+
+/** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */
+export interface Known {
+  readonly credential: string
+  readonly secret: Secret
+  readonly stub: string | undefined
+}
+
+/** What replies are searched for, by the credentials it is of; made once, until a value changes. */
+export class Scrubs {
+  readonly #known: (credential: Credential) => readonly Known[]
+  readonly #made = new Map<string, ScrubPatterns | undefined>()
+
+  constructor(known: (credential: Credential) => readonly Known[]) {
+    this.#known = known
+  }
+
+  /** `undefined`: there is nothing to look for. */
+  of(credentials: readonly Credential[]): ScrubPatterns | undefined {
+    if (credentials.length === 0) return undefined
+    const key = credentials.map(({ id }) => id).join(' ')
+    if (!this.#made.has(key)) this.#made.set(key, this.#make(credentials))
+    return this.#made.get(key)
+  }
+
+  clear(): void {
+    this.#made.clear()
+  }
+
+  #make(credentials: readonly Credential[]): ScrubPatterns | undefined {
+    const scrubs = credentials
+      .flatMap((credential) => this.#known(credential))
+      .flatMap(({ credential, secret, stub }) => (stub === undefined ? [] : [{ credential, secret, stub }]))
+    return scrubs.length > 0 ? compileScrub(scrubs) : undefined
+  }
+}
