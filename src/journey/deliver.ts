@@ -1,3 +1,4 @@
+import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import { ScrubChain } from '#credentials/scrub-chain.ts'
 import type { Found } from '#credentials/swap.ts'
@@ -24,7 +25,7 @@ interface Delivery {
   /** Credentials whose real values must not come back. */
   readonly guarded: readonly Credential[]
   readonly client: Client
-  readonly signal: AbortSignal
+  readonly signal: StopSignal
   readonly seen: Trace
   /** Whoever counts what the reply costs. */
   readonly metered: Metered | undefined

@@ -1,3 +1,4 @@
+import type { StopSignal } from '#base/async.ts'
 import type { ProxyError } from '#base/errors.ts'
 import type { Duplex } from 'node:stream'
 import type { Address } from '#base/address.ts'
@@ -153,7 +154,7 @@ export interface Client extends ReplySink {
   /** Breaks the reply off so that it cannot be taken for complete. */
   abort(): void
   /** Switches to the upgraded protocol and relays until either side is done. */
-  relay(upgraded: Upgraded, signal: AbortSignal): Promise<Relayed>
+  relay(upgraded: Upgraded, signal: StopSignal): Promise<Relayed>
 }
 
 export interface Upgraded {
@@ -178,9 +179,9 @@ export interface Upstream {
    * Sends a request and streams its reply into the sink; resolves when the reply is complete, or when the upstream
    * switched protocols. Throws `ProxyError`.
    */
-  send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent>
+  send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent>
   /** A checked TCP connection for a spliced tunnel. Throws `ProxyError`. */
-  connect(target: { readonly host: RequestHead['host']; readonly port: number }, signal: AbortSignal): Promise<Duplex>
+  connect(target: { readonly host: RequestHead['host']; readonly port: number }, signal: StopSignal): Promise<Duplex>
 }
 
 /** What is running now: re-decided when the policy changes, cut when the proxy must stop. */

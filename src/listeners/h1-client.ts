@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { StopSignal } from '#base/async.ts'
 import { headerValue } from '#journey/headers.ts'
 import type { Client, Relayed, Upgraded } from '#journey/ports.ts'
 import type { RawHeaders } from '#journey/types.ts'
@@ -123,7 +124,7 @@ export class H1Client implements Client {
     this.#req.socket.destroy()
   }
 
-  async relay(upgraded: Upgraded, signal: AbortSignal): Promise<Relayed> {
+  async relay(upgraded: Upgraded, signal: StopSignal): Promise<Relayed> {
     const { socket } = this.#req
     this.#res.detachSocket(socket)
     socket.write(switching(upgraded.headers))

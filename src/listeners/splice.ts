@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { StopSignal } from '#base/async.ts'
 import { pipeline } from 'node:stream/promises'
 import type { Relayed } from '#journey/ports.ts'
 
@@ -9,7 +10,7 @@ const idle = 60 * 60_000
  * Relays bytes both ways until both sides are done, keeping half-closed connections half-closed. Resolves with what
  * passed; never rejects: a broken peer ends the relay.
  */
-export async function splice(agent: Duplex, upstream: Duplex, signal: AbortSignal): Promise<Relayed> {
+export async function splice(agent: Duplex, upstream: Duplex, signal: StopSignal): Promise<Relayed> {
   let bytesUp = 0
   let bytesDown = 0
   let timer: NodeJS.Timeout | undefined

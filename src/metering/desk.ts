@@ -1,3 +1,4 @@
+import type { StopSignal } from '#base/async.ts'
 import { LruMap } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
 import type { TokenCounts } from '#base/usage.ts'
@@ -82,7 +83,7 @@ export class Desk {
   }
 
   /** Holds what the request may cost with every budget of its agent, or with none. Throws `StoreError` and the signal's reason. */
-  async admit(order: Order, signal: AbortSignal): Promise<Held | BudgetRefusal> {
+  async admit(order: Order, signal: StopSignal): Promise<Held | BudgetRefusal> {
     // A ledger that cannot be opened is asked all the same: it may have something set aside.
     if (order.budgets.length > 0) await this.ledger.open().catch(ignore)
     const now = this.ledger.now()
@@ -233,7 +234,7 @@ export class Desk {
   }
 
   /** Until something was settled, for half a second at most. Throws the signal's reason. */
-  async #turn(signal: AbortSignal): Promise<void> {
+  async #turn(signal: StopSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#waiting.add(resolve)
     const undo = this.#clock.later(pause, resolve)

@@ -4,6 +4,7 @@ import { connect as connectTls, createSecureContext, rootCertificates } from 'no
 import type { SecureContext, TLSSocket } from 'node:tls'
 import type { Address, Cidr } from '#base/address.ts'
 import { LruMap } from '#base/async.ts'
+import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { Host } from '#base/host.ts'
 import { permitted } from './guard.ts'
@@ -38,7 +39,7 @@ export class Dialer {
   }
 
   /** A TCP connection. Throws `ProxyError` with the code of what failed. */
-  async tcp({ host, port }: Destination, signal?: AbortSignal): Promise<Socket> {
+  async tcp({ host, port }: Destination, signal?: StopSignal): Promise<Socket> {
     const fixed = this.#options.hosts.get(host)
     const dialled = fixed?.port ?? port
     const addresses = fixed
@@ -51,7 +52,7 @@ export class Dialer {
    * A TLS session whose certificate was verified for the host, offering the given protocols by ALPN (RFC 7301).
    * `servername` is never another name than the one that was decided on.
    */
-  async tls(destination: Destination, alpn: readonly string[], signal?: AbortSignal): Promise<TLSSocket> {
+  async tls(destination: Destination, alpn: readonly string[], signal?: StopSignal): Promise<TLSSocket> {
     const socket = await this.tcp(destination, signal)
     const key = `${destination.host}:${destination.port}/${alpn.join()}`
     const session = this.#sessions.get(key)
@@ -78,7 +79,7 @@ export class Dialer {
     return [address]
   }
 
-  async #open(host: Host, addresses: readonly Address[], port: number, signal?: AbortSignal): Promise<Socket> {
+  async #open(host: Host, addresses: readonly Address[], port: number, signal?: StopSignal): Promise<Socket> {
     signal?.throwIfAborted()
     const lookup: LookupFunction = (_name, _options, done) =>
       done(
@@ -103,7 +104,7 @@ function settled(
   milliseconds: number,
   late: ProxyError['code'],
   coded: (error: Error) => ProxyError,
-  signal?: AbortSignal,
+  signal?: StopSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const finish = (error?: ProxyError) => {

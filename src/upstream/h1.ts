@@ -1,6 +1,7 @@
 import type { Duplex, Readable } from 'node:stream'
 import { errors } from 'undici'
 import type { Dispatcher } from 'undici'
+import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { Outbound, ReplySink, RequestBody, Upgraded } from '#journey/ports.ts'
 import type { RawHeaders } from '#journey/types.ts'
@@ -18,7 +19,7 @@ export function sendH1(
   { head, headers, upgrade }: Outbound,
   body: RequestBody | undefined,
   sink: ReplySink,
-  signal: AbortSignal,
+  signal: StopSignal,
 ): Promise<Upgraded | undefined> {
   return new Promise((resolve, reject) => {
     let begun = false

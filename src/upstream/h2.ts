@@ -1,6 +1,7 @@
 import { connect, constants } from 'node:http2'
 import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { SingleFlight } from '#base/async.ts'
+import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Outbound, ReplySink, RequestBody } from '#journey/ports.ts'
@@ -67,7 +68,7 @@ export function sendH2(
   outbound: Outbound,
   body: RequestBody | undefined,
   sink: ReplySink,
-  signal: AbortSignal,
+  signal: StopSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let begun = false

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { LruMap } from '#base/async.ts'
+import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import { headerValue } from '#journey/headers.ts'
 import type { Outbound, ReplySink, RequestBody, Sent, Upstream } from '#journey/ports.ts'
@@ -33,7 +34,7 @@ export class Sender implements Upstream {
   }
 
   // Not an async function, nor are the next two: each would cost every request a microsecond and a kilobyte.
-  send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+  send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     if (!outbound.decode || outbound.head.method === 'HEAD') return this.#choose(outbound, body, sink, signal)
     const decoder = decoding(sink)
     return this.#choose(outbound, body, decoder.sink, signal).then((sent) => {
@@ -43,7 +44,7 @@ export class Sender implements Upstream {
     })
   }
 
-  connect(destination: Destination, signal: AbortSignal): Promise<Duplex> {
+  connect(destination: Destination, signal: StopSignal): Promise<Duplex> {
     return this.#dialer.tcp(destination, signal)
   }
 
@@ -52,7 +53,7 @@ export class Sender implements Upstream {
     await this.#pools.close()
   }
 
-  #choose(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+  #choose(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const { scheme, host, port } = outbound.head
     if (outbound.upgrade) return this.#upgrade(outbound, sink, signal)
     const isKnown = this.#onlyH2.size > 0 && this.#onlyH2.get(`${host}:${port}`)
@@ -60,7 +61,7 @@ export class Sender implements Upstream {
     return this.#overH1(outbound, body, sink, signal)
   }
 
-  #overH1(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+  #overH1(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const pool = this.#pools.of(outbound.head.scheme, outbound.head, outbound.credentials)
     return sendH1(pool.dispatcher, outbound, body, sink, signal).then(
       () => ({ address: pool.address }),
@@ -75,7 +76,7 @@ export class Sender implements Upstream {
     outbound: Outbound,
     body: RequestBody | undefined,
     sink: ReplySink,
-    signal: AbortSignal,
+    signal: StopSignal,
   ): Promise<Sent> {
     const { host, port, method } = outbound.head
     if (refusedAlpn(error)) {
@@ -93,13 +94,13 @@ export class Sender implements Upstream {
     return { address: pool.address }
   }
 
-  async #overH2(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+  async #overH2(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const session = await this.#sessions.of(outbound.head, outbound.credentials)
     await sendH2(session, outbound, body, sink, signal)
     return { address: `${session.socket.remoteAddress ?? ''}:${session.socket.remotePort ?? ''}` }
   }
 
-  async #upgrade(outbound: Outbound, sink: ReplySink, signal: AbortSignal): Promise<Sent> {
+  async #upgrade(outbound: Outbound, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const single = this.#pools.single(outbound.head.scheme, outbound.head)
     try {
       const upgraded = await sendH1(single.dispatcher, outbound, undefined, sink, signal)
@@ -114,7 +115,7 @@ export class Sender implements Upstream {
 }
 
 /** Waits for the work, but not for longer than the agent does. */
-function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+function unlessAborted(work: Promise<void>, signal: StopSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const cancelled = () => reject(new ProxyError('client_closed'))
     if (signal.aborted) return cancelled()

@@ -1,3 +1,4 @@
+import type { StopSignal } from '#base/async.ts'
 import { Secret } from '#base/secret.ts'
 import { parseAddress } from '#base/address.ts'
 import type { Address } from '#base/address.ts'
@@ -76,7 +77,7 @@ export class Recorder implements Client {
   aborted = 0
   relayed: Upgraded | undefined
   /** What the relay of an upgrade does. */
-  onRelay: (signal: AbortSignal) => Promise<Relayed> = async () => ({ bytesUp: 0, bytesDown: 0 })
+  onRelay: (signal: StopSignal) => Promise<Relayed> = async () => ({ bytesUp: 0, bytesDown: 0 })
 
   get begun(): boolean {
     return this.status !== undefined
@@ -99,7 +100,7 @@ export class Recorder implements Client {
     this.aborted += 1
   }
 
-  relay(upgraded: Upgraded, signal: AbortSignal): Promise<Relayed> {
+  relay(upgraded: Upgraded, signal: StopSignal): Promise<Relayed> {
     this.relayed = upgraded
     return this.onRelay(signal)
   }
@@ -127,7 +128,7 @@ export type Send = (
   outbound: Outbound,
   body: RequestBody | undefined,
   sink: ReplySink,
-  signal: AbortSignal,
+  signal: StopSignal,
 ) => Promise<Sent> | Sent
 
 /** Reads a body to its end. */

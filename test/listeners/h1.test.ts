@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import type { StopSignal } from '#base/async.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { ProxyError } from '#base/errors.ts'
@@ -6,7 +6,7 @@ import type { ReplySink } from '#journey/ports.ts'
 import { readAll, replying } from '../journey/parts.ts'
 import type { Send } from '../journey/parts.ts'
 import { wire } from '../kit/wire.ts'
-import { closed, codeIn, open, say, stage, until } from './stage.ts'
+import { closed, codeIn, open, say, stage, until, stopped } from './stage.ts'
 import type { DoorName } from './stage.ts'
 
 const get = (path = '/', more = ''): string => `GET ${path} HTTP/1.1\r\nHost: good.test\r\n${more}\r\n`
@@ -160,7 +160,7 @@ describe('pipelining', () => {
 
 /** Answers nothing until it is cancelled. */
 const forever: Send = async (_outbound, _body, _sink, signal) => {
-  if (!signal.aborted) await once(signal, 'abort')
+  if (!signal.aborted) await stopped(signal)
   throw new ProxyError('client_closed')
 }
 
@@ -398,7 +398,7 @@ describe('a reply', () => {
 
   it('stops when the agent goes', async () => {
     await using on = await stage()
-    let signalled: AbortSignal | undefined
+    let signalled: StopSignal | undefined
     on.world.send = async (outbound, body, sink, signal) => {
       signalled = signal
       sink.head(200, [])

@@ -1,3 +1,4 @@
+import type { StopSignal } from '#base/async.ts'
 import { once } from 'node:events'
 import { constants } from 'node:http2'
 import type { ClientHttp2Session } from 'node:http2'
@@ -7,7 +8,7 @@ import { ProxyError } from '#base/errors.ts'
 import { readAll, replying } from '../journey/parts.ts'
 import type { Send } from '../journey/parts.ts'
 import { openH2, openTls, requestH2 } from '../kit/raw.ts'
-import { authority, stage, until } from './stage.ts'
+import { authority, stage, until, stopped } from './stage.ts'
 import type { Stage } from './stage.ts'
 
 const good = { ':path': '/', ':authority': 'good.test' }
@@ -142,12 +143,12 @@ describe('headers', () => {
 describe('breaking off', () => {
   it('by the agent stops the upstream, and is recorded', async () => {
     await using on = await stage()
-    let signalled: AbortSignal | undefined
+    let signalled: StopSignal | undefined
     on.world.send = async (_outbound, _body, sink, signal) => {
       signalled = signal
       sink.head(200, [])
       sink.data(Buffer.from('some'))
-      await once(signal, 'abort')
+      await stopped(signal)
       throw new ProxyError('client_closed')
     }
     const h2 = await session(on)
@@ -163,7 +164,7 @@ describe('breaking off', () => {
   it('of the whole connection stops every stream', async () => {
     await using on = await stage()
     on.world.send = async (_outbound, _body, _sink, signal) => {
-      await once(signal, 'abort')
+      await stopped(signal)
       throw new ProxyError('client_closed')
     }
     const h2 = await session(on)

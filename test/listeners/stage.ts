@@ -1,4 +1,5 @@
 /** Doors on loopback with a scripted upstream behind them: the journey, the vault and the CA are the real ones. */
+import type { StopSignal } from '#base/async.ts'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -142,3 +143,8 @@ export async function closed(socket: Duplex): Promise<void> {
 }
 
 export type { Socket }
+
+/** Resolves when the exchange of this signal is stopped. */
+export function stopped(signal: StopSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', resolve))
+}
