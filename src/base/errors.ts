@@ -29,13 +29,7 @@ export const errorTable = {
     'the host is missing, repeated or not a plain DNS name',
     'name one host in ASCII letters, digits, dots and hyphens',
   ),
-  bad_path: row(
-    400,
-    'http_request_error',
-    'agent',
-    'the path cannot be judged',
-    'send the path without dot segments, backslashes, fragments or doubly encoded characters',
-  ),
+  bad_path: row(400, 'http_request_error', 'agent', 'the path cannot be judged', 'send the path without what the message names'),
   bad_header: row(400, 'http_request_error', 'agent', 'a header is not allowed', 'remove the header named in the message'),
   bad_framing: row(
     400,

@@ -95,7 +95,8 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
   )
   const credentials = compileCredentials(merged)
   const foreign = new Map([...credentials].map(([id, credential]) => [id, credential.foreign]))
-  const policy = compilePolicy({ ...merged, foreign })
+  const signing = new Set([...credentials].flatMap(([id, { placer }]) => (placer.sign ? [id] : [])))
+  const policy = compilePolicy({ ...merged, foreign, signing })
   const secrets = placeSecrets(merged)
   const findings = [
     ...reviewPolicy(policy, merged.names),

@@ -56,6 +56,8 @@ export interface RequestHead extends Target {
   readonly headers: RawHeaders
   /** Its media types say that it carries, or wants, a DNS message. */
   readonly dnsMessage?: boolean
+  /** Its body is a form, `application/x-www-form-urlencoded`. */
+  readonly form?: boolean
 }
 
 /** What `Proxy-Authorization: Basic` carried. */

@@ -3,7 +3,7 @@ import { parseAuthority } from '#base/host.ts'
 import type { Authority } from '#base/host.ts'
 import { decodeBase64 } from '#base/bytes.ts'
 import { Secret } from '#base/secret.ts'
-import { judgePath } from '#policy/path.ts'
+import { refusePath } from '#policy/path.ts'
 import type { ProxyAuth, RawHeaders, RequestHead, Scheme } from '#journey/types.ts'
 import type { Connection } from './connection.ts'
 
@@ -40,6 +40,8 @@ const most = { headers: 200, headBytes: 16 * 1024, target: 16 * 1024, method: 32
 
 /** DNS over HTTPS by its media types: RFC 8484, RFC 9230, and the JSON that public resolvers speak. */
 const dnsMedia = /application\/(?:oblivious-)?dns-(?:message|json)/i
+
+const formMedia = 'application/x-www-form-urlencoded'
 
 const versions = new Set(['1.0', '1.1', '2'])
 
@@ -80,8 +82,8 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
   if (place.kind === 'refused') return place
 
   const { path, query } = target
-  const judged = judgePath(path)
-  if ('refused' in judged) return refused('bad_path', judged.refused)
+  const fault = refusePath(path)
+  if (fault !== undefined) return refused('bad_path', fault)
   if (!/^(?:\?[\x21\x22\x24-\x7e]*)?$/.test(query))
     return refused('bad_path', 'the query holds a control, non-ASCII or # character')
 
@@ -97,6 +99,7 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
       query,
       headers: raw.headers,
       ...(fields.dnsMessage && { dnsMessage: true }),
+      ...(fields.form && { form: true }),
     },
     upgrade: fields.upgrade,
     hasBody: fields.chunked || (fields.length ?? 0) > 0 || raw.version === '2',
@@ -132,6 +135,7 @@ interface Fields {
   readonly chunked: boolean
   readonly upgrade: boolean
   readonly dnsMessage: boolean
+  readonly form: boolean
   readonly proxyAuth: ProxyAuth | undefined
   readonly runId: string | undefined
 }
@@ -147,6 +151,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   let options: readonly string[] = []
   let runId: string | undefined
   let dnsMessage = false
+  let form = false
   let bytes = 0
   for (let i = 0; i < headers.length; i += 2) {
     const name = (headers[i] ?? '').toLowerCase()
@@ -193,6 +198,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
       case 'accept':
       case 'content-type':
         dnsMessage ||= dnsMedia.test(value)
+        form ||= name === 'content-type' && value.slice(0, formMedia.length).toLowerCase() === formMedia
         break
       case 'x-run-id':
         if (!/^[\w.:-]{1,64}$/.test(value))
@@ -210,7 +216,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   if (upgrading && (version !== '1.1' || method !== 'GET' || chunked || (length ?? 0) > 0)) {
     return refused('malformed_request', 'a websocket handshake is a GET of HTTP/1.1 without a body')
   }
-  return { kind: 'fields', host, length, chunked, upgrade: upgrading, dnsMessage, proxyAuth, runId }
+  return { kind: 'fields', host, length, chunked, upgrade: upgrading, dnsMessage, form, proxyAuth, runId }
 }
 
 interface TargetRead {

@@ -2,8 +2,9 @@
 import { LruMap } from '#base/async.ts'
 import type { Host } from '#base/host.ts'
 import type { DnsInput } from './dns-schema.ts'
+import { otherReadings } from './path.ts'
 import type { AgentInput, RuleInput } from './schema.ts'
-import type { Agent, AgentId, CredentialId, DnsPolicy, Policy, Position, Rule } from './types.ts'
+import type { Agent, AgentId, CredentialId, DnsPolicy, PathPattern, Policy, Position, Rule } from './types.ts'
 
 export interface PolicyInput {
   readonly agents: ReadonlyMap<AgentId, AgentInput>
@@ -11,12 +12,14 @@ export interface PolicyInput {
   readonly dns: DnsInput
   /** What each credential says about foreign ones, for rules that say nothing. */
   readonly foreign: ReadonlyMap<CredentialId, 'refuse' | 'allow'>
+  /** Credentials that sign requests, and are never sent. */
+  readonly signing?: ReadonlySet<CredentialId>
 }
 
 /** Compiles a validated policy. Without rules it refuses everything. */
 export function compilePolicy(input: PolicyInput): Policy {
   const agents = new Map([...input.agents].map(([id, agent]) => [id, compileAgent(id, agent)]))
-  const rules = Object.freeze(input.rules.map(({ rule, position }, index) => compileRule(rule, index, position, input.foreign)))
+  const rules = Object.freeze(input.rules.map(({ rule, position }, index) => compileRule(rule, index, position, input)))
   return Object.freeze({ agents, rules, dns: compileDns(input.dns), rulesFor: indexRules(rules) })
 }
 
@@ -31,8 +34,12 @@ function compileAgent(id: AgentId, { mode, from, budget }: AgentInput): Agent {
   })
 }
 
-function compileRule(rule: RuleInput, index: number, position: Position, foreign: PolicyInput['foreign']): Rule {
+function compileRule(rule: RuleInput, index: number, position: Position, { foreign, signing }: PolicyInput): Rule {
   const { id, effect, reason, hosts, git, plain, inspect, credentials } = rule
+  const all = (are: (each: CredentialId) => boolean): boolean => credentials.length > 0 && credentials.every(are)
+  const signs = (each: CredentialId): boolean => signing?.has(each) ?? false
+  const otherPaths = rule.paths?.flatMap((pattern) => [pattern, ...otherReadings(pattern)])
+  const spelled = (patterns: readonly PathPattern[] | undefined) => (effect === 'deny' ? patterns?.map(lowered) : patterns)
   return Object.freeze({
     id,
     index,
@@ -42,19 +49,24 @@ function compileRule(rule: RuleInput, index: number, position: Position, foreign
     hosts,
     ports: compilePorts(rule),
     methods: rule.methods && new Set(rule.methods),
-    paths: effect === 'deny' ? rule.paths?.map((pattern) => pattern.map((segment) => segment.toLowerCase())) : rule.paths,
+    paths: spelled(rule.paths),
+    otherPaths: spelled(otherPaths),
     git,
     plain,
     inspect,
     // A rule that says nothing allows foreign credentials only if every credential it uses does.
-    foreign:
-      rule.foreign ?? (credentials.length > 0 && credentials.every((each) => foreign.get(each) === 'allow') ? 'allow' : 'refuse'),
+    foreign: rule.foreign ?? (all((each) => foreign.get(each) === 'allow') ? 'allow' : 'refuse'),
     mints: rule.mints ?? 'refuse',
+    signing: all(signs) ? 'all' : credentials.some(signs) ? 'some' : 'none',
     credentials,
     meter: rule.meter,
     price: rule.price,
     position,
   })
+}
+
+function lowered(pattern: PathPattern): PathPattern {
+  return pattern.map((segment) => segment.toLowerCase())
 }
 
 function compilePorts({ effect, ports, plain }: RuleInput): ReadonlySet<number> | undefined {

@@ -1,9 +1,10 @@
 /** The decision as a pure function. It reads from top to bottom, each branch names its reason, and the end is a refusal. */
 import type { ErrorCode } from '#base/errors.ts'
 import type { Host } from '#base/host.ts'
-import { conditions, coversAgent, coversPort, isWholeHost, matchesPath, mismatch, question } from './match.ts'
+import { conditions, coversAgent, coversPort, isWholeHost, looksAtPath, matchesPath, mismatch, question } from './match.ts'
 import type { Condition, Question } from './match.ts'
 import { mintedBy } from './minting.ts'
+import type { Segments } from './path.ts'
 import type { Agent, Ask, Denial, HostVerdict, Policy, Rule, Verdict } from './types.ts'
 
 /** May this agent make this request? The first rule that matches decides; no match is a refusal. */
@@ -45,23 +46,42 @@ function enforce(policy: Policy, agent: Agent, ask: Ask): Verdict {
   if ('refused' in asked) return deny('bad_path', asked.refused)
   const steps = compare(policy, asked)
   const last = steps.at(-1)
+  if (last && isBlind(last, asked))
+    return deny('bad_path', `${asked.obscure}, and rule ${last.rule.id} looks at paths`, last.rule)
   if (!last || last.differs) return unmatched(steps, asked)
   const { rule } = last
   if (rule.effect === 'deny') return ruleDenied(rule)
   if (asksDns(asked) && !namesPath(rule, asked))
     return deny('dns_over_https', 'DNS over HTTPS is refused unless a rule names its path', rule)
   const mayMint = rule.mints === 'allow' || rule.credentials.length === 0 || ask.answered === true
-  const minted = mayMint ? undefined : mintedBy(ask.host, ask.method, asked.segments)
+  const turns = asked.obscure === undefined ? undefined : turningOnPath(rule, mayMint)
+  if (turns !== undefined) return deny('bad_path', `${asked.obscure}, and ${turns}`, rule)
+  const minted = mayMint ? undefined : mintedBy(rule, asked)
   if (minted !== undefined) return deny('mints_secret', `this would answer with ${minted}, which no agent may hold`, rule)
   return { kind: 'allow', rule }
+}
+
+// A path that servers read in too many ways may pass where no reading changes anything, and nowhere else.
+function turningOnPath({ id, meter, signing }: Rule, mayMint: boolean): string | undefined {
+  if (meter !== undefined) return `rule ${id} counts what its requests cost by their paths`
+  // What signs is taken by few endpoints, and those are looked for in every reading.
+  if (!mayMint && signing !== 'all')
+    return `rule ${id} gives a credential to paths that make no new secret only; see "mints: allow"`
+  return undefined
+}
+
+/** Whether a rule would have decided by a path that it cannot look at: nothing after it may be asked. */
+function isBlind({ rule, differs }: Step, { obscure }: Question): boolean {
+  return obscure !== undefined && differs === 'path' && looksAtPath(rule)
 }
 
 function compare(policy: Policy, asked: Question): Step[] {
   const steps: Step[] = []
   for (const rule of policy.rulesFor(asked.ask.host)) {
     const differs = mismatch(rule, asked)
-    steps.push({ rule, differs })
-    if (!differs) break
+    const step = { rule, differs }
+    steps.push(step)
+    if (!differs || isBlind(step, asked)) break
   }
   return steps
 }
@@ -111,10 +131,16 @@ function enforceHost(policy: Policy, agent: Agent, host: Host, port: number | un
 }
 
 // RFC 8484 section 4.1: the path is the server's choice and `dns` its parameter; `/dns-query` is what servers use.
-function asksDns({ segments, ask }: Question): boolean {
-  if (ask.dnsMessage) return true
-  const path = `/${segments.join('/')}`.replaceAll('%2F', '/').replace(/\/+$/, '')
-  return /\/dns-query$/i.test(path) || /[?&](?:d|%64|%44)(?:n|%6e|%4e)(?:s|%73|%53)=/i.test(ask.query)
+function asksDns({ segments, others, ask }: Question): boolean {
+  if (ask.dnsMessage || isDnsQuery(segments)) return true
+  if (others.some((other) => isDnsQuery(other.segments))) return true
+  return ask.query.length > 1 && /[?&](?:d|%64|%44)(?:n|%6e|%4e)(?:s|%73|%53)=/i.test(ask.query)
+}
+
+function isDnsQuery(segments: Segments): boolean {
+  let last = segments.length - 1
+  while (last > 0 && segments[last] === '') last -= 1
+  return segments[last]?.toLowerCase() === 'dns-query'
 }
 
 function namesPath(rule: Rule, { segments }: Question): boolean {

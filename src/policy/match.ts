@@ -4,38 +4,78 @@ import type { Host, HostPattern } from '#base/host.ts'
 import { gitOperation, inGitScope } from './git.ts'
 import type { GitOperation } from './git.ts'
 import { judgePath } from './path.ts'
+import type { Segments } from './path.ts'
 import type { AgentId, Ask, PathPattern, Rule } from './types.ts'
 
 /** The first condition of a rule that a request does not meet, in the order they are looked at. */
 export const conditions = ['agents', 'host', 'scheme', 'port', 'method', 'path', 'git'] as const
 export type Condition = (typeof conditions)[number]
 
+/** A path in one reading, and the git operation that it is. */
+export interface Reading {
+  readonly segments: Segments
+  readonly git: GitOperation | undefined
+}
+
 /** An ask with its path taken apart once, however many rules are compared with it. */
-export interface Question {
+export interface Question extends Reading {
   readonly agent: AgentId
   readonly ask: Ask
-  readonly segments: readonly string[]
-  readonly git: GitOperation | undefined
+  /** The path as other servers read it; see `judgePath`. */
+  readonly others: readonly Reading[]
+  /** Why no rule can look at the path. */
+  readonly obscure: string | undefined
 }
 
 /** The ask of an agent, ready to be compared; or why its path cannot be judged. */
 export function question(agent: AgentId, ask: Ask): Question | { readonly refused: string } {
   const path = judgePath(ask.path)
   if ('refused' in path) return path
-  return { agent, ask, segments: path.segments, git: gitOperation(ask.method, path.segments, ask.query) }
+  const git = (segments: Segments) => gitOperation(ask.method, segments, ask.query)
+  const { segments, others, obscure } = path
+  return {
+    agent,
+    ask,
+    segments,
+    git: git(segments),
+    others: others.length === 0 ? none : others.map((other) => ({ segments: other, git: git(other) })),
+    obscure,
+  }
 }
 
-/** The first condition of the rule that is not met; `undefined`: the rule matches. */
-export function mismatch(rule: Rule, { agent, ask, segments, git }: Question): Condition | undefined {
+const none: readonly never[] = []
+
+/**
+ * The first condition of the rule that is not met; `undefined`: the rule matches. Of a path that no rule can look at, `path`
+ * is one that every rule with `paths` or `git` lacks.
+ */
+export function mismatch(rule: Rule, asked: Question): Condition | undefined {
+  const { agent, ask } = asked
   if (!coversAgent(rule, agent)) return 'agents'
   if (!coversHost(rule.hosts, ask.host)) return 'host'
   // A rule that refuses covers both schemes, or plain HTTP would be a way around it.
   if (ask.scheme === 'http' && !rule.plain && rule.effect === 'allow') return 'scheme'
   if (!coversPort(rule, ask.port)) return 'port'
   if (rule.methods && !rule.methods.has(ask.method)) return 'method'
-  if (rule.paths && !rule.paths.some((pattern) => coversPath(rule, pattern, segments))) return 'path'
-  if (rule.git && !(git && inGitScope(rule.git, git))) return 'git'
+  if (asked.obscure !== undefined && looksAtPath(rule)) return 'path'
+  if (!inEachReading(rule, asked, coversPaths)) return 'path'
+  if (!inEachReading(rule, asked, coversGit)) return 'git'
   return undefined
+}
+
+/** Whether the answer of a rule may differ from path to path. */
+export function looksAtPath({ paths, git }: Rule): boolean {
+  return git !== undefined || (paths !== undefined && !paths.some((pattern) => pattern.length === 1 && pattern[0] === '**'))
+}
+
+// Two servers may read one path as two. What is allowed must be in every reading; what is refused is so by any of them.
+function inEachReading(rule: Rule, asked: Question, meets: (rule: Rule, reading: Reading, sent: boolean) => boolean): boolean {
+  const covered = meets(rule, asked, true)
+  if (asked.others.length === 0 || covered !== (rule.effect === 'allow')) return covered
+  for (const other of asked.others) {
+    if (meets(rule, other, false) !== covered) return !covered
+  }
+  return covered
 }
 
 export function coversAgent(rule: Rule, agent: AgentId): boolean {
@@ -57,11 +97,25 @@ function coversHost(patterns: readonly HostPattern[], host: Host): boolean {
 
 // Many servers take `/a/B/` for `/a/b`. A rule that allows is read to the letter; one that refuses (its patterns are
 // compiled in lower case) covers those too, or a slash would be a way around it.
-function coversPath(rule: Rule, pattern: PathPattern, segments: readonly string[]): boolean {
-  if (rule.effect === 'allow') return matchesPath(pattern, segments)
-  const folded = segments.map((segment) => segment.toLowerCase())
-  const bare = folded.length > 1 && folded.at(-1) === '' ? folded.slice(0, -1) : folded
-  return matchesPath(pattern, folded) || matchesPath(pattern, bare)
+function coversPaths(rule: Rule, { segments }: Reading, sent: boolean): boolean {
+  const { effect } = rule
+  const paths = sent ? rule.paths : rule.otherPaths
+  if (paths === undefined) return true
+  for (const pattern of paths) {
+    if (effect === 'allow' ? matchesPath(pattern, segments) : matchesWidely(pattern, segments)) return true
+  }
+  return false
+}
+
+/** The same for a pattern in lower case, in any case and with or without a final slash. */
+export function matchesWidely(pattern: PathPattern, segments: Segments): boolean {
+  const { length } = segments
+  if (matchesPath(pattern, segments, length, true)) return true
+  return length > 1 && segments[length - 1] === '' && matchesPath(pattern, segments, length - 1, true)
+}
+
+function coversGit(rule: Rule, { git }: Reading): boolean {
+  return rule.git === undefined || (git !== undefined && inGitScope(rule.git, git))
 }
 
 /**
@@ -84,7 +138,8 @@ export function parsePathPattern(text: string): PathPattern | { readonly refused
       return { refused: `${quoted} uses "*" inside a segment; it stands for one whole segment, "**" for any number` }
     }
     const judged = judgePath(`/${part}`)
-    if ('refused' in judged) return { refused: `${quoted} can match nothing: ${judged.refused}` }
+    const fault = 'refused' in judged ? judged.refused : judged.obscure
+    if ('refused' in judged || fault !== undefined) return { refused: `${quoted} can match nothing: ${fault}` }
     pattern.push(...judged.segments)
   }
   if (pattern.slice(0, -1).includes('')) return { refused: `${quoted} has an empty segment ("//")` }
@@ -92,19 +147,20 @@ export function parsePathPattern(text: string): PathPattern | { readonly refused
 }
 
 /**
- * Compares segment by segment. On a difference only the last `**` is widened, which is enough: what came before it
- * stays matched. So the cost is at most pattern times path, whatever the pattern.
+ * Compares segment by segment, the first `length` of them; `fold`: in any case, with a pattern in lower case. On a difference
+ * only the last `**` is widened, which is enough: what came before it stays matched. So the cost is at most pattern times
+ * path, whatever the pattern.
  */
-export function matchesPath(pattern: PathPattern, segments: readonly string[]): boolean {
+export function matchesPath(pattern: PathPattern, segments: Segments, length: number = segments.length, fold = false): boolean {
   let at = 0
   let next = 0
   let star = -1
   let resume = 0
-  while (next < segments.length) {
+  while (next < length) {
     if (pattern[at] === '**') {
       star = at++
       resume = next
-    } else if (at < pattern.length && matchesSegment(pattern[at], segments[next])) {
+    } else if (at < pattern.length && matchesSegment(pattern[at], segments[next], fold)) {
       at++
       next++
     } else if (star >= 0) {
@@ -119,6 +175,7 @@ export function matchesPath(pattern: PathPattern, segments: readonly string[]): 
 }
 
 // The empty segment after a final slash is not "one segment".
-function matchesSegment(pattern: string | undefined, segment: string | undefined): boolean {
-  return pattern === '*' ? segment !== '' : pattern === segment
+function matchesSegment(pattern: string | undefined, segment: string | undefined, fold: boolean): boolean {
+  if (pattern === '*') return segment !== ''
+  return pattern === segment || (fold && pattern === segment?.toLowerCase())
 }

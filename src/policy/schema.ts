@@ -97,7 +97,8 @@ export const ruleSchema = z
       description: 'HTTP methods in upper case; left out: every method',
     }),
     paths: nonEmpty(pathPatternField, 'an empty list matches no path; leave it out for every path').optional().meta({
-      description: 'Path patterns: * is one segment, ** any number; left out: every path',
+      description:
+        'Path patterns: * is one segment, ** any number, in every reading of the path (an encoded slash is one); left out: every path',
     }),
     git: gitSchema
       .optional()

@@ -56,12 +56,16 @@ export interface Rule {
   readonly methods: ReadonlySet<string> | undefined
   /** `undefined`: every path. */
   readonly paths: readonly PathPattern[] | undefined
+  /** The same and what other servers read in them, for a path in another reading than the one that was sent. */
+  readonly otherPaths: readonly PathPattern[] | undefined
   readonly git: GitScopes | undefined
   readonly plain: boolean
   readonly inspect: boolean
   readonly foreign: 'refuse' | 'allow'
   /** Whether its credentials may be used to have new secrets made. */
   readonly mints: 'refuse' | 'allow'
+  /** Which of its credentials sign requests, for AWS and what is compatible with it: nothing else takes those. */
+  readonly signing: 'none' | 'some' | 'all'
   readonly credentials: readonly CredentialId[]
   /** Provider whose usage is counted, or `auto`. */
   readonly meter: string | undefined
@@ -117,12 +121,14 @@ export interface Ask {
   readonly host: Host
   readonly port: number
   readonly method: string
-  /** The path as sent, without query; `judgePath` has accepted it. */
+  /** The path as sent, without query; `refusePath` has let it pass. */
   readonly path: string
   /** With its question mark, or empty. */
   readonly query: string
   /** Its media types say that it carries, or wants, a DNS message (RFC 8484 section 6). */
   readonly dnsMessage?: boolean
+  /** Its body is a form (`application/x-www-form-urlencoded`), in which AWS and what is compatible with it take calls. */
+  readonly form?: boolean
   /** It goes to a token endpoint whose calls are answered here: what it asks for stays here too. */
   readonly answered?: boolean
 }

@@ -79,6 +79,10 @@ describe('a spelling that servers fold does not get around a refusing rule', () 
     '/pub/admin/',
     '/pub/%61dmin',
     '/pub/closed/x?y=/pub/open',
+    '/pub/closed%2fx',
+    '/pub%2Fclosed/x',
+    '/pub/closed;v=1/x',
+    '/pub;v/admin',
   ])('%s', async (target) => {
     const { value } = await rig.refused(['rule_denied', 'rule_denied'], () => askTwice('paths.test', target))
     expect(value.map(({ status }) => status)).toEqual([403, 403])
@@ -100,6 +104,10 @@ describe('an allowing rule is read to the letter', () => {
     '/adm?x=/pub/',
     '/%2fpub/x',
     '/pub%2fx',
+    '/o/a%2Fb/raw',
+    '/o/a%2fb/raw',
+    '/v1/items;x',
+    '/v1;x/items',
   ])('%s', async (target) => {
     const { value } = await rig.refused(['request_denied', 'request_denied'], () => askTwice('paths.test', target))
     expect(value.map(({ status }) => status)).toEqual([403, 403])
@@ -115,8 +123,9 @@ describe('an allowing rule is read to the letter', () => {
 
 describe('what is allowed goes out byte for byte', () => {
   test.each([
-    '/o/a%2Fb/raw',
-    '/o/a%2fb/raw',
+    '/o/a/raw',
+    '/pub/@scope%2fname',
+    '/pub/a%2Fb%2fc/raw',
     '/pub/a%20b/%C3%A4?q=%2e%2e/&r=a+b&&s',
     "/pub/a;v=1/b:c@d,e=f!$'()*+~",
     '/pub/...',
@@ -128,6 +137,14 @@ describe('what is allowed goes out byte for byte', () => {
   ])('%s', async (target) => {
     const before = rig.scene.upstreams.main.requests.length
     await rig.watched(['allow', 'allow'], () => askTwice('paths.test', target))
+    expect(rig.scene.upstreams.main.requests.slice(before).map((seen) => seen.target)).toEqual([target, target])
+  })
+})
+
+describe('under a rule that no path changes, a path with a backslash or an empty segment goes out byte for byte', () => {
+  test.each(['/bucket/a//b', '//abs', '/a\\b', '/a%5Cb', '/a%5cb//', '/a%252Fb'])('%s', async (target) => {
+    const before = rig.scene.upstreams.main.requests.length
+    await rig.watched(['allow', 'allow'], () => askTwice('wide.test', target))
     expect(rig.scene.upstreams.main.requests.slice(before).map((seen) => seen.target)).toEqual([target, target])
   })
 })

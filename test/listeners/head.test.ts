@@ -330,10 +330,6 @@ describe('the path', () => {
     '/%252e%252e/a',
     '/a/..;/b',
     '/a/..%2fb',
-    '/a\\b',
-    '/a%5cb',
-    '//a',
-    '/a//b',
     '/a b',
     '/a\tb',
     '/\xfc',
@@ -377,6 +373,10 @@ describe('the path', () => {
     '/a??b',
     '/a?b=[1]&c={}|^`"<>\\',
     '/%E2%82%AC',
+    '/a\\b',
+    '/a%5cb',
+    '//a',
+    '/a//b',
   ])('%j goes out byte for byte', (target) => {
     const mark = target.indexOf('?')
     const head = { path: mark < 0 ? target : target.slice(0, mark), query: mark < 0 ? '' : target.slice(mark) }
