@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { filesBelow, textOf } from './sources.ts'
 
 /** Rooms that every request, or every chunk of one, passes through. */
-const hot = ['base', 'policy', 'credentials', 'providers', 'metering', 'journey', 'listeners', 'upstream']
+const hot = ['base', 'wire', 'policy', 'credentials', 'providers', 'metering', 'journey', 'listeners', 'upstream']
 
 /** Once for a connection or less. */
 const rare = new Set(['src/listeners/doors.ts'])

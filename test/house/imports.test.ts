@@ -4,6 +4,7 @@ import { filesBelow, importsOf, textOf } from './sources.ts'
 /** Imports only go down, never to a sibling. */
 const ranks: Readonly<Record<string, number>> = {
   base: 0,
+  wire: 1,
   policy: 1,
   credentials: 1,
   providers: 1,

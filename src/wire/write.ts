@@ -1,0 +1,68 @@
+import { tokenCharacters } from './fields.ts'
+
+/** The last chunk of a body without trailers. */
+export const lastChunk: Buffer = Buffer.from('0\r\n\r\n')
+
+const endOfChunk = Buffer.from('\r\n')
+
+/** A request head with its empty line, in latin1. Throws on a field that would not be one: nothing can be smuggled through a value. */
+export function requestHeadText(method: string, target: string, fields: readonly string[]): string {
+  return `${method} ${target} HTTP/1.1\r\n${fieldLines(fields)}\r\n`
+}
+
+/** A reply head with its empty line, in latin1. Throws as `requestHeadText` does. */
+export function replyHeadText(status: number, reason: string, fields: readonly string[]): string {
+  return `HTTP/1.1 ${status} ${reason}\r\n${fieldLines(fields)}\r\n`
+}
+
+/** The last chunk with the fields behind it. */
+export function lastChunkWith(trailers: readonly string[]): string {
+  return `0\r\n${fieldLines(trailers)}\r\n`
+}
+
+/** What stands before a chunk of so many bytes; behind it is CRLF. */
+export function chunkPrefix(length: number): string {
+  return `${length.toString(16)}\r\n`
+}
+
+/** A head and the first bytes of its body as one buffer: as a chunk where the body is chunked, with the last chunk where it ends. */
+export function joinHead(head: string, body: Uint8Array | undefined, chunked: boolean, ends: boolean): Buffer {
+  const size = body?.length ?? 0
+  const prefix = chunked && size > 0 ? chunkPrefix(size) : ''
+  const framing = chunked ? prefix.length + (size > 0 ? endOfChunk.length : 0) + (ends ? lastChunk.length : 0) : 0
+  const joined = Buffer.allocUnsafe(head.length + size + framing)
+  let at = joined.write(head, 0, 'latin1')
+  if (size > 0 && body) {
+    if (chunked) at += joined.write(prefix, at, 'latin1')
+    joined.set(body, at)
+    at += size
+    if (chunked) at += endOfChunk.copy(joined, at)
+  }
+  if (chunked && ends) lastChunk.copy(joined, at)
+  return joined
+}
+
+function fieldLines(fields: readonly string[]): string {
+  let text = ''
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] ?? ''
+    const value = fields[i + 1] ?? ''
+    if (!isName(name) || !isValue(value)) throw new TypeError('a header field cannot be written')
+    text += `${name}: ${value}\r\n`
+  }
+  return text
+}
+
+function isName(name: string): boolean {
+  for (let i = 0; i < name.length; i += 1) if (tokenCharacters[name.charCodeAt(i)] !== 1) return false
+  return name.length > 0
+}
+
+/** Nothing that ends a line, and nothing that latin1 cannot write. */
+function isValue(value: string): boolean {
+  for (let i = 0; i < value.length; i += 1) {
+    const code = value.charCodeAt(i)
+    if (code === 13 || code === 10 || code === 0 || code > 255) return false
+  }
+  return true
+}
