@@ -1,34 +1,39 @@
 import type { Readable } from 'node:stream'
 import { ProxyError } from '#base/errors.ts'
 
-/** Bytes that wait for whoever reads, after which the agent is held up. */
+/** Bytes that wait for a reader, after which the agent is held up. */
 const mostQueued = 64 * 1024
 
-/**
- * The agent's body as it comes. Whoever reads it may stop early (an early reply, a broken upstream) without destroying
- * the stream, and with it the connection that the answer has yet to be written to. A stream that broke before it was
- * read throws its error all the same.
- */
-export function chunksOf(stream: Readable): AsyncIterable<Uint8Array> {
-  return new Chunks(stream)
+/** Where the bytes come from: held up when nobody reads them. */
+export interface BodySource {
+  pause(): void
+  resume(): void
 }
 
 /**
+ * The agent's body as it comes. A reader may stop early (an early reply, a broken upstream) without destroying the connection that
+ * the answer has yet to be written to. A body that broke before it was read throws its error all the same.
+ *
  * Each chunk goes on in the turn it came in. A stream's own iterator reads one turn later, joins what has come meanwhile into
  * one buffer, and a large upload costs twice as much.
  */
-class Chunks implements AsyncIterableIterator<Uint8Array> {
-  readonly #stream: Readable
+export class BodyQueue implements AsyncIterableIterator<Uint8Array> {
+  readonly #source: BodySource
   #queue: Uint8Array[] = []
   #queued = 0
-  #flowing = false
+  #held = false
+  #left = false
   #ended = false
   #broken: Error | undefined
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array>> | undefined
 
-  constructor(stream: Readable) {
-    this.#stream = stream
-    stream.once('error', (error) => this.#break(error))
+  constructor(source: BodySource) {
+    this.#source = source
+  }
+
+  /** The reader has stopped: what still comes is of no use. */
+  get left(): boolean {
+    return this.#left
   }
 
   [Symbol.asyncIterator](): this {
@@ -42,51 +47,79 @@ class Chunks implements AsyncIterableIterator<Uint8Array> {
       return Promise.resolve({ value, done: false })
     }
     if (this.#broken) return Promise.reject(this.#broken)
-    if (this.#ended) return Promise.resolve(over)
+    if (this.#ended || this.#left) return Promise.resolve(over)
     this.#waiting = Promise.withResolvers()
     const { promise } = this.#waiting
-    if (this.#flowing) this.#stream.resume()
-    else this.#begin()
+    if (this.#held) {
+      this.#held = false
+      this.#source.resume()
+    }
     return promise
   }
 
   return(): Promise<IteratorResult<Uint8Array>> {
-    this.#ended = true
+    this.#left = true
     this.#queue = []
-    if (this.#flowing) this.#stream.off('data', this.#take).pause()
+    this.#queued = 0
     return Promise.resolve(over)
   }
 
-  #begin(): void {
-    this.#flowing = true
-    this.#stream.on('data', this.#take)
-    this.#stream.once('end', () => this.#end())
-    this.#stream.once('close', () => this.#break(new ProxyError('client_closed')))
-    if (this.#stream.readableEnded) this.#end()
-    else if (this.#stream.destroyed) this.#break(new ProxyError('client_closed'))
-  }
-
-  readonly #take = (chunk: Uint8Array): void => {
+  push(chunk: Uint8Array): void {
     const waiting = this.#waiting
     if (waiting) {
       this.#waiting = undefined
       return waiting.resolve({ value: chunk, done: false })
     }
-    this.#queue.push(chunk)
-    this.#queued += chunk.length
-    if (this.#queued >= mostQueued) this.#stream.pause()
+    if (!this.#left) {
+      this.#queue.push(chunk)
+      this.#queued += chunk.length
+    }
+    if (!this.#left && this.#queued < mostQueued) return
+    this.#held = true
+    this.#source.pause()
   }
 
-  #end(): void {
+  finish(): void {
     this.#ended = true
     this.#waiting?.resolve(over)
+    this.#waiting = undefined
   }
 
-  #break(error: Error): void {
+  fail(error: Error): void {
     if (this.#ended) return
     this.#broken ??= error
     this.#waiting?.reject(this.#broken)
+    this.#waiting = undefined
   }
 }
 
 const over: IteratorReturnResult<undefined> = { value: undefined, done: true }
+
+/** The body of a stream, read only once somebody asks for it. */
+export function chunksOf(stream: Readable): AsyncIterable<Uint8Array> {
+  const queue = new BodyQueue(stream)
+  let begun = false
+  const take = (chunk: Uint8Array): void => queue.push(chunk)
+  stream.once('error', (error) => queue.fail(error))
+  const begin = (): void => {
+    begun = true
+    stream.on('data', take)
+    stream.once('end', () => queue.finish())
+    stream.once('close', () => queue.fail(new ProxyError('client_closed')))
+    if (stream.readableEnded) queue.finish()
+    else if (stream.destroyed) queue.fail(new ProxyError('client_closed'))
+  }
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next() {
+        const step = queue.next()
+        if (!begun) begin()
+        return step
+      },
+      return() {
+        if (begun) stream.off('data', take).pause()
+        return queue.return()
+      },
+    }),
+  }
+}

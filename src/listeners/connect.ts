@@ -1,5 +1,4 @@
-import { ServerResponse } from 'node:http'
-import type { IncomingMessage } from 'node:http'
+import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ErrorCode } from '#base/errors.ts'
 import { parseAuthority } from '#base/host.ts'
@@ -9,7 +8,9 @@ import type { RefusalReply } from '#journey/respond.ts'
 import { judgeTunnel, recordBroken } from '#journey/tunnel.ts'
 import type { Tunnel } from '#journey/tunnel.ts'
 import type { TunnelArrival } from '#journey/types.ts'
-import { connectionOf, remember } from './connection.ts'
+import type { WireRequestHead } from '#wire/types.ts'
+import { joinHead, replyHeadText } from '#wire/write.ts'
+import { remember } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { readConnect } from './head.ts'
 import { sniff } from './sniff.ts'
@@ -29,17 +30,19 @@ const established = 'HTTP/1.1 200 Connection established\r\n\r\n'
  * The explicit proxy's CONNECT (RFC 9110 section 9.3.6). Decided before the 200; what comes inside goes through the same
  * code as at every other door. Never rejects.
  */
-export async function acceptConnect(req: IncomingMessage, socket: Socket, head: Buffer, options: ConnectOptions): Promise<void> {
-  const connection = connectionOf(socket)
-  socket.on('error', () => socket.destroy())
-  if (!connection) return void socket.destroy()
+export async function acceptConnect(
+  head: WireRequestHead,
+  socket: Socket,
+  connection: Connection,
+  options: ConnectOptions,
+): Promise<void> {
   if (connection.door !== 'proxy' || connection.bound) {
-    return refuse(req, socket, broken(connection, 'method_not_allowed', 'CONNECT belongs to the explicit proxy', options))
+    return refuse(socket, broken(connection, 'method_not_allowed', 'CONNECT belongs to the explicit proxy', options))
   }
-  const read = readConnect({ version: req.httpVersion, method: 'CONNECT', target: req.url ?? '', headers: req.rawHeaders })
-  if (read.kind === 'refused') return refuse(req, socket, broken(connection, read.code, read.detail, options))
-  const authority = parseAuthority(req.url ?? '')
-  if (!authority?.port) return refuse(req, socket, broken(connection, 'bad_host', 'CONNECT needs a DNS name and a port', options))
+  const read = readConnect({ version: head.version, method: 'CONNECT', target: head.target, headers: head.fields })
+  if (read.kind === 'refused') return refuse(socket, broken(connection, read.code, read.detail, options))
+  const authority = parseAuthority(head.target)
+  if (!authority?.port) return refuse(socket, broken(connection, 'bad_host', 'CONNECT needs a DNS name and a port', options))
 
   const target = { host: authority.host, port: authority.port }
   const arrival: TunnelArrival = {
@@ -50,12 +53,9 @@ export async function acceptConnect(req: IncomingMessage, socket: Socket, head: 
     target: { scheme: target.port === 80 ? 'http' : 'https', ...target },
   }
   const pass = judgeTunnel(arrival, options.ports)
-  if (pass.kind === 'deny') return refuse(req, socket, pass.tunnel.deny(pass.denial))
+  if (pass.kind === 'deny') return refuse(socket, pass.tunnel.deny(pass.denial))
 
   socket.write(established)
-  // The HTTP server lets a half-closed socket live on; here the agent's end must end what is inside.
-  socket.allowHalfOpen = false
-  if (head.length > 0) socket.unshift(head)
   const inside = { ...connection, proxyAuth: read.proxyAuth, parent: pass.tunnel.id }
   if (pass.kind === 'splice') return spliceInside(socket, inside, target, pass.tunnel, options)
 
@@ -114,11 +114,7 @@ function broken(
 }
 
 /** Answers and closes: what may already follow a refused CONNECT is never read as a request. */
-function refuse(req: IncomingMessage, socket: Socket, reply: RefusalReply): void {
-  const res = new ServerResponse(req)
-  res.assignSocket(socket)
-  res.sendDate = false
-  res.on('finish', () => socket.destroySoon())
-  res.writeHead(reply.status, [...reply.headers, 'connection', 'close'])
-  res.end(reply.body)
+function refuse(socket: Socket, { status, headers, body }: RefusalReply): void {
+  const head = replyHeadText(status, STATUS_CODES[status] ?? '', [...headers, 'connection', 'close'])
+  socket.end(joinHead(head, body, false, true), () => socket.destroy())
 }

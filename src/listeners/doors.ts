@@ -58,8 +58,8 @@ export class Doors {
     this.#addresses = addresses
     this.#most = { connections: part(limits.connections), perPeer: part(limits.perPeer) }
     this.#h2 = new H2(ports)
-    this.#h1 = new H1(ports, (req, socket, head) => {
-      acceptConnect(req, socket, head, {
+    this.#h1 = new H1(ports, (head, socket, connection) => {
+      acceptConnect(head, socket, connection, {
         ports,
         tls: this.#tls,
         firstBytes: limits.handshake,

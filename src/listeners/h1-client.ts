@@ -1,175 +1,198 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { StopSignal } from '#base/async.ts'
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { nextTick } from 'node:process'
+import type { Cancellation, StopSignal } from '#base/async.ts'
 import { headerValue } from '#journey/headers.ts'
 import type { Client, Relayed, Upgraded } from '#journey/ports.ts'
-import type { RawHeaders } from '#journey/types.ts'
+import type { CutBy, RawHeaders } from '#journey/types.ts'
+import { chunkPrefix, joinHead, lastChunk, lastChunkWith, replyHeadText } from '#wire/write.ts'
 import { splice } from './splice.ts'
 
-/** Bytes and milliseconds. How much of a body that nobody wants is still read, and for how long, before its connection closes. */
-const linger = { bytes: 256 * 1024, time: 1_000 } as const
-/** Bytes of a reply that wait for the end of the turn in which they came. */
+/** Bytes of a reply that wait for the end of the turn in which they came, or for the replies before it. */
 const mostHeld = 64 * 1024
+/** Bytes up to which what leaves together is copied into one write. */
+const mostCopied = 16 * 1024
 
-/** The agent's half of one HTTP/1.x exchange. */
+/** The connection that a reply goes out on. */
+export interface ReplyLine {
+  readonly socket: Socket
+  /** Replies leave in the order of their requests (RFC 9112 section 9.3.2): only the first of them may write. */
+  isFirst(client: H1Client): boolean
+  /** The whole reply was written. */
+  finished(client: H1Client): void
+  /** Stops reading the socket; what was read and is no request is put back. */
+  detach(): void
+}
+
+export interface ReplyOptions {
+  readonly method: string
+  readonly version: '1.0' | '1.1'
+  /** The agent holds its body back until it is told to go on. */
+  readonly awaited: boolean
+  /** Every reply ends its connection now; asked when a head is given. */
+  readonly closes: () => boolean
+}
+
+/** How the end of a reply body is known (RFC 9112 section 6.3); `open`: that is decided when the head is written. */
+type Framing = 'none' | 'length' | 'chunked' | 'close' | 'open'
+
+/** The agent's half of one HTTP/1.x exchange. What comes in one turn of the loop leaves in one write. */
 export class H1Client implements Client {
-  onDrain: () => void = () => {}
-  readonly #req: IncomingMessage
-  readonly #res: ServerResponse
-  readonly #awaited: boolean
-  #close: () => boolean
-  /** The head and what has followed it in the same turn of the loop. */
-  #held: Held | undefined
-  #closing = false
+  onDrain: () => void = nothing
+  /** The request was read to its end. */
+  requestRead = false
+  /** The connection ends with this reply. */
+  closing = false
+  cut: Cancellation<CutBy> | undefined
+  readonly #line: ReplyLine
+  readonly #options: ReplyOptions
+  #begun = false
   #proceeded = false
-  #broken = false
+  #scheduled = false
+  #ended = false
+  #status = 0
+  /** Not written yet. */
+  #headers: RawHeaders | undefined
+  #framing: Framing = 'open'
+  #held: Uint8Array[] = []
+  #size = 0
+  #trailers: RawHeaders = []
 
-  /** `awaited`: the agent holds its body back until told to go on. */
-  constructor(req: IncomingMessage, res: ServerResponse, options: { readonly close: () => boolean; readonly awaited: boolean }) {
-    this.#req = req
-    this.#res = res
-    this.#close = options.close
-    this.#awaited = options.awaited
-    res.on('drain', () => this.onDrain())
-    // The agent going away is seen by 'close'; without a listener the error would end the process.
-    res.on('error', () => {})
-    req.on('error', () => (this.#broken = true))
+  constructor(line: ReplyLine, options: ReplyOptions) {
+    this.#line = line
+    this.#options = options
   }
 
   get begun(): boolean {
-    return this.#held !== undefined || this.#res.headersSent || this.#res.destroyed
+    return this.#begun || this.#line.socket.destroyed
   }
 
-  /** A head was written that says so. */
-  get closing(): boolean {
-    return this.#closing
-  }
-
-  /** The connection ends with this reply. */
-  close(): void {
-    this.#close = always
+  /** All that the agent meant to send with its request is here, or will not come unasked. */
+  get whole(): boolean {
+    return this.requestRead || (this.#options.awaited && !this.#proceeded)
   }
 
   proceed(): void {
-    if (!this.#awaited || this.#proceeded) return
+    if (!this.#options.awaited || this.#proceeded || this.requestRead || !this.#line.isFirst(this)) return
     this.#proceeded = true
-    this.#res.writeContinue()
+    this.#line.socket.write('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
   }
 
+  /** 103 alone, and of it the links (RFC 8297): 102 and the rest tell an agent nothing it needs. */
   informational(status: number, headers: RawHeaders): void {
-    // Node writes 103 only, and 102 and the rest tell an agent nothing it needs.
-    if (status !== 103) return
-    const hints: Record<string, string | string[]> = {}
-    for (let i = 0; i < headers.length; i += 2) {
-      const name = (headers[i] ?? '').toLowerCase()
-      if (name === 'link') hints['link'] = (hints['link'] ?? []).concat(headers[i + 1] ?? '')
-    }
-    try {
-      if (hints['link']) this.#res.writeEarlyHints(hints)
-    } catch {
-      // Node takes one link a field, and HTTP allows a list (RFC 8288 section 3). Without the hint nothing is lost.
-    }
+    if (status !== 103 || this.begun || this.#options.version === '1.0' || !this.#line.isFirst(this)) return
+    const links: string[] = []
+    for (let i = 0; i < headers.length; i += 2) if (headers[i]?.toLowerCase() === 'link') links.push('Link', headers[i + 1] ?? '')
+    if (links.length > 0) this.#line.socket.write(replyHeadText(103, 'Early Hints', links), 'latin1')
   }
 
   head(status: number, headers: RawHeaders): void {
     if (this.begun) return
-    // A body that was not read to its end leaves the connection where no next request can be told from it.
-    this.#closing = this.#close() || !this.#whole
-    this.#held = { status, headers: this.#closing ? [...headers, 'connection', 'close'] : headers, chunks: [], size: 0 }
-    queueMicrotask(() => this.#release())
+    this.#begun = true
+    this.#status = status
+    this.#headers = headers
+    if (this.#options.method === 'HEAD' || status === 204 || status === 304) this.#framing = 'none'
+    else if (headerValue(headers, 'content-length') !== undefined) this.#framing = 'length'
+    this.#schedule()
   }
 
   data(chunk: Uint8Array): boolean {
-    const held = this.#held
-    if (held && held.size + chunk.length <= mostHeld) {
-      held.chunks.push(chunk)
-      held.size += chunk.length
-      return true
-    }
-    this.#release()
-    return this.#res.write(chunk)
-  }
-
-  /** What came at once goes out at once; more may follow. */
-  #release(): void {
-    const held = this.#held
-    if (!held) return
-    this.#held = undefined
-    if (this.#res.destroyed) return
-    this.#res.writeHead(held.status, held.headers as string[])
-    if (held.chunks.length === 0) return this.#res.flushHeaders()
-    for (const chunk of held.chunks) this.#res.write(chunk)
-  }
-
-  /** A reply that came whole leaves whole: in one piece, and with its length where only that was open. */
-  #releaseWhole({ status, headers, chunks, size }: Held): void {
-    this.#held = undefined
-    const bodyless = this.#req.method === 'HEAD' || status === 204 || status === 304
-    const framed = bodyless || headerValue(headers, 'content-length') !== undefined
-    this.#res.writeHead(status, (framed ? headers : [...headers, 'content-length', String(size)]) as string[])
-    const [first] = chunks
-    this.#res.end(chunks.length > 1 ? Buffer.concat(chunks) : first)
+    if (this.#framing === 'none' || chunk.length === 0) return true
+    this.#held.push(chunk)
+    this.#size += chunk.length
+    if (this.#size > mostHeld) this.flush()
+    else this.#schedule()
+    return this.#size <= mostHeld && !this.#line.socket.writableNeedDrain
   }
 
   end(trailers: RawHeaders): void {
-    const held = this.#held
-    if (held && trailers.length === 0 && this.#whole && !this.#res.destroyed) return this.#releaseWhole(held)
-    this.#release()
-    if (trailers.length > 0) this.#res.addTrailers(pairs(trailers))
-    if (this.#whole || this.#broken || this.#res.destroyed) return void this.#res.end()
-    this.#linger()
+    this.#ended = true
+    this.#trailers = trailers
+    this.#schedule()
   }
 
   abort(): void {
-    this.#res.destroy()
-    this.#req.socket.destroy()
+    this.#line.socket.destroy()
   }
 
-  async relay(upgraded: Upgraded, signal: StopSignal): Promise<Relayed> {
-    const { socket } = this.#req
-    this.#res.detachSocket(socket)
-    socket.write(switching(upgraded.headers))
-    return splice(socket, upgraded.socket, signal)
+  relay({ headers, socket: upstream }: Upgraded, signal: StopSignal): Promise<Relayed> {
+    const { socket } = this.#line
+    this.#line.detach()
+    socket.write(
+      replyHeadText(101, 'Switching Protocols', ['Connection', 'Upgrade', 'Upgrade', 'websocket', ...headers]),
+      'latin1',
+    )
+    return splice(socket, upstream, signal)
   }
 
-  get #whole(): boolean {
-    return this.#req.complete || (this.#awaited && !this.#proceeded)
-  }
-
-  /** Reads on for a moment before closing: closing on unread bytes would reset the reply out of the agent's hands. */
-  #linger(): void {
-    let left: number = linger.bytes
-    const finish = () => {
-      clearTimeout(timer)
-      this.#res.end()
+  /** Writes what there is, if it is this reply's turn. */
+  flush(): void {
+    this.#scheduled = false
+    if (!this.#line.isFirst(this) || this.#line.socket.destroyed) return
+    const last = this.#ended
+    const head = this.#takeHead(last)
+    const chunks = this.#held
+    if (head !== undefined || chunks.length > 0 || last) {
+      this.#held = []
+      this.#write(head, chunks, last)
+      this.#size = 0
     }
-    const timer = setTimeout(finish, linger.time)
-    this.#req.once('end', finish).once('close', finish)
-    this.#req.on('data', (chunk: Buffer) => {
-      left -= chunk.length
-      // An agent that still has more to send reads the reply meanwhile; closing now would reset it out of its hands.
-      if (left < 0) this.#req.pause()
-    })
-    this.#req.resume()
+    if (last) this.#line.finished(this)
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    nextTick(flush, this)
+  }
+
+  #takeHead(whole: boolean): string | undefined {
+    const headers = this.#headers
+    if (!headers) return undefined
+    this.#headers = undefined
+    // A body that was not read to its end leaves the connection where no next request can be told from it.
+    this.closing ||= this.#options.version === '1.0' || this.#options.closes() || !this.whole
+    const more: string[] = []
+    if (this.#framing === 'open') {
+      if (whole && this.#trailers.length === 0) {
+        this.#framing = 'length'
+        more.push('content-length', String(this.#size))
+      } else if (this.#options.version === '1.1') {
+        this.#framing = 'chunked'
+        more.push('transfer-encoding', 'chunked')
+      } else this.#framing = 'close'
+    }
+    if (this.closing) more.push('connection', 'close')
+    return replyHeadText(this.#status, STATUS_CODES[this.#status] ?? '', more.length > 0 ? [...headers, ...more] : headers)
+  }
+
+  #write(head: string | undefined, chunks: readonly Uint8Array[], last: boolean): void {
+    const { socket } = this.#line
+    const chunked = this.#framing === 'chunked'
+    const trailers = chunked && last && this.#trailers.length > 0
+    const ends = chunked && last && !trailers
+    const [first] = chunks
+    if (this.#size <= mostCopied) {
+      const body = chunks.length > 1 ? Buffer.concat(chunks) : first
+      if (head !== undefined || chunked) socket.write(joinHead(head ?? '', body, chunked, ends))
+      else if (body) socket.write(body)
+      if (trailers) socket.write(lastChunkWith(this.#trailers), 'latin1')
+      return
+    }
+    socket.cork()
+    if (head !== undefined) socket.write(head, 'latin1')
+    if (chunked) socket.write(chunkPrefix(this.#size), 'latin1')
+    for (const chunk of chunks) socket.write(chunk)
+    if (chunked) socket.write('\r\n', 'latin1')
+    if (trailers) socket.write(lastChunkWith(this.#trailers), 'latin1')
+    else if (ends) socket.write(lastChunk)
+    socket.uncork()
   }
 }
 
-const always = () => true
+function nothing(): void {}
 
-interface Held {
-  readonly status: number
-  readonly headers: RawHeaders
-  readonly chunks: Uint8Array[]
-  size: number
-}
-
-function pairs(headers: RawHeaders): [string, string][] {
-  const list: [string, string][] = []
-  for (let i = 0; i < headers.length; i += 2) list.push([headers[i] ?? '', headers[i + 1] ?? ''])
-  return list
-}
-
-function switching(headers: RawHeaders): Buffer {
-  const lines = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: websocket']
-  for (const [name, value] of pairs(headers)) lines.push(`${name}: ${value}`)
-  return Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
+/** One function for all replies, so that scheduling one allocates nothing. */
+function flush(client: H1Client): void {
+  client.flush()
 }

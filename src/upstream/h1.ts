@@ -1,115 +1,338 @@
-import type { Duplex, Readable } from 'node:stream'
-import { errors } from 'undici'
-import type { Dispatcher } from 'undici'
+import type { Socket } from 'node:net'
+import type { Deadline, Deadlines } from '#base/deadlines.ts'
 import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { Outbound, ReplySink, RequestBody, Upgraded } from '#journey/ports.ts'
 import type { RawHeaders } from '#journey/types.ts'
-import { mostInformational } from './pool.ts'
+import { ReplyReader } from '#wire/reply-reader.ts'
+import type { ReplyEvents, WireRefusal, WireReplyHead } from '#wire/types.ts'
+import { requestHeadText } from '#wire/write.ts'
+import { Upload } from './h1-upload.ts'
+
+/** Milliseconds. An LLM may think for ten minutes before its first byte, and a stream may be as quiet. */
+export const patience = { head: 15 * 60_000, body: 15 * 60_000 } as const
+
+/** Interim replies an upstream may send before its final one; past it, it is attacking. */
+export const mostInformational = 16
+
+/** Milliseconds that an unused connection is kept, and how much earlier than its host says it is closed here. */
+const idle = { unsaid: 4_000, most: 600_000, margin: 2_000 } as const
+
+const limits = {
+  headBytes: 64 * 1024,
+  headers: 1_000,
+  trailerBytes: 64 * 1024,
+  chunkLineBytes: 4 * 1024,
+  targetBytes: 64 * 1024,
+} as const
+
+const brokenOff = 'the host broke its reply off'
 
 /** The reply had not begun and the connection was an old one that the upstream had closed meanwhile. */
 export class StaleConnection extends Error {}
 
-/**
- * One HTTP/1.1 request through undici's `dispatch`, its leanest face. Resolves at the end of the reply, or with the
- * socket when the upstream switched protocols (101).
- */
-export function sendH1(
-  dispatcher: Dispatcher,
-  { head, headers, upgrade }: Outbound,
-  body: RequestBody | undefined,
-  sink: ReplySink,
-  signal: StopSignal,
-): Promise<Upgraded | undefined> {
-  return new Promise((resolve, reject) => {
-    let begun = false
-    let informational = 0
-    let control: Dispatcher.DispatchController | undefined
-    const cancel = () => control?.abort(new ProxyError('client_closed'))
-    const settle = (outcome: () => void) => {
-      signal.removeEventListener('abort', cancel)
-      outcome()
+/** Where a connection belongs: it comes back after each reply, and is forgotten when it closes. */
+export interface Home {
+  release(connection: H1Connection): void
+  forget(connection: H1Connection): void
+}
+
+/** One request and its reply. */
+interface Turn {
+  readonly sink: ReplySink
+  readonly signal: StopSignal
+  readonly upgrade: boolean
+  readonly resolve: (upgraded: Upgraded | undefined) => void
+  readonly reject: (error: Error) => void
+  upload: Upload | undefined
+  informational: number
+  /** The final head has come. */
+  begun: boolean
+  /** A byte of the reply has come. */
+  heard: boolean
+}
+
+/** A kept-alive HTTP/1.1 connection to an upstream: one request at a time, never pipelined. */
+export class H1Connection implements ReplyEvents, Deadline {
+  deadline = Infinity
+  /** `address:port` at the other end. */
+  readonly address: string
+  readonly #socket: Socket
+  readonly #home: Home
+  readonly #deadlines: Deadlines
+  readonly #reader: ReplyReader
+  #turn: Turn | undefined
+  #used = false
+  #last = false
+  #kept: number = idle.unsaid
+  #upgraded: RawHeaders | undefined
+
+  constructor(socket: Socket, home: Home, deadlines: Deadlines) {
+    this.#socket = socket
+    this.#home = home
+    this.#deadlines = deadlines
+    this.#reader = new ReplyReader(limits, this)
+    this.address = `${socket.remoteAddress}:${socket.remotePort}`
+    socket
+      .on('data', this.#take)
+      .on('drain', this.#drained)
+      .on('end', this.#ended)
+      .on('error', this.#failed)
+      .on('close', this.#closed)
+    deadlines.add(this)
+  }
+
+  /** Resolves at the end of the reply, or with the socket when the upstream switched protocols (101). */
+  send(
+    { head, headers, upgrade }: Outbound,
+    body: RequestBody | undefined,
+    sink: ReplySink,
+    signal: StopSignal,
+  ): Promise<Upgraded | undefined> {
+    return new Promise((resolve, reject) => {
+      const turn: Turn = {
+        sink,
+        signal,
+        upgrade,
+        resolve,
+        reject,
+        upload: undefined,
+        informational: 0,
+        begun: false,
+        heard: false,
+      }
+      this.#turn = turn
+      sink.onDrain = this.#resume
+      sink.onStop = this.#stop
+      if (signal.aborted) return this.#cancel()
+      signal.addEventListener('abort', this.#cancel)
+      this.deadline = this.#deadlines.now + patience.head
+      try {
+        this.#reader.expect(head.method)
+        const sent = upgrade ? [...headers, 'connection', 'upgrade', 'upgrade', 'websocket'] : headers
+        this.#write(head.method, head.path + head.query, sent, body, turn)
+      } catch (error) {
+        this.#fail(
+          error instanceof ProxyError
+            ? error
+            : new ProxyError('malformed_request', 'the request cannot be sent as HTTP/1.1', { cause: error }),
+        )
+      }
+    })
+  }
+
+  /** Closes it, whatever it does. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  informational(head: WireReplyHead): void {
+    const turn = this.#turn
+    if (!turn) return
+    turn.informational += 1
+    if (turn.informational > mostInformational) throw new ProxyError('upstream_protocol', 'too many interim replies')
+    turn.sink.informational(head.status, head.fields)
+  }
+
+  head(head: WireReplyHead): void {
+    const turn = this.#turn
+    if (!turn) return
+    turn.begun = true
+    this.#last = head.lastOnConnection
+    if (head.status === 101) {
+      if (!turn.upgrade) throw new ProxyError('upstream_protocol', 'the host switched protocols unasked')
+      this.#upgraded = head.fields
+      return
     }
-    const handler: Dispatcher.DispatchHandler = {
-      onRequestStart(controller) {
-        control = controller
-        const resume = () => controller.resume()
-        const stop = (error: ProxyError) => controller.abort(error)
-        sink.onDrain = resume
-        sink.onStop = stop
-        if (signal.aborted) cancel()
-      },
-      onResponseStart(controller, status) {
-        const raw = latin1(controller.rawHeaders)
-        // They are slices of a 64 KiB read buffer, which they would hold for as long as the reply streams.
-        Object.assign(controller, { rawHeaders: null })
-        if (status < 200) {
-          if (++informational > mostInformational) throw new ProxyError('upstream_protocol', 'too many interim replies')
-          return sink.informational(status, raw)
-        }
-        begun = true
-        sink.head(status, raw)
-      },
-      onResponseData(controller, chunk) {
-        if (!sink.data(chunk)) controller.pause()
-      },
-      onResponseEnd(controller) {
-        settle(() => {
-          sink.end(latin1(controller.rawTrailers))
-          resolve(undefined)
-        })
-      },
-      onRequestUpgrade(controller, _status, _headers, socket: Duplex) {
-        settle(() => resolve({ headers: latin1(controller.rawHeaders), socket }))
-      },
-      onResponseError(_controller, error) {
-        settle(() => reject(begun || !stale(error) ? coded(error, begun) : new StaleConnection()))
-      },
+    this.#kept = head.lastOnConnection ? 0 : keptFor(head.fields)
+    turn.sink.head(head.status, head.fields)
+  }
+
+  data(bytes: Buffer): void {
+    if (this.#turn && !this.#turn.sink.data(bytes)) this.#socket.pause()
+  }
+
+  end(trailers: RawHeaders): void {
+    const turn = this.#turn
+    if (!turn || this.#upgraded) return
+    turn.sink.end(trailers)
+    this.#settle(turn)
+    const reusable = !this.#last && !turn.upgrade && (turn.upload?.done ?? true)
+    turn.upload?.stop()
+    if (reusable) this.#release()
+    else this.#discard()
+    turn.resolve(undefined)
+  }
+
+  refuse({ detail }: WireRefusal): void {
+    this.#fail(this.#turn?.begun ? new ProxyError('upstream_reset', brokenOff) : new ProxyError('upstream_protocol', detail))
+  }
+
+  expire(): void {
+    if (this.#turn) this.#fail(new ProxyError('upstream_timeout'))
+    else this.#discard()
+  }
+
+  #write(method: string, target: string, headers: RawHeaders, body: RequestBody | undefined, turn: Turn): void {
+    if (!body) {
+      const sized = this.#expectsBody(method) && !hasLength(headers) ? [...headers, 'content-length', '0'] : headers
+      this.#socket.write(requestHeadText(method, target, sized), 'latin1')
+      return
     }
-    signal.addEventListener('abort', cancel, { once: true })
+    const chunked = !hasLength(headers)
+    const head = requestHeadText(method, target, chunked ? [...headers, 'transfer-encoding', 'chunked'] : headers)
+    turn.upload = new Upload(this.#socket, { head, body, chunked, moved: this.#moved, failed: this.#uploadFailed })
+    void turn.upload.run()
+  }
+
+  /** RFC 9110 section 8.6: a method that takes content says that there is none. */
+  #expectsBody(method: string): boolean {
+    return method === 'POST' || method === 'PUT' || method === 'PATCH'
+  }
+
+  readonly #take = (bytes: Buffer): void => {
+    const turn = this.#turn
+    // What nobody asked for is no reply to anything that is asked next.
+    if (!turn) return this.#discard()
+    turn.heard = true
+    this.deadline = this.#deadlines.now + patience.body
+    let read: number
     try {
-      dispatcher.dispatch(
-        {
-          method: head.method,
-          path: head.path + head.query,
-          headers: headers as string[],
-          body: body ? (body.chunks as unknown as Readable) : null,
-          ...(upgrade ? { upgrade: 'websocket' } : {}),
-        },
-        handler,
-      )
+      read = this.#reader.read(bytes)
     } catch (error) {
-      // undici throws on what it will not write; the screen should have refused it already.
-      settle(() => reject(new ProxyError('malformed_request', 'the request cannot be sent as HTTP/1.1', { cause: error })))
+      return this.#fail(error as Error)
     }
-  })
-}
-
-function latin1(raw: unknown): RawHeaders {
-  if (!Array.isArray(raw)) return []
-  return raw.map((each: Buffer | string) => (typeof each === 'string' ? each : each.toString('latin1')))
-}
-
-/** A reply was read on this connection before, and then it died before the first byte of the next. */
-function stale(error: Error): boolean {
-  const code = (error as NodeJS.ErrnoException).code
-  if (code === 'ECONNRESET' || code === 'EPIPE') return true
-  return error instanceof errors.SocketError && (error.socket?.bytesRead ?? 0) > 0
-}
-
-function coded(cause: Error, begun: boolean): ProxyError {
-  if (cause instanceof ProxyError) return cause
-  if (cause.cause instanceof ProxyError) return cause.cause
-  if (cause instanceof errors.HeadersTimeoutError || cause instanceof errors.BodyTimeoutError) {
-    return new ProxyError('upstream_timeout', undefined, { cause })
+    if (this.#upgraded) this.#switch(turn, this.#upgraded, bytes.subarray(read))
+    else if (read < bytes.length && !this.#turn) this.#discard()
   }
-  const code = (cause as NodeJS.ErrnoException).code ?? ''
-  if (
-    code.startsWith('HPE_') ||
-    cause instanceof errors.ResponseContentLengthMismatchError ||
-    cause instanceof errors.HeadersOverflowError
-  ) {
-    return new ProxyError('upstream_protocol', undefined, { cause })
+
+  #switch(turn: Turn, headers: RawHeaders, rest: Buffer): void {
+    const socket = this.#socket
+    this.#settle(turn)
+    this.#leave()
+    socket
+      .off('data', this.#take)
+      .off('drain', this.#drained)
+      .off('end', this.#ended)
+      .off('error', this.#failed)
+      .off('close', this.#closed)
+    socket.on('error', () => socket.destroy())
+    socket.pause()
+    if (rest.length > 0) socket.unshift(rest)
+    turn.resolve({ headers, socket })
   }
-  return new ProxyError('upstream_reset', begun ? 'the host broke its reply off' : undefined, { cause })
+
+  readonly #moved = (): void => {
+    this.deadline = this.#deadlines.now + patience.head
+  }
+
+  readonly #uploadFailed = (error: Error): void => {
+    // A reply that is complete, or a failure that was reported, has settled this turn already.
+    if (this.#turn)
+      this.#fail(error instanceof ProxyError ? error : new ProxyError('upstream_reset', undefined, { cause: error }))
+  }
+
+  readonly #resume = (): void => {
+    this.#socket.resume()
+  }
+
+  readonly #stop = (error: ProxyError): void => {
+    this.#fail(error)
+  }
+
+  readonly #cancel = (): void => {
+    this.#fail(new ProxyError('client_closed'))
+  }
+
+  readonly #drained = (): void => {
+    this.#turn?.upload?.drained()
+  }
+
+  readonly #ended = (): void => {
+    const turn = this.#turn
+    if (!turn) return this.#discard()
+    this.#last = true
+    if (this.#reader.endsWithConnection) {
+      try {
+        return this.#reader.finish()
+      } catch (error) {
+        return this.#fail(error as Error)
+      }
+    }
+    this.#lost(turn, undefined)
+  }
+
+  readonly #failed = (cause: Error): void => {
+    if (this.#turn) this.#lost(this.#turn, cause)
+    else this.#discard()
+  }
+
+  readonly #closed = (): void => {
+    if (this.#turn) this.#lost(this.#turn, undefined)
+    this.#leave()
+  }
+
+  /** The connection broke. Where no byte of a reply came, an old connection was just stale. */
+  #lost(turn: Turn, cause: NodeJS.ErrnoException | undefined): void {
+    const code = cause?.code
+    const stale = !turn.heard && (this.#used || code === 'ECONNRESET' || code === 'EPIPE')
+    const detail = turn.begun ? brokenOff : undefined
+    this.#fail(stale ? new StaleConnection() : new ProxyError('upstream_reset', detail, { cause }))
+  }
+
+  #fail(error: Error): void {
+    const turn = this.#turn
+    this.#discard()
+    if (!turn) return
+    this.#settle(turn)
+    turn.upload?.stop()
+    turn.reject(
+      error instanceof ProxyError || error instanceof StaleConnection
+        ? error
+        : new ProxyError('upstream_reset', undefined, { cause: error }),
+    )
+  }
+
+  #settle(turn: Turn): void {
+    this.#turn = undefined
+    turn.signal.removeEventListener('abort', this.#cancel)
+  }
+
+  #release(): void {
+    this.#used = true
+    this.deadline = this.#deadlines.now + this.#kept
+    // A sink that was full at the end of a reply may have paused the connection.
+    if (this.#socket.isPaused()) this.#socket.resume()
+    this.#home.release(this)
+  }
+
+  #discard(): void {
+    this.#leave()
+    this.#socket.destroy()
+  }
+
+  #leave(): void {
+    this.deadline = Infinity
+    this.#deadlines.delete(this)
+    this.#home.forget(this)
+  }
+}
+
+function hasLength(headers: RawHeaders): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    if (name.length === 14 && name.toLowerCase() === 'content-length') return true
+  }
+  return false
+}
+
+/** Milliseconds for which this connection may wait unused: `Keep-Alive: timeout=5` says so in seconds (RFC 2068 section 19.7.1.1). */
+function keptFor(headers: RawHeaders): number {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? ''
+    if (name.length !== 10 || name.toLowerCase() !== 'keep-alive') continue
+    const seconds = /(?:^|[\s,])timeout=(\d{1,6})/i.exec(headers[i + 1] ?? '')?.[1]
+    if (seconds !== undefined) return Math.min(Math.max(Number(seconds) * 1_000 - idle.margin, 0), idle.most)
+  }
+  return idle.unsaid
 }

@@ -8,7 +8,7 @@ import type { Outbound, ReplySink, RequestBody } from '#journey/ports.ts'
 import { nested } from '#journey/headers.ts'
 import type { RawHeaders } from '#journey/types.ts'
 import type { Destination, Dialer } from './dial.ts'
-import { mostInformational, patience } from './pool.ts'
+import { mostInformational, patience } from './h1.ts'
 
 /** HTTP/2 sessions to upstreams: for gRPC, which needs its trailers and full duplex, and for hosts that speak nothing else. */
 export class Sessions {

@@ -1,13 +1,14 @@
 import type { Duplex } from 'node:stream'
 import { LruMap } from '#base/async.ts'
 import type { StopSignal } from '#base/async.ts'
+import { Deadlines } from '#base/deadlines.ts'
 import { ProxyError } from '#base/errors.ts'
 import { headerValue } from '#journey/headers.ts'
 import type { Outbound, ReplySink, RequestBody, Sent, Upstream } from '#journey/ports.ts'
 import { decoding } from './decode.ts'
 import { Dialer, refusedAlpn } from './dial.ts'
 import type { Destination, DialOptions } from './dial.ts'
-import { sendH1, StaleConnection } from './h1.ts'
+import { StaleConnection } from './h1.ts'
 import { sendH2, Sessions } from './h2.ts'
 import { Pools } from './pool.ts'
 import type { OriginPool } from './pool.ts'
@@ -25,7 +26,7 @@ export class Sender implements Upstream {
 
   constructor(options: DialOptions) {
     this.#dialer = new Dialer(options)
-    this.#pools = new Pools(this.#dialer)
+    this.#pools = new Pools(this.#dialer, new Deadlines(patient))
     this.#sessions = new Sessions(this.#dialer)
   }
 
@@ -50,7 +51,7 @@ export class Sender implements Upstream {
 
   async close(): Promise<void> {
     this.#sessions.close()
-    await this.#pools.close()
+    this.#pools.close()
   }
 
   #choose(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
@@ -63,10 +64,9 @@ export class Sender implements Upstream {
 
   #overH1(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const pool = this.#pools.of(outbound.head.scheme, outbound.head, outbound.credentials)
-    return sendH1(pool.dispatcher, outbound, body, sink, signal).then(
-      () => ({ address: pool.address }),
-      (error: unknown) => this.#again(error, pool, outbound, body, sink, signal),
-    )
+    return pool
+      .send(outbound, body, sink, signal)
+      .then(undefined, (error: unknown) => this.#again(error, pool, outbound, body, sink, signal))
   }
 
   /** After a first try over HTTP/1.1 has failed before its reply began. */
@@ -87,11 +87,10 @@ export class Sender implements Upstream {
     // At most one retry, only of what is safe to repeat and of which no body was consumed.
     if (body || !idempotent.has(method)) throw new ProxyError('upstream_reset')
     try {
-      await sendH1(pool.dispatcher, outbound, undefined, sink, signal)
+      return await pool.send(outbound, undefined, sink, signal)
     } catch (again) {
       throw again instanceof StaleConnection ? new ProxyError('upstream_reset') : again
     }
-    return { address: pool.address }
   }
 
   async #overH2(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
@@ -103,15 +102,23 @@ export class Sender implements Upstream {
   async #upgrade(outbound: Outbound, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const single = this.#pools.single(outbound.head.scheme, outbound.head)
     try {
-      const upgraded = await sendH1(single.dispatcher, outbound, undefined, sink, signal)
-      return upgraded ? { address: single.address, upgraded } : { address: single.address }
+      return await single.send(outbound, undefined, sink, signal)
     } catch (error) {
       throw error instanceof StaleConnection ? new ProxyError('upstream_reset') : error
     } finally {
-      // The upgraded socket is no longer the pool's; anything else of it is of no use to anyone.
-      void single.dispatcher.destroy()
+      // The upgraded socket is no longer the pool's; anything else of it is of no use.
+      single.close()
     }
   }
+}
+
+/** Time for connections that nobody else has time for: it keeps no process from ending. */
+const patient = {
+  elapsed: () => performance.now(),
+  later(milliseconds: number, act: () => void) {
+    const timer = setTimeout(act, milliseconds).unref()
+    return () => clearTimeout(timer)
+  },
 }
 
 /** Waits for the work, but not for longer than the agent does. */

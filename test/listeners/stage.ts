@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import type { Ports } from '#journey/ports.ts'
 import { Doors } from '#listeners/doors.ts'
 import type { Leaves } from '#listeners/tls.ts'
+import { systemClock } from '#observe/system-clock.ts'
 import { LeafCache } from '#ca/leaf.ts'
 import type { LeafCacheOptions } from '#ca/leaf.ts'
 import { makeTestAuthority } from '../kit/ca.ts'
@@ -60,7 +61,12 @@ export async function stage({
     contextForDenied: (host, agent) => cache.contextForDenied(host, agent),
     present: (host) => cache.present(host),
   }
-  const ports: Ports = { ...world.ports, upstream: { ...world.ports.upstream, connect: (target) => set.connect(target) } }
+  // Sockets close after real time, whatever the journey is told of it.
+  const ports: Ports = {
+    ...world.ports,
+    clock: systemClock,
+    upstream: { ...world.ports.upstream, connect: (target) => set.connect(target) },
+  }
   const any = { address: '127.0.0.1', port: 0 }
   const doors = new Doors({ http: any, https: any, proxy: any }, ports, wrap(leaves))
   await doors.start()

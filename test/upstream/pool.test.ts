@@ -1,11 +1,13 @@
 import { expect, it } from 'vitest'
+import { Deadlines } from '#base/deadlines.ts'
 import { Dialer } from '#upstream/dial.ts'
 import { Pools } from '#upstream/pool.ts'
+import { ManualClock } from '../kit/clock.ts'
 import { hostOf } from '../kit/policy.ts'
 import { dialing } from './parts.ts'
 
-it('a pool is of one scheme, host, port and set of credentials, and there are never more than 512', async () => {
-  const pools = new Pools(new Dialer(dialing(1)))
+it('a pool is of one scheme, host, port and set of credentials, and there are never more than 512', () => {
+  const pools = new Pools(new Dialer(dialing(1)), new Deadlines(new ManualClock()))
   const good = { host: hostOf('good.test'), port: 443 }
   const first = pools.of('https', good, [])
   expect(pools.of('https', good, [])).toBe(first)
@@ -21,6 +23,6 @@ it('a pool is of one scheme, host, port and set of credentials, and there are ne
   for (let i = 0; i < 600; i += 1) pools.of('https', { ...good, host: hostOf(`n${i}.test`) }, [])
   expect(pools.size).toBe(512)
   expect(pools.of('https', good, [])).not.toBe(first)
-  await pools.close()
+  pools.close()
   expect(pools.size).toBe(0)
 })
