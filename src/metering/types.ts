@@ -83,6 +83,12 @@ export interface Balance {
   readonly requests: number
 }
 
+/** Something learned, such as what the calls of an agent to a model use, and its name. */
+export interface Lesson {
+  readonly name: string
+  readonly text: string
+}
+
 /**
  * The one owner of balances. Every promise resolves after its write is durable. Amounts are whole numbers. A second
  * `reserve` or `settle` of an id changes nothing and gives the first answer. Throws `StoreError`.
@@ -103,10 +109,16 @@ export interface Ledger {
   /** Moves the deadline of holds whose requests still run. Those that have become charges stay so. */
   extend(ids: readonly string[], deadline: number): Promise<void>
   /**
-   * Takes the hold off and charges what it cost, one amount for each claim in their order. A hold that has become a charge is
-   * corrected; where none is known the amounts are charged to `accounts` all the same.
+   * Makes a hold smaller, one amount for each claim in their order; an amount that is larger than the hold changes nothing. It is
+   * no tail any more: others may run beside it. A hold that has become a charge is refunded as much.
    */
-  settle(id: string, accounts: readonly Account[], amounts: readonly Amount[]): Promise<void>
+  shrink(id: string, holds: readonly Amount[]): Promise<void>
+  /**
+   * Takes the hold off and charges what it cost, one amount for each claim in their order. A hold that has become a charge is
+   * corrected; where none is known the amounts are charged to `accounts` all the same. `requests`: what the charge counts as,
+   * default 1.
+   */
+  settle(id: string, accounts: readonly Account[], amounts: readonly Amount[], requests?: number): Promise<void>
   /** Takes the hold off: nothing was spent. */
   release(id: string): Promise<void>
   /** Balances of these accounts, in their order; zeros where nothing was ever charged. */
@@ -117,5 +129,11 @@ export interface Ledger {
    * Takes a mark for an account once: `true` for the first who asks. For events that are told once a window.
    */
   mark(account: Account, mark: string): Promise<boolean>
+  /** Every account with spend whose window began at or after `since`, milliseconds since the epoch. */
+  accounts(since: number): Promise<readonly Balance[]>
+  /** Keeps what was learned under these names, in place of what was there. */
+  learn(lessons: readonly Lesson[]): Promise<void>
+  /** Everything that was learned. */
+  lessons(): Promise<readonly Lesson[]>
   close(): Promise<void>
 }

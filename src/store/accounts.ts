@@ -1,10 +1,11 @@
 /** The ledger's tables and what is done to them: each function is one step of a transaction that its caller holds. */
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import type { Account, Amount, Balance, Claim, Reserved } from '#metering/types.ts'
+import type { Account, Amount, Balance, Claim, Lesson, Reserved } from '#metering/types.ts'
 import { transact } from './database.ts'
 import { judge } from './judge.ts'
 import type { Met } from './judge.ts'
+import { less, lesser } from './amounts.ts'
 import { makeWhole } from './new-file.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
@@ -35,9 +36,14 @@ const schema = `
   ) STRICT, WITHOUT ROWID;
 `
 
+/** Made where it is missing: an older program leaves it alone, so it is no new version. */
+const lessonsTable = `
+  CREATE TABLE IF NOT EXISTS lessons (name TEXT PRIMARY KEY, text TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID
+`
+
 const day = 86_400_000
-/** Milliseconds after which a request is not heard of again, and a month's account is of the past. */
-const kept = { ids: 2 * day, accounts: 40 * day } as const
+/** Milliseconds after which a request is not heard of again, a month's account is of the past, and a lesson is out of date. */
+const kept = { ids: 2 * day, accounts: 40 * day, lessons: 40 * day } as const
 
 /**
  * Opens the file of a ledger, or makes it. It stands beside the store and not in it: amounts need no seal, and a busy ledger
@@ -56,7 +62,10 @@ export function openAccounts(path: string): DatabaseSync {
         )
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON')
       // A read-only file lets a transaction begin, and refuses the first write in it.
-      transact(database, () => database.exec('UPDATE meta SET version = version'))
+      transact(database, () => {
+        database.exec('UPDATE meta SET version = version')
+        database.exec(lessonsTable)
+      })
       return database
     } catch (error) {
       database.close()
@@ -110,6 +119,11 @@ export function accountsIn(database: DatabaseSync) {
     charge: database.prepare('UPDATE holds SET charged = 1 WHERE charged = 0 AND deadline < :now'),
     isSettled: database.prepare('SELECT 1 AS one FROM settled WHERE id = :id'),
     settle: database.prepare('INSERT OR IGNORE INTO settled (id, at) VALUES (:id, :now)'),
+    shrink: database.prepare('UPDATE holds SET tokens = :tokens, nano = :nano, tail = 0 WHERE id = :id AND position = :position'),
+    since: database.prepare(`SELECT budget, holder, window FROM spend WHERE window >= :since AND (tokens > 0 OR nano > 0)
+      ORDER BY budget, holder, window`),
+    learn: database.prepare('INSERT OR REPLACE INTO lessons (name, text, at) VALUES (:name, :text, :now)'),
+    lessons: database.prepare('SELECT name, text FROM lessons ORDER BY at'),
     mark: database.prepare(`INSERT OR IGNORE INTO marks (budget, holder, window, mark)
       VALUES (:budget, :holder, :window, :mark)`),
     forget: [
@@ -117,6 +131,7 @@ export function accountsIn(database: DatabaseSync) {
       { statement: database.prepare('DELETE FROM holds WHERE charged = 1 AND deadline < :time'), after: kept.ids },
       { statement: database.prepare('DELETE FROM spend WHERE window < :time'), after: kept.accounts },
       { statement: database.prepare('DELETE FROM marks WHERE window < :time'), after: kept.accounts },
+      { statement: database.prepare('DELETE FROM lessons WHERE at < :time'), after: kept.lessons },
     ],
   } as const
 
@@ -138,6 +153,11 @@ export function accountsIn(database: DatabaseSync) {
       holds: wholeOf(live?.['holds']),
       tail: wholeOf(live?.['tail']) === 1,
     }
+  }
+
+  const shown = (account: Account, now: number): Balance => {
+    const { spent, held, requests } = balance(account, now)
+    return { account, spent, held, requests }
   }
 
   return {
@@ -181,11 +201,20 @@ export function accountsIn(database: DatabaseSync) {
       for (const id of ids) statements.extend.run({ id, deadline })
     },
 
-    settle(id: string, accounts: readonly Account[], amounts: readonly Amount[], now: number): void {
+    shrink(id: string, holds: readonly Amount[]): void {
+      for (const [position, row] of statements.holdsOf.all({ id }).entries()) {
+        const before = amountOf(row)
+        const after = lesser(before, holds[position] ?? before)
+        statements.shrink.run({ id, position, ...after })
+        if (row['charged'] === 1) add(accountOf(row), negative(less(before, after)), 0)
+      }
+    },
+
+    settle({ id, accounts, amounts, requests = 1 }: Charge, now: number): void {
       if (statements.isSettled.get({ id })) return
       const charged = statements.holdsOf.all({ id }).filter((row) => row['charged'] === 1)
       for (const row of charged) add(accountOf(row), negative(amountOf(row)), -1)
-      for (const [i, account] of accounts.entries()) add(account, amounts[i] ?? nothing, 1)
+      for (const [i, account] of accounts.entries()) add(account, amounts[i] ?? nothing, requests)
       statements.drop.run({ id })
       statements.settle.run({ id, now })
     },
@@ -197,12 +226,17 @@ export function accountsIn(database: DatabaseSync) {
       statements.drop.run({ id })
     },
 
-    balances(accounts: readonly Account[], now: number): readonly Balance[] {
-      return accounts.map((account) => {
-        const { spent, held, requests } = balance(account, now)
-        return { account, spent, held, requests }
-      })
+    balances: (accounts: readonly Account[], now: number): readonly Balance[] => accounts.map((account) => shown(account, now)),
+
+    since: (since: number, now: number): readonly Balance[] =>
+      statements.since.all({ since }).map((row) => shown(accountOf(row), now)),
+
+    learn(lessons: readonly Lesson[], now: number): void {
+      for (const { name, text } of lessons) statements.learn.run({ name, text, now })
     },
+
+    lessons: (): readonly Lesson[] =>
+      statements.lessons.all().map((row) => ({ name: String(row['name']), text: String(row['text']) })),
 
     set(account: Account, { tokens, nano }: Amount): void {
       statements.set.run({ ...keyOf(account), tokens, nano })
@@ -210,6 +244,15 @@ export function accountsIn(database: DatabaseSync) {
 
     mark: (account: Account, mark: string): boolean => statements.mark.run({ ...keyOf(account), mark }).changes === 1,
   }
+}
+
+/** What one settlement charges. */
+interface Charge {
+  readonly id: string
+  readonly accounts: readonly Account[]
+  readonly amounts: readonly Amount[]
+  /** Default 1. */
+  readonly requests?: number | undefined
 }
 
 const nothing: Amount = { tokens: 0, nano: 0 }

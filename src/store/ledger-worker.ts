@@ -14,6 +14,9 @@ const { path } = workerData as { readonly path: string }
 /** Milliseconds between two attempts to open what could not be opened, and between two rounds of forgetting. */
 const pause = { open: 1_000, forget: 3_600_000 } as const
 
+/** What changes nothing needs no transaction. */
+const reads: ReadonlySet<Order['kind']> = new Set<Order['kind']>(['balances', 'accounts', 'lessons', 'open'])
+
 let open: { readonly database: DatabaseSync; readonly accounts: Accounts } | undefined
 let firstOpen = true
 let failedAt = Number.NEGATIVE_INFINITY
@@ -39,7 +42,7 @@ function answers(batch: readonly Asked[]): readonly Answer[] {
   try {
     const { database, accounts } = ready()
     const wall = Math.max(...batch.map((asked) => asked.wall))
-    if (batch.every(({ order }) => order.kind === 'balances' || order.kind === 'open')) {
+    if (batch.every(({ order }) => reads.has(order.kind))) {
       const now = Math.max(wall, accounts.lastTick())
       return batch.map(({ seq, order }) => ({ seq, now, result: apply(order, accounts, now) }))
     }
@@ -96,7 +99,9 @@ function apply(order: Order, accounts: Accounts, now: number): unknown {
     case 'extend':
       return accounts.extend(order.ids, order.deadline)
     case 'settle':
-      return accounts.settle(order.id, order.accounts, order.amounts, now)
+      return accounts.settle(order, now)
+    case 'shrink':
+      return accounts.shrink(order.id, order.holds)
     case 'release':
       return accounts.release(order.id)
     case 'balances':
@@ -105,6 +110,12 @@ function apply(order: Order, accounts: Accounts, now: number): unknown {
       return accounts.set(order.account, order.spent)
     case 'mark':
       return accounts.mark(order.account, order.mark)
+    case 'accounts':
+      return accounts.since(order.since, now)
+    case 'learn':
+      return accounts.learn(order.lessons, now)
+    case 'lessons':
+      return accounts.lessons()
     case 'open':
     case 'close':
       return undefined

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import type { Account, Amount, Balance, Claim, Ledger, Reserved } from '#metering/types.ts'
+import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '#metering/types.ts'
 import { mustBeWhole } from './amounts.ts'
 import { StoreError } from './store-error.ts'
 import type { StoreFault } from './store-error.ts'
@@ -9,11 +9,22 @@ export type Order =
   | { readonly kind: 'open' }
   | { readonly kind: 'reserve'; readonly id: string; readonly claims: readonly Claim[]; readonly deadline: number }
   | { readonly kind: 'extend'; readonly ids: readonly string[]; readonly deadline: number }
-  | { readonly kind: 'settle'; readonly id: string; readonly accounts: readonly Account[]; readonly amounts: readonly Amount[] }
+  | { readonly kind: 'shrink'; readonly id: string; readonly holds: readonly Amount[] }
+  | {
+      readonly kind: 'settle'
+      readonly id: string
+      readonly accounts: readonly Account[]
+      readonly amounts: readonly Amount[]
+      /** Default 1. */
+      readonly requests?: number | undefined
+    }
   | { readonly kind: 'release'; readonly id: string }
   | { readonly kind: 'balances'; readonly accounts: readonly Account[] }
   | { readonly kind: 'set'; readonly account: Account; readonly spent: Amount }
   | { readonly kind: 'mark'; readonly account: Account; readonly mark: string }
+  | { readonly kind: 'accounts'; readonly since: number }
+  | { readonly kind: 'learn'; readonly lessons: readonly Lesson[] }
+  | { readonly kind: 'lessons' }
   | { readonly kind: 'close' }
 
 export interface Asked {
@@ -80,9 +91,14 @@ export class EmbeddedLedger implements Ledger {
     if (ids.length > 0) await this.#ask({ kind: 'extend', ids, deadline })
   }
 
-  async settle(id: string, accounts: readonly Account[], amounts: readonly Amount[]): Promise<void> {
+  async shrink(id: string, holds: readonly Amount[]): Promise<void> {
+    mustBeWhole(...holds)
+    await this.#ask({ kind: 'shrink', id, holds })
+  }
+
+  async settle(id: string, accounts: readonly Account[], amounts: readonly Amount[], requests = 1): Promise<void> {
     mustBeWhole(...amounts)
-    await this.#ask({ kind: 'settle', id, accounts, amounts })
+    await this.#ask({ kind: 'settle', id, accounts, amounts, requests })
   }
 
   async release(id: string): Promise<void> {
@@ -100,6 +116,18 @@ export class EmbeddedLedger implements Ledger {
 
   async mark(account: Account, mark: string): Promise<boolean> {
     return this.#ask({ kind: 'mark', account, mark })
+  }
+
+  async accounts(since: number): Promise<readonly Balance[]> {
+    return this.#ask({ kind: 'accounts', since })
+  }
+
+  async learn(lessons: readonly Lesson[]): Promise<void> {
+    if (lessons.length > 0) await this.#ask({ kind: 'learn', lessons })
+  }
+
+  async lessons(): Promise<readonly Lesson[]> {
+    return this.#ask({ kind: 'lessons' })
   }
 
   async close(): Promise<void> {

@@ -14,6 +14,8 @@ export type Counts = readonly number[]
 export interface Owed {
   readonly accounts: readonly Account[]
   readonly amounts: readonly Amount[]
+  /** What it counts as; default 1. */
+  readonly requests?: number
 }
 
 /** The fields of a grant as they stand in Redis: what is secret in them is sealed. */
@@ -31,7 +33,7 @@ const longest = 4 * 1024 * 1024
 type Line =
   | { readonly kind: 'head'; readonly version: number; readonly replica: string }
   | { readonly kind: 'spend'; readonly account: string; readonly replica: string; readonly counts: Counts }
-  | { readonly kind: 'owe'; readonly id: string; readonly accounts: readonly Account[]; readonly amounts: readonly Amount[] }
+  | ({ readonly kind: 'owe'; readonly id: string } & Owed)
   | { readonly kind: 'paid'; readonly id: string }
   | { readonly kind: 'grant'; readonly credential: string; readonly row: SealedRow }
   | { readonly kind: 'ended'; readonly fact: RunEnd }
@@ -182,7 +184,7 @@ export class Journal {
         return
       }
       case 'owe':
-        this.#owed.set(line.id, { accounts: line.accounts, amounts: line.amounts })
+        this.#owed.set(line.id, { accounts: line.accounts, amounts: line.amounts, requests: line.requests ?? 1 })
         return
       case 'paid':
         this.#owed.delete(line.id)

@@ -33,6 +33,7 @@ local function write(account, replica, numbers)
   for i = 1, 6 do words[i] = int(numbers[i]) end
   redis.call('HSET', key, replica, table.concat(words, ' '))
   keep(key, account.window)
+  redis.call('ZADD', p .. 'accounts', int(account.window), account.key)
   touched[account.key] = account.window
 end
 
@@ -214,6 +215,24 @@ function verbs.extend()
   return {}
 end
 
+-- A hold becomes smaller, and no tail any more. What has become a charge is refunded as much.
+function verbs.shrink()
+  local hold = holdOf(order.id)
+  if not hold then return {} end
+  local key = keyOf('hold', order.id)
+  for i, claim in ipairs(hold.claims) do
+    local most = order.holds[i] or claim
+    local tokens, nano = math.min(claim.tokens, most.tokens), math.min(claim.nano, most.nano)
+    redis.call('HSET', key, 'tokens' .. i, int(tokens), 'nano' .. i, int(nano), 'tail', '0')
+    if hold.charged then
+      add(claim.account, tokens - claim.tokens, nano - claim.nano, 0)
+    else
+      enlist(claim.account, order.id, int(tokens) .. ' ' .. int(nano) .. ' 0 1')
+    end
+  end
+  return {}
+end
+
 function verbs.settle()
   -- Whoever tells it again reads what it came to.
   for _, account in ipairs(order.accounts) do touched[account.key] = account.window end
@@ -225,7 +244,7 @@ function verbs.settle()
   end
   for i, account in ipairs(order.accounts) do
     local amount = order.amounts[i] or {tokens = 0, nano = 0}
-    add(account, amount.tokens, amount.nano, 1)
+    add(account, amount.tokens, amount.nano, order.requests)
   end
   return {}
 end
@@ -263,8 +282,31 @@ function verbs.mark()
   return {taken}
 end
 
+function verbs.accounts()
+  local rows = {}
+  for i, key in ipairs(redis.call('ZRANGEBYSCORE', p .. 'accounts', int(order.since), '+inf')) do
+    rows[i] = {key, shown(balanceOf({key = key}))}
+  end
+  return rows
+end
+
+function verbs.learn()
+  for _, lesson in ipairs(order.lessons) do
+    redis.call('HSET', p .. 'lessons', lesson.name, lesson.text)
+    redis.call('ZADD', p .. 'lessons:at', int(now), lesson.name)
+  end
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', p .. 'lessons:at', '-inf', '(' .. int(now - 40 * day))) do
+    redis.call('HDEL', p .. 'lessons', name)
+    redis.call('ZREM', p .. 'lessons:at', name)
+  end
+  return {}
+end
+
+function verbs.lessons() return redis.call('HGETALL', p .. 'lessons') end
+
 -- A share for a replica that may be cut off: given only while there is plenty, so that it is in nobody's way at the end.
 function verbs.lease()
+  redis.call('ZREMRANGEBYSCORE', p .. 'accounts', '-inf', '(' .. int(now - 40 * day))
   local given = {}
   for i, lease in ipairs(order.leases) do
     local account = lease.account

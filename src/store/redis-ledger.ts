@@ -1,6 +1,6 @@
-import type { Account, Amount, Balance, Claim, Ledger, Reserved } from '#metering/types.ts'
-import { accountKey, accountOfKey, mustBeWhole } from './amounts.ts'
-import type { Journal } from './redis-journal.ts'
+import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '#metering/types.ts'
+import { accountKey, accountOfKey, lesser, mustBeWhole } from './amounts.ts'
+import type { Journal, Owed } from './redis-journal.ts'
 import { ledgerScript } from './redis-ledger-script.ts'
 import { Leases } from './redis-leases.ts'
 import { scriptOf } from './redis-client.ts'
@@ -70,14 +70,22 @@ export class RedisLedger implements Ledger, Member {
     if (ids.length > 0) await this.#ask('extend', [], { ids, deadline })
   }
 
-  async settle(id: string, accounts: readonly Account[], amounts: readonly Amount[]): Promise<void> {
+  async shrink(id: string, holds: readonly Amount[]): Promise<void> {
+    mustBeWhole(...holds)
+    const live = this.#live.get(id)
+    // What is brought back to a server that lost it must be no more than this either.
+    if (live) this.#live.set(id, { tail: false, claims: live.claims.map((each, i) => shrunk(each, holds[i])) })
+    await this.#ask('shrink', [], { id, holds })
+  }
+
+  async settle(id: string, accounts: readonly Account[], amounts: readonly Amount[], requests = 1): Promise<void> {
     mustBeWhole(...amounts)
     this.#leases.settle(id, amounts)
     try {
-      await this.#pay(id, accounts, amounts)
+      await this.#pay(id, { accounts, amounts, requests })
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
-      await this.#journal.owe(id, { accounts, amounts })
+      await this.#journal.owe(id, { accounts, amounts, requests })
     }
     this.#live.delete(id)
   }
@@ -109,6 +117,24 @@ export class RedisLedger implements Ledger, Member {
     return taken === 1
   }
 
+  async accounts(since: number): Promise<readonly Balance[]> {
+    const rows = (await this.#ask('accounts', [], { since })) as readonly (readonly [string, readonly string[]])[]
+    return rows.flatMap(([key, words]) => {
+      const account = accountOfKey(key)
+      const balance = account && readBalance(account, words)
+      return balance && (balance.spent.tokens > 0 || balance.spent.nano > 0) ? [balance] : []
+    })
+  }
+
+  async learn(lessons: readonly Lesson[]): Promise<void> {
+    if (lessons.length > 0) await this.#ask('learn', [], { lessons })
+  }
+
+  async lessons(): Promise<readonly Lesson[]> {
+    const words = (await this.#ask('lessons', [], {})) as readonly string[]
+    return Array.from({ length: words.length / 2 }, (_, i) => ({ name: words[2 * i] ?? '', text: words[2 * i + 1] ?? '' }))
+  }
+
   async close(): Promise<void> {
     this.#link.leave(this)
     await this.#journal.flush().catch(() => {})
@@ -138,8 +164,8 @@ export class RedisLedger implements Ledger, Member {
 
   /** Tells what could not be told, and renews the leases. */
   async beat(): Promise<void> {
-    for (const [id, { accounts, amounts }] of this.#journal.owed) {
-      await this.#pay(id, accounts, amounts)
+    for (const [id, owed] of this.#journal.owed) {
+      await this.#pay(id, owed)
       this.#journal.paid(id)
     }
     for (const id of this.#unwanted) {
@@ -152,8 +178,8 @@ export class RedisLedger implements Ledger, Member {
     due.take((await this.#ask('lease', [], order)) as readonly number[])
   }
 
-  async #pay(id: string, accounts: readonly Account[], amounts: readonly Amount[]): Promise<void> {
-    await this.#ask('settle', accounts, { id, amounts })
+  async #pay(id: string, { accounts, amounts, requests = 1 }: Owed): Promise<void> {
+    await this.#ask('settle', accounts, { id, amounts, requests })
     this.#settled.set(id, performance.now())
     this.#forgetSettled()
   }
@@ -196,6 +222,10 @@ export class RedisLedger implements Ledger, Member {
     }
     return (result ?? []) as readonly unknown[]
   }
+}
+
+function shrunk(claim: Live['claims'][number], most: Amount | undefined): Live['claims'][number] {
+  return most ? { ...claim, hold: lesser(claim.hold, most) } : claim
 }
 
 /** An account as the script wants it: its name, and when its keys may go. */

@@ -1,4 +1,4 @@
-import type { Account, Amount, Balance, Claim, Ledger, Reserved } from '#metering/types.ts'
+import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '#metering/types.ts'
 import type { Order } from '#store/ledger.ts'
 
 /** Carries an order to the one ledger. Throws what that throws. */
@@ -39,8 +39,12 @@ export class RemoteLedger implements Ledger {
     return this.#ask({ kind: 'extend', ids, deadline })
   }
 
-  settle(id: string, accounts: readonly Account[], amounts: readonly Amount[]): Promise<void> {
-    return this.#ask({ kind: 'settle', id, accounts, amounts })
+  shrink(id: string, holds: readonly Amount[]): Promise<void> {
+    return this.#ask({ kind: 'shrink', id, holds })
+  }
+
+  settle(id: string, accounts: readonly Account[], amounts: readonly Amount[], requests = 1): Promise<void> {
+    return this.#ask({ kind: 'settle', id, accounts, amounts, requests })
   }
 
   release(id: string): Promise<void> {
@@ -57,6 +61,18 @@ export class RemoteLedger implements Ledger {
 
   mark(account: Account, mark: string): Promise<boolean> {
     return this.#ask({ kind: 'mark', account, mark })
+  }
+
+  accounts(since: number): Promise<readonly Balance[]> {
+    return this.#ask({ kind: 'accounts', since })
+  }
+
+  learn(lessons: readonly Lesson[]): Promise<void> {
+    return this.#ask({ kind: 'learn', lessons })
+  }
+
+  lessons(): Promise<readonly Lesson[]> {
+    return this.#ask({ kind: 'lessons' })
   }
 
   /** It is not ours to close. */
@@ -88,7 +104,9 @@ function apply(ledger: Ledger, order: Order): Promise<unknown> {
     case 'extend':
       return ledger.extend(order.ids, order.deadline)
     case 'settle':
-      return ledger.settle(order.id, order.accounts, order.amounts)
+      return ledger.settle(order.id, order.accounts, order.amounts, order.requests)
+    case 'shrink':
+      return ledger.shrink(order.id, order.holds)
     case 'release':
       return ledger.release(order.id)
     case 'balances':
@@ -97,6 +115,12 @@ function apply(ledger: Ledger, order: Order): Promise<unknown> {
       return ledger.set(order.account, order.spent)
     case 'mark':
       return ledger.mark(order.account, order.mark)
+    case 'accounts':
+      return ledger.accounts(order.since)
+    case 'learn':
+      return ledger.learn(order.lessons)
+    case 'lessons':
+      return ledger.lessons()
     case 'close':
       return Promise.resolve()
     default:

@@ -1,4 +1,5 @@
 import type { Account, Amount, Reserved } from '#metering/types.ts'
+import { lesser } from '#store/amounts.ts'
 import type { Order } from '#store/ledger.ts'
 import type { MainSide } from './sides.ts'
 
@@ -29,10 +30,9 @@ export class Teller {
   async order(by: Customer, order: Order): ReturnType<MainSide['ledger']> {
     const done = await this.#carry(order)
     if (order.kind === 'reserve') this.#reserved(by, order, done.result as Reserved)
-    if (order.kind === 'settle' || order.kind === 'release') {
-      this.#holds.get(by)?.delete(order.id)
-      this.#makeRoom()
-    }
+    if (order.kind === 'shrink') this.#shrunk(by, order)
+    if (order.kind === 'settle' || order.kind === 'release') this.#holds.get(by)?.delete(order.id)
+    if (order.kind === 'shrink' || order.kind === 'settle' || order.kind === 'release') this.#makeRoom()
     return done
   }
 
@@ -55,6 +55,11 @@ export class Teller {
     if (reserved.kind !== 'held') return
     const holds = this.#holds.get(by) ?? new Map<string, Hold>()
     this.#holds.set(by, holds.set(id, { accounts: claims.map(({ account }) => account), amounts: reserved.holds }))
+  }
+
+  #shrunk(by: Customer, { id, holds }: Extract<Order, { readonly kind: 'shrink' }>): void {
+    const hold = this.#holds.get(by)?.get(id)
+    if (hold) this.#holds.get(by)?.set(id, { ...hold, amounts: hold.amounts.map((each, i) => lesser(each, holds[i] ?? each)) })
   }
 
   /** In the next turn: who is told `busy` in this one must know it before it is told of room. */

@@ -165,6 +165,72 @@ export function describeLedger(name: string, open: () => Promise<OpenLedger>): v
       })
     })
 
+    describe('a hold that shrinks', () => {
+      test('makes room for others, and never grows', async () => {
+        await reserve('a', claim(80))
+        expect(await reserve('b', claim(60))).toMatchObject({ kind: 'busy' })
+        await ledger.shrink('a', [amount(30)])
+        expect(await balance()).toMatchObject({ spent: 0, held: 30 })
+        await ledger.shrink('a', [amount(90)])
+        expect(await balance()).toMatchObject({ held: 30 })
+        expect(await reserve('b', claim(60))).toMatchObject({ kind: 'held', tail: false })
+        await ledger.settle('a', [account()], [amount(25)])
+        expect(await balance()).toEqual({ spent: 25, held: 60, nano: 0, requests: 1 })
+        await ledger.shrink('never heard of', [amount(1)])
+      })
+
+      test('is no tail any more', async () => {
+        expect(await reserve('a', claim(1_000))).toMatchObject({ tail: true })
+        await ledger.shrink('a', [amount(20)])
+        expect(await reserve('b', claim(70))).toEqual({ kind: 'held', holds: [amount(70)], tail: false })
+        expect(await balance()).toMatchObject({ held: 90 })
+      })
+
+      test('and has become a charge gives back as much, and is corrected by what it cost', async () => {
+        await reserve('a', claim(60))
+        on.step(2 * minute)
+        // An order that writes is what charges it.
+        await ledger.mark(account(), 'x')
+        await ledger.shrink('a', [amount(20)])
+        expect(await balance()).toMatchObject({ spent: 20, held: 0, requests: 1 })
+        await ledger.settle('a', [account()], [amount(7)])
+        expect(await balance()).toEqual({ spent: 7, held: 0, nano: 0, requests: 1 })
+      })
+    })
+
+    test('a charge may count as several requests, or as none', async () => {
+      await ledger.settle('a', [account()], [amount(7)], 12)
+      await ledger.settle('b', [account()], [amount(1)], 0)
+      expect(await balance()).toMatchObject({ spent: 8, requests: 12 })
+    })
+
+    test('accounts with spend are found by the time their window began', async () => {
+      const old = { ...account('old'), window: today - 86_400_000 }
+      await ledger.settle('a', [account(), account('team', '*'), old], [amount(7), amount(0, 3), amount(1)])
+      await ledger.settle('b', [account('nothing')], [amount(0)])
+      const found = await ledger.accounts(today)
+      expect(found.map(({ account: { budget }, spent }) => [budget, spent]).toSorted()).toEqual([
+        ['day', amount(7)],
+        ['team', amount(0, 3)],
+      ])
+      expect(await ledger.accounts(today - 86_400_000)).toHaveLength(3)
+    })
+
+    test('lessons are kept by name, over a restart too', async () => {
+      expect(await ledger.lessons()).toEqual([])
+      await ledger.learn([
+        { name: 'devbot opus', text: 'one' },
+        { name: 'devbot haiku', text: 'two' },
+      ])
+      await ledger.learn([{ name: 'devbot opus', text: 'three' }])
+      await ledger.close()
+      ledger = await on.reopen()
+      expect((await ledger.lessons()).toSorted((one, other) => (one.name < other.name ? -1 : 1))).toEqual([
+        { name: 'devbot haiku', text: 'two' },
+        { name: 'devbot opus', text: 'three' },
+      ])
+    })
+
     test('a charge without a hold is a charge all the same', async () => {
       await ledger.settle('a', [account()], [amount(7)])
       expect(await balance()).toMatchObject({ spent: 7, requests: 1 })
