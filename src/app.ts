@@ -187,6 +187,7 @@ export class App {
       connections: () => this.#plane.connections,
       auditQueue: () => this.#trail.depth,
       budgets: () => this.#budgets.gauges(),
+      budgetWaiting: () => this.#plane.waiting,
       identity: () => this.#cluster?.gauges(),
       shared: this.#state.shared,
       ...ca.gauges(),

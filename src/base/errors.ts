@@ -146,6 +146,13 @@ export const errorTable = {
     'the budget of this agent is used up',
     'wait for the budget to reset, or ask the operator',
   ),
+  budget_insufficient: row(
+    402,
+    'http_request_denied',
+    'policy',
+    'the request needs more than what is left of the budget',
+    'send a shorter request, wait for the budget to reset, or ask the operator',
+  ),
   budget_busy: row(
     503,
     'connection_limit_reached',

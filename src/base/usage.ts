@@ -34,6 +34,12 @@ export interface Usage {
   readonly others: readonly { readonly model: string | undefined; readonly tokens: TokenCounts }[]
 }
 
+/**
+ * What a provider bills of a reply in one piece whose client has left. `stops`: the provider ends its work, and bills the prompt and what it
+ * has done; `goes_on`: it ends the reply, and bills it whole.
+ */
+export type AfterAbort = 'stops' | 'goes_on'
+
 /** What is known of a reply's usage while it streams, and after. */
 export interface Counted {
   /** As reported; `undefined`: nothing was reported (yet). */

@@ -147,6 +147,7 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> 
     cut.signal.throwIfAborted()
     throw new ProxyError('ledger_unavailable', 'what this request may cost cannot be written down', { cause })
   })
+  seen.waited = held.waited
   if (held.kind === 'refused') {
     seen.budget = held.budget
     return { kind: 'unpaid', denial: denialOf(held, rule), body }

@@ -99,7 +99,7 @@ export class Metered {
     this.#counter.feed(bytes)
     for (let at = Math.max(0, bytes.length - 4); at < bytes.length; at += 1) this.#tail = (this.#tail << 8) | (bytes[at] ?? 0)
     if (this.refusal && this.#between) this.#end()
-    else if (!this.refusal && this.#held?.watches) this.#held.watch(this.#counter.seen())
+    else if (!this.refusal && this.#held?.watches) this.#held.follow(this.#counter)
   }
 
   /** The upstream has ended the reply; gives what the filter kept back. */
@@ -132,7 +132,8 @@ export class Metered {
     }
     const complete = this.#complete && this.refusal === undefined
     const counted = this.#counter?.end(complete) ?? nothing
-    const bill = await this.#held.settle({ counted, complete, stream: this.#options.stream })
+    const { shape, stream } = this.#options
+    const bill = await this.#held.settle({ counted, complete, stream, afterAbort: shape && (shape.afterAbort ?? 'goes_on') })
     return { ...bill, meter: this.#options.meter }
   }
 

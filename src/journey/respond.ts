@@ -99,7 +99,7 @@ function spokenReply(refusal: Refusal, { speech, call, header }: Voice): Refusal
 }
 
 function noticeKind(code: ErrorCode): Notice['kind'] {
-  if (code === 'budget_exhausted') return 'budget'
+  if (code === 'budget_exhausted' || code === 'budget_insufficient') return 'budget'
   return errorTable[code].status >= 500 ? 'unavailable' : 'denied'
 }
 

@@ -34,6 +34,8 @@ export interface Trace {
   ended: Denial | undefined
   /** The budget that refused or ended it. */
   budget: string | undefined
+  /** Milliseconds for which it waited for room in its budgets. */
+  waited: number | undefined
   /** What a metered request cost. */
   bill: MeteredBill | undefined
   status: number | undefined
@@ -64,6 +66,7 @@ export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Tr
     limits: undefined,
     ended: undefined,
     budget: undefined,
+    waited: undefined,
     bill: undefined,
     status: undefined,
     shownPath: undefined,
@@ -105,6 +108,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     answered: seen.answered,
     captured: seen.captured,
     budget: seen.budget,
+    waited: seen.waited === undefined ? undefined : round(seen.waited),
     limits: seen.limits && Object.keys(seen.limits).length > 0 ? seen.limits : undefined,
     usage: seen.bill && usageOf(seen.bill),
     status: seen.status,
@@ -175,7 +179,7 @@ const aborted = {
   shutdown: 'shutting_down',
 } as const
 
-function usageOf({ meter, usage, exact, cost, model }: MeteredBill): MeteredUsage {
+function usageOf({ meter, usage, exact, basis, cost, model }: MeteredBill): MeteredUsage {
   return {
     meter,
     model: model ?? 'other',
@@ -183,6 +187,7 @@ function usageOf({ meter, usage, exact, cost, model }: MeteredBill): MeteredUsag
     reasoning: usage?.reasoning,
     usd: cost === undefined ? undefined : cost / 1e9,
     estimated: exact ? undefined : true,
+    charged: basis,
   }
 }
 

@@ -9,6 +9,7 @@ import type { Secret } from '#base/secret.ts'
 import type { TokenClass } from '#base/usage.ts'
 import type { StubIndex } from '#credentials/stubs.ts'
 import type { Credential, Swap } from '#credentials/types.ts'
+import type { Basis } from '#metering/charge.ts'
 import type { PriceList } from '#metering/price.ts'
 import type { Budget } from '#metering/types.ts'
 import type { Agent, Denial, Policy, Verdict } from '#policy/types.ts'
@@ -172,6 +173,8 @@ export interface AuditRecord {
   readonly captured?: true | undefined
   /** The budget that refused or ended it. */
   readonly budget?: string | undefined
+  /** Milliseconds for which it waited for room in its budgets. */
+  readonly waited?: number | undefined
   /** How far the limits of the subscription behind it are used, each as a share; 1 is all. */
   readonly limits?: Readonly<Record<string, number>> | undefined
   /** What a metered exchange used. */
@@ -204,6 +207,8 @@ export interface MeteredUsage extends Partial<Record<TokenClass, number>> {
   readonly usd?: number | undefined
   /** The provider did not report it all: what is written is reckoned, or the whole hold was charged. */
   readonly estimated?: true | undefined
+  /** What the charge goes by, where it is no report of the provider. */
+  readonly charged?: Basis | undefined
 }
 
 export type { Verdict }

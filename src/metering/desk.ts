@@ -1,41 +1,20 @@
-import type { StopSignal } from '#base/async.ts'
 import { LruMap } from '#base/async.ts'
+import type { StopSignal } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
-import type { TokenCounts } from '#base/usage.ts'
-import { weighMost } from './charge.ts'
-import { Calibration, forecast } from './estimate.ts'
+import { keyOf, sameAccount } from './account.ts'
+import { runPrefix } from './compile.ts'
+import { claimsOf, foresee } from './forecast.ts'
+import { Habits } from './habits.ts'
 import { Held } from './held.ts'
+import { LeasedLedger } from './leased-ledger.ts'
+import { busyRefusal, exhaustedRefusal, insufficientRefusal, standings, unpricedRefusal } from './notice.ts'
 import type { BudgetEvent, BudgetRefusal, Standing } from './notice.ts'
-import { exhaustedRefusal, standings } from './notice.ts'
-import type { PriceList } from './price.ts'
-import { contextWindow, priceOf } from './price.ts'
-import type { Account, Amount, Blind, Budget, Claim, Ledger, Reserved } from './types.ts'
-import { windowOf } from './window.ts'
+import type { Order } from './order.ts'
+import { Queue } from './queue.ts'
+import type { Account, Balance, Blind, Budget, Claim, Ledger, Reserved } from './types.ts'
 
-/** A metered request before it is sent. */
-export interface Order {
-  /** The exchange's. */
-  readonly id: string
-  readonly agent: string
-  readonly budgets: readonly Budget[]
-  /** Its meter: prices are looked up under this name. */
-  readonly provider: string
-  readonly model: string | undefined
-  readonly bodyBytes: number
-  readonly mostOutput: number | undefined
-  readonly hiddenInput: boolean
-  readonly images?: number | undefined
-  /** It holds sound, or asks for some. */
-  readonly sound?: boolean | undefined
-  /** How it asks to be served: prices follow it. */
-  readonly tier?: string | undefined
-  readonly stream: boolean
-  readonly prices: PriceList
-  /** What the rule says each request costs, in place of what is not reported. */
-  readonly fixed: Amount | undefined
-  /** Ends the running reply. */
-  readonly cut: (refusal: BudgetRefusal) => void
-}
+export { accountOf } from './account.ts'
+export type { Order } from './order.ts'
 
 export interface DeskOptions {
   readonly ledger: Ledger
@@ -48,34 +27,40 @@ export interface DeskOptions {
   readonly patience?: number
 }
 
-/** Milliseconds between two signs of life of what runs. */
-const heartbeat = 10_000
-/** Milliseconds after which a hold without one becomes a charge. */
-const lifetime = 60_000
-/** Milliseconds after which who waits for room asks again, as another replica may have made some. */
-const pause = 500
+/**
+ * Milliseconds. `beat`: between two reports of what leases were used for, and two looks whether another replica has made room; `life`:
+ * after which a hold without a sign of life becomes a charge; `sign`: between two signs of life.
+ */
+const times = { beat: 1_000, room: 500, sign: 10_000, life: 60_000 } as const
 
 /**
- * Where a request is held to its budgets: holds before it is sent, charges after. Owns what runs now; the balances are the
- * ledger's.
+ * Where a request is held to its budgets: holds before it is sent, charges after. Owns what runs and what waits here; the balances are
+ * the ledger's.
  */
 export class Desk {
-  readonly ledger: Ledger
-  readonly calibration = new Calibration()
+  readonly ledger: LeasedLedger
+  readonly habits = new Habits()
   readonly #clock: Clock
   readonly #news: (event: BudgetEvent) => void
   readonly #blind: NonNullable<DeskOptions['blind']>
   readonly #patience: number
   readonly #held = new Set<Held>()
-  readonly #waiting = new Set<() => void>()
+  readonly #queue = new Queue()
   /** Charges the ledger could not take yet. */
   readonly #owed = new Map<string, () => Promise<void>>()
   /** Thresholds that are known to have been told. */
   readonly #told = new LruMap<string, true>(10_000)
-  #beat: (() => void) | undefined
+  /** Accounts that were charged on a lease since they were last looked at. */
+  readonly #charged = new Map<string, { readonly budget: Budget; readonly account: Account }>()
+  /** The budgets of the policy in force, once it has changed. */
+  #budgets: ReadonlyMap<string, Budget> | undefined
+  #opened = false
+  #stopBeat: (() => void) | undefined
+  #stopLooking: (() => void) | undefined
+  #signedAt = 0
 
   constructor({ ledger, clock, news, blind = ignore, patience = 30_000 }: DeskOptions) {
-    this.ledger = ledger
+    this.ledger = new LeasedLedger(ledger, clock)
     this.#clock = clock
     this.#news = news
     this.#blind = blind
@@ -84,47 +69,27 @@ export class Desk {
 
   /** Holds what the request may cost with every budget of its agent, or with none. Throws `StoreError` and the signal's reason. */
   async admit(order: Order, signal: StopSignal): Promise<Held | BudgetRefusal> {
-    // A ledger that cannot be opened is asked all the same: it may have something set aside.
-    if (order.budgets.length > 0) await this.ledger.open().catch(ignore)
-    const now = this.ledger.now()
-    const foreseen = this.#foresee(order)
-    // What is somewhere else may be short.
-    const certain = order.hiddenInput ? this.#foresee({ ...order, hiddenInput: false }) : foreseen
-    const money = order.budgets.find(({ nano }) => nano !== undefined)
-    const price = money ? priceHold(order, foreseen, now) : (order.fixed?.nano ?? 0)
-    if (money && price === undefined) return unpriced(order, money)
-    const until = this.#clock.elapsed() + this.#patience
-    for (;;) {
-      signal.throwIfAborted()
-      const claims = order.budgets.map((budget) => claimOf(budget, order, foreseen, certain, price ?? 0, this.ledger.now()))
-      const reserved = await this.#reserve(order, claims)
-      if (reserved.kind === 'held') {
-        const held = new Held(this, order, {
-          foreseen,
-          certain,
-          accounts: claims.map(({ account }) => account),
-          holds: reserved.holds,
-          tail: reserved.tail,
-        })
-        this.#enter(held)
-        return held
-      }
-      if (reserved.kind === 'exhausted') return this.#exhausted(order, reserved.account, reserved.balance.spent, reserved.measure)
-      if (this.#clock.elapsed() >= until) return busy(order, reserved.account)
-      await this.#turn(signal)
-    }
+    if (order.budgets.length > 0 && !this.#opened) await this.#open()
+    signal.throwIfAborted()
+    const found = await this.#try(order)
+    return typeof found === 'string' ? this.#wait(order, found, signal) : found
   }
 
   /** Takes a request off the desk, with how the ledger is to be told. Never rejects: what it cannot take now is told again. */
   async leave(held: Held, tell: () => Promise<void>): Promise<void> {
     this.#held.delete(held)
+    const leased = this.ledger.leases(held.order.id)
     try {
       await tell()
     } catch {
       this.#owed.set(held.order.id, tell)
     }
     this.wake()
-    await this.review(held.order.budgets, held.accounts)
+    if (!leased) return this.review(held.budgets, held.accounts)
+    for (const [i, account] of held.accounts.entries()) {
+      const budget = held.budgets[i]
+      if (budget) this.#charged.set(keyOf(account), { budget, account })
+    }
   }
 
   /** Tells thresholds that were passed, and ends what still runs on an account that is used up. Never rejects. */
@@ -142,9 +107,16 @@ export class Desk {
     }
   }
 
-  /** Something was settled, here or elsewhere: who waits for room asks again. */
+  /** Another policy is in force: what runs and what waits is held to its limits from now on. */
+  revise(budgets: ReadonlyMap<string, Budget>): void {
+    this.#budgets = budgets
+    for (const held of this.#held) held.revise(this.#inForce(held.budgets))
+    this.wake()
+  }
+
+  /** There may be room: who waits for it asks again. */
   wake(): void {
-    for (const wake of this.#waiting) wake()
+    if (this.#queue.size > 0) this.#queue.serve()
   }
 
   /** Running requests. */
@@ -152,14 +124,157 @@ export class Desk {
     return this.#held.size
   }
 
+  /** Requests that wait for room, by budget. */
+  get waiting(): Readonly<Record<string, number>> {
+    const waiting: Record<string, number> = {}
+    for (const [key, count] of this.#queue.lengths()) {
+      const [name = ''] = key.split('\n', 1)
+      // Each run has a budget of its own, and may live for a minute.
+      const budget = name.startsWith(runPrefix) ? 'run' : name
+      waiting[budget] = (waiting[budget] ?? 0) + count
+    }
+    return waiting
+  }
+
   /** Charges the ledger owes us a place for. */
   get owed(): number {
     return this.#owed.size
   }
 
-  close(): void {
-    this.#beat?.()
-    this.#beat = undefined
+  /** Reports and gives back what is leased, and keeps what was learned. Never rejects. */
+  async close(): Promise<void> {
+    this.#stopBeat?.()
+    this.#stopLooking?.()
+    this.#stopBeat = undefined
+    this.#stopLooking = undefined
+    await this.#keepLessons()
+    await this.ledger.giveBackAll()
+  }
+
+  /** Takes more for a reply that has outgrown its hold. `false`: there is no room. Throws `StoreError`. */
+  async more(id: string, claims: readonly Claim[]): Promise<boolean> {
+    const reserved = this.ledger.hold(id, claims) ?? (await this.ledger.ask(id, claims, this.ledger.now() + times.life))
+    return reserved.kind === 'held' && !reserved.tail
+  }
+
+  /** A ledger that cannot be opened is asked all the same: it may have something set aside. */
+  async #open(): Promise<void> {
+    try {
+      await this.ledger.open()
+      this.habits.recall(await this.ledger.lessons())
+      this.#opened = true
+    } catch {
+      // The next request tries again.
+    }
+  }
+
+  /** Asks for room once: the key of the account that has none, or what became of it. Throws `StoreError`. */
+  async #try(order: Order, waited?: number): Promise<Held | BudgetRefusal | string> {
+    const budgets = this.#inForce(order.budgets)
+    const foreseen = foresee(order, this.habits)
+    const claims = claimsOf(order, budgets, foreseen, this.habits, this.ledger.now())
+    if (!claims) {
+      const money = budgets.find(({ nano }) => nano !== undefined)
+      return unpricedRefusal(money?.id ?? '', order.model, order.provider)
+    }
+    if (waited === undefined && this.#queue.size > 0) {
+      const behind = this.#queue.busy(claims.map(({ account }) => keyOf(account)))
+      if (behind !== undefined) return behind
+    }
+    const reserved = this.#reserveNow(order, claims) ?? (await this.#ask(order, budgets, claims))
+    if (reserved.kind === 'busy') return keyOf(reserved.account)
+    if (reserved.kind === 'exhausted') return this.#exhausted(order, budgets, claims, reserved)
+    const held = new Held(this, order, {
+      budgets,
+      foreseen: foreseen.most,
+      certain: foreseen.certain,
+      claims,
+      holds: reserved.holds,
+      tail: reserved.tail,
+      waited,
+    })
+    this.#held.add(held)
+    this.#beatLater()
+    return held
+  }
+
+  #reserveNow({ id }: Order, claims: readonly Claim[]): Reserved | undefined {
+    return claims.length === 0 ? { kind: 'held', holds: [], tail: false } : this.ledger.hold(id, claims)
+  }
+
+  async #ask({ id }: Order, budgets: readonly Budget[], claims: readonly Claim[]): Promise<Reserved> {
+    try {
+      const reserved = await this.ledger.ask(id, claims, this.ledger.now() + times.life)
+      if (reserved.kind === 'held' && reserved.blind) for (const budget of budgets) this.#blind(budget, reserved.blind)
+      return reserved
+    } catch (error) {
+      const allowed = budgets.every(({ whenBlind }) => whenBlind === 'allow')
+      for (const budget of budgets) this.#blind(budget, allowed ? 'allowed' : 'refused')
+      if (!allowed) throw error
+      return { kind: 'held', holds: claims.map(({ hold }) => hold), tail: false, blind: 'allowed' }
+    }
+  }
+
+  /** Waits in line until there is room, the request is refused, its agent leaves, or its patience ends. */
+  async #wait(order: Order, account: string, signal: StopSignal): Promise<Held | BudgetRefusal> {
+    const since = this.#clock.elapsed()
+    const waited = () => this.#clock.elapsed() - since
+    const { promise, resolve, reject } = Promise.withResolvers<Held | BudgetRefusal>()
+    const waiter = {
+      agent: order.agent,
+      since,
+      attempt: async (): Promise<string | undefined> => {
+        const found = await this.#try(order, waited()).catch(reject)
+        if (!found) return undefined
+        if (typeof found === 'string') {
+          ;[blockedBy = blockedBy] = found.split('\n', 1)
+          return found
+        }
+        if (done) await this.#giveUp(found)
+        else resolve(found)
+        return undefined
+      },
+    }
+    let [blockedBy = ''] = account.split('\n', 1)
+    let done = false
+    const undo = this.#clock.later(this.#patience, () => resolve(busyRefusal(blockedBy, order.agent)))
+    const leave = () => {
+      try {
+        signal.throwIfAborted()
+      } catch (error) {
+        reject(error)
+      }
+    }
+    signal.addEventListener('abort', leave, { once: true })
+    // It may have left while it asked.
+    if (signal.aborted) leave()
+    this.#queue.join(account, waiter)
+    // Room may have been made while it asked.
+    this.wake()
+    this.#lookForRoom()
+    try {
+      const found = await promise
+      return found.kind === 'refused' ? { ...found, waited: waited() } : found
+    } finally {
+      done = true
+      undo()
+      signal.removeEventListener('abort', leave)
+      this.#queue.leave(waiter)
+    }
+  }
+
+  /** Room was found for a request that has left in the meantime. */
+  async #giveUp(found: Held | BudgetRefusal): Promise<void> {
+    if (found.kind === 'held') await found.release()
+  }
+
+  /** Another replica may make room, and tells nobody. */
+  #lookForRoom(): void {
+    this.#stopLooking ??= this.#clock.later(times.room, () => {
+      this.#stopLooking = undefined
+      this.wake()
+      if (this.#queue.size > 0) this.#lookForRoom()
+    })
   }
 
   async #judge(standing: Standing): Promise<void> {
@@ -167,7 +282,7 @@ export class Desk {
     const shares = [...budget.warnAt, 1].filter((share) => used >= limit * share)
     for (const share of shares) {
       const mark = `${standing.measure} ${share}`
-      const key = `${account.budget} ${account.holder} ${account.window} ${mark}`
+      const key = `${keyOf(account)} ${mark}`
       if (this.#told.get(key)) continue
       const first = await this.ledger.mark(account, mark)
       this.#told.set(key, true)
@@ -179,137 +294,81 @@ export class Desk {
     }
   }
 
-  async #reserve({ id, budgets }: Order, claims: readonly Claim[]): Promise<Reserved> {
-    if (claims.length === 0) return { kind: 'held', holds: [], tail: false }
-    try {
-      const reserved = await this.ledger.reserve(id, claims, this.ledger.now() + lifetime)
-      if (reserved.kind === 'held' && reserved.blind) for (const budget of budgets) this.#blind(budget, reserved.blind)
-      return reserved
-    } catch (error) {
-      const allowed = budgets.every(({ whenBlind }) => whenBlind === 'allow')
-      for (const budget of budgets) this.#blind(budget, allowed ? 'allowed' : 'refused')
-      if (!allowed) throw error
-      return { kind: 'held', holds: claims.map(({ hold }) => hold), tail: false, blind: 'allowed' }
+  #exhausted(
+    order: Order,
+    budgets: readonly Budget[],
+    claims: readonly Claim[],
+    {
+      account,
+      measure,
+      balance,
+    }: { readonly account: Account; readonly measure: Standing['measure']; readonly balance: Balance },
+  ): BudgetRefusal {
+    const at = claims.findIndex((claim) => sameAccount(claim.account, account))
+    const [budget, claim] = [budgets[at], claims[at]]
+    const standing = budget && standings(budget, balance).find((each) => each.measure === measure)
+    if (!budget || !claim || !standing) throw new Error('the ledger names an account that was not asked for')
+    // A fixed price is no guess: what does not fit now will not, however short it is.
+    if (standing.used < standing.limit && !order.fixed) {
+      const needs = measure === 'tokens' ? claim.least.tokens : claim.hold.nano
+      return insufficientRefusal(standing, order.agent, needs)
     }
-  }
-
-  #exhausted(order: Order, account: Account, spent: Amount, measure: Standing['measure']): BudgetRefusal {
-    const budget = order.budgets.find(({ id }) => id === account.budget)
-    const standing = budget && standings(budget, { account, spent }).find((each) => each.measure === measure)
-    if (!budget || !standing) throw new Error('the ledger names an account that was not asked for')
     void this.review([budget], [account])
     return exhaustedRefusal(standing, order.agent)
   }
 
-  #foresee(order: Order): TokenCounts {
-    const { agent, model, provider } = order
-    return forecast(
-      { ...order, window: model === undefined ? undefined : contextWindow(model, provider) },
-      this.calibration.ratio(agent, model ?? ''),
-    )
+  /** The budgets as the policy in force has them; one that it no longer has stays as it was. */
+  #inForce(budgets: readonly Budget[]): readonly Budget[] {
+    const now = this.#budgets
+    return now ? budgets.map((budget) => now.get(budget.id) ?? budget) : budgets
   }
 
-  #enter(held: Held): void {
-    this.#held.add(held)
-    this.#beat ??= this.#clock.later(heartbeat, () => void this.#tick())
+  #beatLater(): void {
+    this.#stopBeat ??= this.#clock.later(times.beat, () => void this.#beat())
   }
 
-  async #tick(): Promise<void> {
+  async #beat(): Promise<void> {
     for (const [id, tell] of this.#owed) await tell().then(() => this.#owed.delete(id), ignore)
+    const leased = await this.ledger.beat()
+    const charged = [...this.#charged.values()]
+    this.#charged.clear()
+    await this.review(
+      charged.map(({ budget }) => budget),
+      charged.map(({ account }) => account),
+    )
+    if (this.#clock.elapsed() - this.#signedAt >= times.sign) {
+      this.#signedAt = this.#clock.elapsed()
+      await this.#sign()
+    }
+    const more = this.#held.size > 0 || this.#owed.size > 0 || leased
+    const stopped = this.#stopBeat === undefined
+    this.#stopBeat = undefined
+    if (more && !stopped) this.#beatLater()
+    else await this.#keepLessons()
+  }
+
+  /** A sign of life of all that runs, and a look at its budgets. */
+  async #sign(): Promise<void> {
     const running = [...this.#held].filter(({ accounts }) => accounts.length > 0)
     await this.ledger
       .extend(
-        running.map(({ order }) => order.id),
-        this.ledger.now() + lifetime,
+        running.flatMap(({ ids }) => ids),
+        this.ledger.now() + times.life,
       )
       .catch(ignore)
+    await this.#keepLessons()
     const seen = new Set<string>()
-    for (const { order, accounts } of running) {
-      const key = accounts.map(({ budget, holder }) => `${budget} ${holder}`).join('\n')
-      if (!seen.has(key)) await this.review(order.budgets, accounts)
+    for (const { budgets, accounts } of running) {
+      const key = accounts.map(keyOf).join('\n')
+      if (!seen.has(key)) await this.review(budgets, accounts)
       seen.add(key)
     }
-    const more = this.#held.size > 0 || this.#owed.size > 0
-    this.#beat = more && this.#beat ? this.#clock.later(heartbeat, () => void this.#tick()) : undefined
   }
 
-  /** Until something was settled, for half a second at most. Throws the signal's reason. */
-  async #turn(signal: StopSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiting.add(resolve)
-    const undo = this.#clock.later(pause, resolve)
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    await promise
-    undo()
-    this.#waiting.delete(resolve)
-    signal.throwIfAborted()
+  async #keepLessons(): Promise<void> {
+    const lessons = this.habits.lessons()
+    if (lessons.length > 0) await this.ledger.learn(lessons).catch(() => this.habits.keep(lessons))
   }
 }
 
 function ignore(): void {}
-
-/** The most it can cost in nano-dollars; `undefined`: nobody says what this model costs. */
-function priceHold(
-  { model, provider, prices, fixed, tier, sound }: Order,
-  foreseen: TokenCounts,
-  at: number,
-): number | undefined {
-  if (fixed) return fixed.nano
-  if (model === undefined) return undefined
-  const as = (tokens: TokenCounts, served: string | undefined) =>
-    priceOf(
-      { model, tokens, cacheWriteHour: undefined, searches: 0, sound: sound ? tokens : undefined, tier: served },
-      provider,
-      prices,
-      at,
-    )
-  const read = as(foreseen, undefined)
-  if (read === undefined) return undefined
-  // Written to a cache, a prompt costs up to twice as much.
-  const written = { ...foreseen, input: 0, cache_write: foreseen.input }
-  const most = Math.max(read, as(written, undefined) ?? 0)
-  // What asks for a cheaper tier may not get it.
-  return tier === undefined ? most : Math.max(most, as(foreseen, tier) ?? 0, as(written, tier) ?? 0)
-}
-
-function claimOf(
-  budget: Budget,
-  { agent, fixed }: Order,
-  foreseen: TokenCounts,
-  certain: TokenCounts,
-  nano: number,
-  now: number,
-): Claim {
-  return {
-    account: accountOf(budget, agent, now),
-    limit: { tokens: budget.tokens, nano: budget.nano },
-    hold: fixed ?? { tokens: weighMost(foreseen, budget), nano },
-    // A prompt that does not fit is not sent: its cost is certain, only the output is a guess.
-    least: fixed ?? { tokens: weighMost({ ...certain, output: 1 }, budget), nano: 1 },
-    whenBlind: budget.whenBlind,
-  }
-}
-
-/** The account of an agent with a budget in the window of `now`. */
-export function accountOf(budget: Budget, agent: string, now: number): Account {
-  return {
-    budget: budget.id,
-    holder: budget.per === 'crew' ? '*' : agent,
-    window: windowOf(budget, now).start,
-  }
-}
-
-function sameAccount(one: Account, other: Account): boolean {
-  return one.budget === other.budget && one.holder === other.holder && one.window === other.window
-}
-
-function busy(order: Order, { budget }: Account): BudgetRefusal {
-  const reason = `what is left of budget "${budget}" is held for other requests of ${order.agent} that still run`
-  return { kind: 'refused', code: 'budget_busy', budget, reason, resetsAt: undefined }
-}
-
-function unpriced({ model, provider }: Order, { id }: Budget): BudgetRefusal {
-  const named = model === undefined ? 'a request that names no model' : `the model ${JSON.stringify(model.slice(0, 100))}`
-  const reason = `budget "${id}" limits money, and the price of ${named} is not known; ask the operator to add it under \`prices\` (meter ${provider})`
-  return { kind: 'refused', code: 'model_unpriced', budget: id, reason, resetsAt: undefined }
-}

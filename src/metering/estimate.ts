@@ -15,6 +15,8 @@ const mostImage = 5000
 const leastRatio = 0.2
 /** A byte is at most one token with byte-level encodings. */
 const mostRatio = 1
+/** The fewest tokens for a byte: of text, and of bodies that are mostly images or sound in base64. */
+export const usualRatio = { text: 0.2, dense: 0.01 } as const
 /** How fast the largest measured ratio is forgotten, for each request. */
 const decay = 0.98
 /** Above the largest measured ratio, since the next body is another one. */

@@ -26,13 +26,15 @@ export interface BudgetEvent extends Standing {
 /** Why a request is not paid for. */
 export interface BudgetRefusal {
   readonly kind: 'refused'
-  readonly code: 'budget_exhausted' | 'budget_busy' | 'model_unpriced'
+  readonly code: 'budget_exhausted' | 'budget_insufficient' | 'budget_busy' | 'model_unpriced'
   /** The budget that refuses. */
   readonly budget: string
   /** For the agent to read. */
   readonly reason: string
   /** Milliseconds since the epoch when the budget that is used up starts anew. */
   readonly resetsAt: number | undefined
+  /** Milliseconds for which the request has waited for room; left out: not at all. */
+  readonly waited?: number
 }
 
 /** Each limit of a budget as its account stands. */
@@ -92,4 +94,34 @@ export function exhaustedRefusal(standing: Standing, agent: string): BudgetRefus
     reason: exhaustedText(standing, agent),
     resetsAt: standing.resetsAt,
   }
+}
+
+/** The refusal of a request that needs more than is left: a smaller one may fit. `needs`: tokens, or nano-dollars. */
+export function insufficientRefusal(standing: Standing, agent: string, needs: number): BudgetRefusal {
+  const { budget, measure, used, limit, resetsAt } = standing
+  const name = `${adverbs[budget.window]} ${measure === 'tokens' ? 'token' : 'money'} budget "${budget.id}"`
+  const holder = budget.per === 'crew' ? `shared by its crew (you are ${agent})` : `agent ${agent}`
+  const left = usedText({ measure, used: limit - used, limit })
+  const about = measure === 'tokens' ? `${needs} tokens` : `${dollars(needs)} dollars`
+  const reset = budget.window === 'run' ? '' : `; resets ${localTime(budget.timezone, resetsAt)}`
+  return {
+    kind: 'refused',
+    code: 'budget_insufficient',
+    budget: budget.id,
+    reason: `${name}, ${holder}: this request does not fit what is left (${left}; this request needs about ${about})${reset}. A shorter one may.`,
+    resetsAt,
+  }
+}
+
+/** The refusal of a request that waited too long behind others. */
+export function busyRefusal(budget: string, agent: string): BudgetRefusal {
+  const reason = `what is left of budget "${budget}" is held for other requests of ${agent} that still run`
+  return { kind: 'refused', code: 'budget_busy', budget, reason, resetsAt: undefined }
+}
+
+/** The refusal of a request whose price is not known. `meter`: where its price is looked up. */
+export function unpricedRefusal(budget: string, model: string | undefined, meter: string): BudgetRefusal {
+  const named = model === undefined ? 'a request that names no model' : `the model ${JSON.stringify(model.slice(0, 100))}`
+  const reason = `budget "${budget}" limits money, and the price of ${named} is not known; ask the operator to add it under \`prices\` (meter ${meter})`
+  return { kind: 'refused', code: 'model_unpriced', budget, reason, resetsAt: undefined }
 }

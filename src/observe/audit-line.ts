@@ -34,6 +34,7 @@ export function auditLine(record: AuditRecord): string {
       answered: record.answered,
       captured: record.captured,
       budget: word(record.budget),
+      waited: record.waited,
       limits: record.limits,
       usage: record.usage && { ...record.usage, meter: word(record.usage.meter), model: word(record.usage.model) },
       status: record.status,

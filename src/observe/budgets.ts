@@ -71,7 +71,7 @@ export class Budgets {
   }
 
   async close(): Promise<void> {
-    this.desk.close()
+    await this.desk.close()
     await this.#webhook?.close()
     await this.#ports.ledger.close()
   }
@@ -117,7 +117,7 @@ export class Budgets {
     readonly usd: number | undefined
   }): Promise<boolean> {
     const snapshot = this.#ports.snapshot()
-    const { ledger } = this.#ports
+    const { ledger } = this.desk
     await ledger.open()
     const budget = snapshot?.budgets.get(change.budget)
     const holders = [...(snapshot?.policy.agents.values() ?? [])].filter(({ budgets }) => budgets.includes(change.budget))
@@ -134,8 +134,8 @@ export class Budgets {
 
   #book(): Promise<readonly BookLine[]> {
     return this.#reads.run('book', async () => {
-      const { ledger, snapshot } = this.#ports
-      const { policy, budgets } = snapshot() ?? {}
+      const { ledger } = this.desk
+      const { policy, budgets } = this.#ports.snapshot() ?? {}
       if (!policy || !budgets || budgets.size === 0) return []
       await ledger.open()
       return readBook(policy.agents.values(), budgets, ledger)

@@ -90,6 +90,8 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
       const credential = named(record.swaps[0]?.credential)
       metrics.limits.set({ credential, limit: words(limit) }, record.limits[limit] ?? 0)
     }
+    if (record.waited !== undefined)
+      metrics.budgetWaits.observe({ result: verdict === 'allow' ? 'held' : 'refused' }, record.waited / 1000)
     if (record.usage) counted(record.usage, agent, ttfb)
     if (record.budget !== undefined && type !== 'budget') metrics.budgetDenials.inc({ agent, budget: budgetName(record.budget) })
     for (const credential in record.scrubbed)
@@ -104,7 +106,7 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
       const count = usage[type] ?? 0
       if (count > 0) metrics.tokens.inc({ ...labels, type }, count)
     }
-    if (estimated) metrics.usageMissing.inc({ provider, reason: usage.output === undefined ? 'no_usage' : 'aborted' })
+    if (estimated) metrics.usageMissing.inc({ provider, reason: missing(usage) })
     if (usd !== undefined && usd > 0) metrics.cost.inc(labels, usd)
     if (ttfb !== undefined) metrics.firstToken.observe({ provider, model: labels.model }, ttfb / 1000)
   }
@@ -116,6 +118,11 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
   function named(credential: string | undefined): string {
     return credential === undefined ? 'unknown' : credentials(credential)
   }
+}
+
+function missing({ charged, output }: Pick<MeteredUsage, 'charged' | 'output'>): string {
+  if (charged === 'failed') return 'failed'
+  return output === undefined ? 'no_usage' : 'aborted'
 }
 
 /** Passes the first `limit` different words, and `other` for every later one. */

@@ -16,6 +16,8 @@ export interface Gauges {
   readonly reauthRequired?: () => Readonly<Record<string, number>>
   /** Every budget as it stands. */
   readonly budgets?: () => Promise<readonly BudgetGauge[]>
+  /** Requests that wait for room, by budget. */
+  readonly budgetWaiting?: () => Readonly<Record<string, number>>
   /** What is known of pods; `undefined`: no cluster is watched. Times in milliseconds since the epoch, by namespace. */
   readonly identity?: () => IdentityGauges | undefined
   readonly caBundles?: () => BundleGauges
@@ -245,6 +247,12 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     limits: gauge('llm_subscription_utilization_ratio', 'Used share of the limits of a subscription, as its replies said last.', [
       'credential',
       'limit',
+    ]),
+    budgetWaiting: asked('budget_waiting_requests', 'Requests that wait for room in a budget.', 'budget', () =>
+      gauges().budgetWaiting?.(),
+    ),
+    budgetWaits: histogram('budget_wait_seconds', 'How long requests waited for room in a budget, by what became of them.', [
+      'result',
     ]),
     budgetDenials: counter('budget_denials_total', 'Requests that a budget refused or ended.', ['agent', 'budget']),
     dns: counter('dns_requests_total', 'DNS questions.', ['proto', 'qtype', 'outcome', 'rcode']),

@@ -4,7 +4,7 @@
  */
 import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
-import { count, countDocuments, member, nanoOf, text } from './count.ts'
+import { count, countDocuments, member, nanoOf, saysError, text } from './count.ts'
 import type { Tally } from './count.ts'
 import { inBlocks, readElsewhere, wantsOf } from './elsewhere.ts'
 import { boundedRetry, noRetry, spoken } from './speech.ts'
@@ -116,7 +116,7 @@ function errorBody(type: string, message: string, requestId: string): SpokenRepl
   return { type: 'error', error: { type, message }, request_id: requestId }
 }
 
-const inDocument: readonly FieldPath[] = [['type'], ['id'], ['model'], ['usage']]
+const inDocument: readonly FieldPath[] = [['type'], ['id'], ['model'], ['usage'], ['error']]
 const nowhere: readonly FieldPath[] = []
 
 function messageTally(): Tally {
@@ -124,9 +124,10 @@ function messageTally(): Tally {
   let failed = false
   return {
     wants: inDocument,
+    reports: ['usage'],
     visible: nowhere,
     take(fields) {
-      failed = fields['type'] === 'error'
+      failed = fields['type'] === 'error' || saysError(fields, ['error'])
       seen = merge({ model: text(fields['model']), id: text(fields['id']) }, fields['usage'])
     },
     sum() {
@@ -144,6 +145,7 @@ const inEvents: readonly FieldPath[] = [
   ['usage'],
   ['amazon-bedrock-invocationMetrics'],
 ]
+const inEventReports = ['message.usage', 'usage', 'amazon-bedrock-invocationMetrics']
 const visible: readonly FieldPath[] = [
   ['delta', 'text'],
   ['delta', 'thinking'],
@@ -153,6 +155,7 @@ const visible: readonly FieldPath[] = [
 /** The events of a stream: counters are cumulative and may be repeated, so the last one set counts, and none is ever added. */
 export class EventTally implements Tally {
   readonly wants = inEvents
+  readonly reports = inEventReports
   readonly visible = visible
   #last: Reported = {}
   #most: Reported = {}

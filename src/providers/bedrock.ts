@@ -2,7 +2,7 @@
 import type { Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { EventTally, readMessages, wantsOfMessages } from './anthropic.ts'
-import { count, countDocuments, member, text, visibleTokens } from './count.ts'
+import { count, countDocuments, hasOne, member, saysError, text, visibleTokens } from './count.ts'
 import type { Tally } from './count.ts'
 import { inConverse, readElsewhere, wantsOf } from './elsewhere.ts'
 import { JsonFields } from './scan/json-fields.ts'
@@ -118,6 +118,7 @@ function modelOf(path: string): string | undefined {
 function countFrames(tally: Tally, documentOf: (frame: { readonly payload: Uint8Array }) => Uint8Array | undefined): Counter {
   const scanner = new JsonFields(tally.wants, { measure: tally.visible })
   let visible = 0
+  let reports = 0
   let failed = false
   const frames = new FrameScanner((frame) => {
     if (frame.headers.get(':message-type') !== 'event') {
@@ -129,6 +130,7 @@ function countFrames(tally: Tally, documentOf: (frame: { readonly payload: Uint8
     scanner.push(document)
     const fields = scanner.end()
     visible += scanner.measured
+    if (hasOne(fields, tally.reports)) reports += 1
     tally.take(fields, scanner.measured)
     scanner.reset()
   })
@@ -138,6 +140,12 @@ function countFrames(tally: Tally, documentOf: (frame: { readonly payload: Uint8
   }
   return {
     feed: (chunk) => frames.push(chunk),
+    get visible() {
+      return visibleTokens(visible)
+    },
+    get reports() {
+      return reports
+    },
     seen: () => counted(false),
     end: counted,
     between: () => frames.between,
@@ -154,10 +162,16 @@ function chunkOf(payload: Uint8Array): Uint8Array | undefined {
   }
 }
 
+/** How AWS's services name an exception in a document, under any status (smithy.io, AWS JSON protocols). */
+const failures: readonly FieldPath[] = [['__type'], ['Output', '__type']]
+const failureNames = ['__type', 'Output.__type']
+
 function converseTally(): Tally {
   let usage: Usage | undefined
+  let failed = false
   return {
-    wants: [['usage'], ['serviceTier', 'type']],
+    wants: [['usage'], ['serviceTier', 'type'], ...failures],
+    reports: ['usage'],
     visible: [
       ['delta', 'text'],
       ['delta', 'reasoningContent', 'text'],
@@ -166,8 +180,9 @@ function converseTally(): Tally {
     take(fields) {
       const tier = text(fields['serviceTier.type'])
       usage = converseUsage(fields['usage'], tier) ?? usage
+      failed ||= saysError(fields, failureNames)
     },
-    sum: () => ({ usage, final: usage !== undefined, failed: false }),
+    sum: () => ({ usage, final: usage !== undefined, failed }),
   }
 }
 
@@ -188,10 +203,12 @@ function converseUsage(usage: unknown, tier: string | undefined): Usage | undefi
 
 /** Claude's document has its usage; for the others, Bedrock counts in two headers. */
 function invokeTally({ header }: ReplyKind): Tally {
-  const wants: readonly FieldPath[] = [['usage'], ['model'], ['id']]
+  const wants: readonly FieldPath[] = [['type'], ['usage'], ['model'], ['id'], ['error'], ...failures]
   let usage: Usage | undefined
+  let failed = false
   return {
     wants,
+    reports: ['usage'],
     visible: [],
     take(fields) {
       const own = new EventTally()
@@ -203,7 +220,8 @@ function invokeTally({ header }: ReplyKind): Tally {
           ? undefined
           : usageWith({ tokens: { input, cache_read: 0, cache_write: 0, output } })
       usage = own.sum(true).usage ?? told
+      failed = fields['type'] === 'error' || saysError(fields, ['error', ...failureNames])
     },
-    sum: () => ({ usage, final: usage !== undefined, failed: false }),
+    sum: () => ({ usage, final: usage !== undefined, failed }),
   }
 }

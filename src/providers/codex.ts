@@ -1,5 +1,5 @@
 /** Codex with a ChatGPT login: Responses behind another address. What Codex 0.169 sends. */
-import { responsesShape } from './openai/responses.ts'
+import { cancellableResponsesShape } from './openai/responses.ts'
 import type { Call, Classified, Provider } from './types.ts'
 
 export const codex: Provider = {
@@ -12,7 +12,7 @@ export const codex: Provider = {
       return responses ? { kind: 'fallback' } : { kind: 'unmetered', reason: 'this WebSocket does not report what it costs' }
     }
     if (method !== 'POST') return { kind: 'free' }
-    if (responses) return { kind: 'metered', shape: responsesShape }
+    if (responses) return { kind: 'metered', shape: cancellableResponsesShape }
     // Accounts, settings, plugins, telemetry.
     if (/^\/backend-api\/(?:wham|ps|codex\/analytics-events)(?:\/|$)/.test(path)) return { kind: 'free' }
     return { kind: 'unmetered', reason: `${path} does not report what it costs` }

@@ -11,6 +11,8 @@ export type Framing = 'json' | 'sse' | 'lines' | 'array'
 export interface Tally {
   /** Fields that `take` wants. */
   readonly wants: readonly FieldPath[]
+  /** Names of the fields that report a usage. */
+  readonly reports: readonly string[]
   /** Texts that the agent sees, for an estimate while nothing is reported. */
   readonly visible: readonly FieldPath[]
   /** One document. `visible`: bytes of text in it. */
@@ -27,8 +29,10 @@ export function visibleTokens(bytes: number): number {
 /** A counter over the documents of a reply. */
 export function countDocuments(framing: Framing, tally: Tally): Counter {
   let visible = 0
+  let reports = 0
   const take: Take = (fields, measured) => {
     visible += measured
+    if (hasOne(fields, tally.reports)) reports += 1
     tally.take(fields, measured)
   }
   const scanner = new JsonFields(tally.wants, {
@@ -43,12 +47,37 @@ export function countDocuments(framing: Framing, tally: Tally): Counter {
   })
   return {
     feed: push,
+    get visible() {
+      return visibleTokens(visible)
+    },
+    get reports() {
+      return reports
+    },
     seen: () => counted(false),
     end(complete) {
       end()
       return counted(complete)
     },
   }
+}
+
+/** True if one of these fields is there, and not null. */
+export function hasOne(fields: Fields, names: readonly string[]): boolean {
+  for (const name of names) if (fields[name] !== undefined && fields[name] !== null) return true
+  return false
+}
+
+/** True if a document says with one of these fields that the provider failed. */
+export function saysError(fields: Fields, names: readonly string[]): boolean {
+  return names.some((name) => {
+    const value = fields[name]
+    return Array.isArray(value) ? value.some(isError) : isError(value)
+  })
+}
+
+/** Some write the field of a failure into each document, and leave it empty. */
+function isError(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== false && value !== ''
 }
 
 type Take = (fields: Fields, measured: number) => void

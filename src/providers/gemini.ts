@@ -1,7 +1,7 @@
 /** Google's Gemini API, and the Code Assist API that Gemini CLI uses with a Google login. Source: ai.google.dev/api. */
 import type { Sound, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
-import { count, countDocuments, member, text } from './count.ts'
+import { count, countDocuments, member, saysError, text } from './count.ts'
 import type { Tally } from './count.ts'
 import { inParts, readElsewhere, wantsOf } from './elsewhere.ts'
 import { classifyOpenai } from './openai.ts'
@@ -159,6 +159,12 @@ function countContent({ contentType }: ReplyKind, below: string): Counter {
       inner ??= countDocuments(chunk[at] === 0x5b ? 'array' : 'json', contentTally(below))
       inner.feed(chunk)
     },
+    get visible() {
+      return inner?.visible ?? 0
+    },
+    get reports() {
+      return inner?.reports ?? 0
+    },
     seen: () => (inner ?? idle()).seen(),
     end: (complete) => (inner ?? idle()).end(complete),
   }
@@ -172,9 +178,10 @@ function contentTally(below: string): Tally {
   let failed = false
   return {
     wants: [path('usageMetadata'), path('modelVersion'), path('responseId'), path('candidates', '*', 'finishReason'), ['error']],
+    reports: [`${below}usageMetadata`],
     visible: [path('candidates', '*', 'content', 'parts', '*', 'text')],
     take(fields) {
-      if (fields['error'] !== undefined) failed = true
+      if (saysError(fields, ['error'])) failed = true
       const beside = { model: text(fields[`${below}modelVersion`]), id: text(fields[`${below}responseId`]) }
       usage = readMetadata(fields[`${below}usageMetadata`], beside) ?? usage
       if (fields[`${below}candidates.*.finishReason`] !== undefined) ended = true

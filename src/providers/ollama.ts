@@ -1,7 +1,7 @@
 /** Ollama's own API; its costs are time, and its tokens count all the same. Source: github.com/ollama/ollama, docs/api.md. */
 import type { Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
-import { count, countDocuments, member, text } from './count.ts'
+import { count, countDocuments, member, saysError, text } from './count.ts'
 import type { Tally } from './count.ts'
 import { chatSpeech } from './openai/speech.ts'
 import { classifyOpenai } from './openai.ts'
@@ -54,6 +54,8 @@ const generateShape: Shape = {
   }),
   counter: ({ contentType }) =>
     countDocuments(contentType === 'application/x-ndjson' ? 'lines' : 'json', tally({ outputless: false })),
+  // A closed connection ends the work, and there is no bill.
+  afterAbort: 'stops',
   speech,
 }
 
@@ -77,9 +79,10 @@ function tally({ outputless }: { readonly outputless: boolean }): Tally {
   let failed = false
   return {
     wants: [['model'], ['done'], ['prompt_eval_count'], ['eval_count'], ['error']],
+    reports: ['prompt_eval_count'],
     visible: [['response'], ['thinking'], ['message', 'content'], ['message', 'thinking']],
     take(fields) {
-      if (fields['error'] !== undefined) failed = true
+      if (saysError(fields, ['error'])) failed = true
       if (!outputless && member(fields, 'done') !== true) return
       const input = count(fields['prompt_eval_count'])
       const output = count(fields['eval_count']) ?? (outputless ? 0 : undefined)

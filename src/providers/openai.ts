@@ -1,12 +1,16 @@
 /** OpenAI's API. Source: platform.openai.com/docs/api-reference. */
 import { chatShape, completionsShape, embeddingsShape } from './openai/chat.ts'
-import { responsesShape } from './openai/responses.ts'
+import { cancellableResponsesShape, responsesShape } from './openai/responses.ts'
 import type { Call, Classified, Provider, Shape } from './types.ts'
 
 export const openai: Provider = {
   id: 'openai',
   owns: (host) => host === 'api.openai.com',
-  classify: (call) => classifyOpenai(call, '/v1'),
+  classify(call) {
+    const classified = classifyOpenai(call, '/v1')
+    const responses = classified.kind === 'metered' && classified.shape === responsesShape
+    return responses ? { kind: 'metered', shape: cancellableResponsesShape } : classified
+  },
 }
 
 /** The endpoints whose replies report their usage, below `/v1` or wherever a compatible server has them. */

@@ -3,7 +3,7 @@
  * request asks for, where a reply reports its usage, and how an error looks to its clients. No I/O. Its neighbours: metering/
  * turns usage into charges, journey/ feeds the bytes.
  */
-import type { Counted } from '#base/usage.ts'
+import type { AfterAbort, Counted } from '#base/usage.ts'
 
 export type { Counted }
 
@@ -53,6 +53,8 @@ export interface Shape {
   amend?: ((body: Uint8Array, asked: Asked, call: Call) => Amended | undefined) | undefined
   /** How far the limits of a subscription are used, as a share of each, where the reply's head says so; 1 is all. */
   limits?: ((reply: ReplyKind) => Readonly<Record<string, number>>) | undefined
+  /** What is billed of a reply in one piece whose client has left, by the provider's documentation; left out: it does not say, so all of it. */
+  readonly afterAbort?: AfterAbort
   /** How this provider's clients are told something so that they show it and stop. */
   readonly speech: Speech
 }
@@ -99,6 +101,10 @@ export interface ReplyKind {
  */
 export interface Counter {
   feed(chunk: Uint8Array): void
+  /** Output that was delivered, in tokens: an estimate. */
+  readonly visible: number
+  /** How often a usage was reported. */
+  readonly reports: number
   /** What is known so far: the last reported usage, if any, and a floor for what was delivered but not yet reported. */
   seen(): Counted
   /** Whether what was fed ends between two events; left out: only the bytes can tell. */

@@ -25,6 +25,8 @@ export interface DataPlane {
   /** Open connections by door. */
   readonly connections: Readonly<Record<string, number>>
   readonly leafs: number
+  /** Requests that wait for room, by budget. */
+  readonly waiting: Readonly<Record<string, number>>
   /** Another policy is in force since a moment ago. */
   taken(snapshot: Snapshot): void
   /** Resolves once whatever changed is in force everywhere. */
@@ -59,10 +61,12 @@ export class Plane implements DataPlane {
   readonly #live = new LiveSet()
   readonly #doors: Doors
   readonly #leaves: PlaneOptions['leaves']
+  readonly #desk: Ports['desk']
   #snapshot: Snapshot | undefined
 
   constructor({ doors, ports, leaves, memory = new BodyMemory(), together }: PlaneOptions) {
     this.#leaves = leaves
+    this.#desk = ports.desk
     this.#doors = new Doors(doors, { ...ports, live: this.#live, memory }, leaves, together)
   }
 
@@ -83,7 +87,12 @@ export class Plane implements DataPlane {
     return this.#leaves.entries
   }
 
+  get waiting(): Readonly<Record<string, number>> {
+    return this.#desk.waiting
+  }
+
   taken(snapshot: Snapshot): void {
+    this.#desk.revise(snapshot.budgets)
     const before = this.#live.present()
     this.#snapshot = snapshot
     setTimeout(() => {

@@ -64,6 +64,8 @@ export interface Pulse {
   readonly running: number
   readonly connections: Readonly<Record<string, number>>
   readonly leafs: number
+  /** Requests that wait for room, by budget. */
+  readonly waiting: Readonly<Record<string, number>>
   /** Seconds: how late it was with what it had to do, for one of a hundred moments. */
   readonly lag: number
   readonly lookups: Lookups | undefined

@@ -150,7 +150,7 @@ export class WorkerPlane implements WorkerSide {
     await this.#plane?.stop(deadline)
     await this.#plane?.close()
     await this.#sender.close()
-    this.#desk.close()
+    await this.#desk.close()
     this.#records.flush()
   }
 
@@ -223,10 +223,10 @@ export class WorkerPlane implements WorkerSide {
   }
 
   #beat(): void {
-    const { running, connections, leafs } = this.#plane ?? { running: 0, connections: {}, leafs: 0 }
+    const { running, connections, leafs, waiting } = this.#plane ?? { running: 0, connections: {}, leafs: 0, waiting: {} }
     const lag = this.#lag.percentile(99) / 1e9
     this.#lag.reset()
-    this.#main.tell('pulse', { running, connections, leafs, lag, lookups: this.#owners?.drain() })
+    this.#main.tell('pulse', { running, connections, leafs, waiting, lag, lookups: this.#owners?.drain() })
     setTimeout(() => this.#beat(), beat).unref()
   }
 }

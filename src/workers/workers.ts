@@ -108,6 +108,12 @@ export class Workers implements DataPlane {
     return sum([...this.#pulses.values()].map(({ leafs }) => leafs))
   }
 
+  get waiting(): Readonly<Record<string, number>> {
+    const all = [...this.#pulses.values()].map(({ waiting }) => waiting)
+    const budgets = new Set(all.flatMap((each) => Object.keys(each)))
+    return Object.fromEntries([...budgets].map((budget) => [budget, sum(all.map((each) => each[budget] ?? 0))]))
+  }
+
   /** Seconds: see `Pulse`, of the worker that is latest. */
   get lag(): number {
     return Math.max(0, ...[...this.#pulses.values()].map(({ lag }) => lag))

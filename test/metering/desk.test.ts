@@ -28,7 +28,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  desk.close()
+  await desk.close()
   await on[Symbol.asyncDispose]()
 })
 

@@ -1,6 +1,6 @@
 /** Chat completions, legacy completions and embeddings. */
 import type { Counted, Usage } from '#base/usage.ts'
-import { count, countDocuments, member, text } from '../count.ts'
+import { count, countDocuments, member, saysError, text } from '../count.ts'
 import type { Tally } from '../count.ts'
 import type { Asked, FieldPath, Fields, ReplyKind, Shape } from '../types.ts'
 import { inChat, readElsewhere, wantsOf } from '../elsewhere.ts'
@@ -76,7 +76,17 @@ function counter({ contentType }: ReplyKind, options: { readonly outputless: boo
   return countDocuments(contentType === 'text/event-stream' ? 'sse' : 'json', new ChatTally(options))
 }
 
-const reported: readonly FieldPath[] = [['id'], ['model'], ['service_tier'], ['usage'], ['error']]
+const reported: readonly FieldPath[] = [
+  ['id'],
+  ['model'],
+  ['service_tier'],
+  ['usage'],
+  ['error'],
+  // OpenRouter says of each answer that its provider failed.
+  ['choices', '*', 'error'],
+]
+const usages = ['usage']
+const errors = ['error', 'choices.*.error']
 const visible: readonly FieldPath[] = [
   ['choices', '*', 'text'],
   ['choices', '*', 'delta', 'content'],
@@ -89,6 +99,7 @@ const visible: readonly FieldPath[] = [
 /** The last usage counts: some servers report a running one with every chunk. */
 class ChatTally implements Tally {
   readonly wants = reported
+  readonly reports = usages
   readonly visible = visible
   readonly #outputless: boolean
   #usage: Usage | undefined
@@ -101,7 +112,7 @@ class ChatTally implements Tally {
   }
 
   take(fields: Fields, visible: number): void {
-    if (fields['error'] !== undefined && fields['error'] !== null) this.#failed = true
+    if (saysError(fields, errors)) this.#failed = true
     const beside = { model: fields['model'], id: fields['id'], tier: fields['service_tier'] }
     const usage = readUsage(fields['usage'], beside, { outputless: this.#outputless })
     if (usage) this.#last = visible === 0

@@ -1,6 +1,6 @@
 /** Responses: one document, or events of which one of the last holds it. */
 import type { Counted, Usage } from '#base/usage.ts'
-import { count, countDocuments, text } from '../count.ts'
+import { count, countDocuments, saysError, text } from '../count.ts'
 import type { Tally } from '../count.ts'
 import { inResponses, readElsewhere, wantsOf } from '../elsewhere.ts'
 import type { Asked, FieldPath, Fields, Shape } from '../types.ts'
@@ -17,6 +17,9 @@ export const responsesShape: Shape = {
   speech: responsesSpeech,
 }
 
+/** At OpenAI, a client that closes the connection cancels its response (platform.openai.com/docs/guides/background, "Limits"). */
+export const cancellableResponsesShape: Shape = { ...responsesShape, afterAbort: 'stops' }
+
 function readResponses(fields: Fields): Asked {
   return {
     model: text(fields['model']),
@@ -30,7 +33,15 @@ function readResponses(fields: Fields): Asked {
   }
 }
 
-const inDocument: readonly FieldPath[] = [['id'], ['model'], ['service_tier'], ['usage'], ['status'], ['output', '*', 'type']]
+const inDocument: readonly FieldPath[] = [
+  ['id'],
+  ['model'],
+  ['service_tier'],
+  ['usage'],
+  ['status'],
+  ['error'],
+  ['output', '*', 'type'],
+]
 const nowhere: readonly FieldPath[] = []
 
 function documentTally(): Tally {
@@ -38,11 +49,12 @@ function documentTally(): Tally {
   let failed = false
   return {
     wants: inDocument,
+    reports: ['usage'],
     visible: nowhere,
     take(fields) {
       const beside = { model: fields['model'], id: fields['id'], tier: fields['service_tier'], items: fields['output.*.type'] }
       usage = readUsage(fields['usage'], beside)
-      failed = fields['status'] === 'failed'
+      failed = fields['status'] === 'failed' || saysError(fields, ['error'])
     },
     sum: () => ({ usage, final: usage !== undefined, failed }),
   }
@@ -56,11 +68,13 @@ const inEvents: readonly FieldPath[] = [
   ['response', 'usage'],
   ['response', 'output', '*', 'type'],
 ]
+const usages = ['response.usage']
 const visible: readonly FieldPath[] = [['delta']]
 
 /** `response.completed`, `.incomplete` and `.failed` hold the response as it is in the end. */
 class EventTally implements Tally {
   readonly wants = inEvents
+  readonly reports = usages
   readonly visible = visible
   #usage: Usage | undefined
   #ended = false
