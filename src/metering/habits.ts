@@ -127,11 +127,11 @@ export class Habits {
   }
 }
 
-/** Looked at anew after every fourth part of what is remembered. */
+/** Looked at anew after every eighth part of what is remembered. */
 function viewOf(habit: Habit, { weights }: Weights): View {
   const known = habit.views.get(weights)
   const { samples, count } = habit
-  if (known && count - known.count < samples.length / 4) return known
+  if (known && count - known.count < samples.length / 8) return known
   const dear = samples.map(({ bytes, tokens }) => weighTokens({ ...tokens, output: 0 }, { weights }) / Math.max(bytes, 1))
   const outputs = samples.map(({ tokens }) => tokens.output)
   const view: View = {

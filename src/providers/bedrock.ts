@@ -114,41 +114,63 @@ function modelOf(path: string): string | undefined {
   }
 }
 
+type DocumentOf = (frame: { readonly payload: Uint8Array }) => Uint8Array | undefined
+
+function countFrames(tally: Tally, documentOf: DocumentOf): Counter {
+  return new FrameCounter(tally, documentOf)
+}
+
 /** A tally over the documents in frames. */
-function countFrames(tally: Tally, documentOf: (frame: { readonly payload: Uint8Array }) => Uint8Array | undefined): Counter {
-  const scanner = new JsonFields(tally.wants, { measure: tally.visible })
-  let visible = 0
-  let reports = 0
-  let failed = false
-  const frames = new FrameScanner((frame) => {
-    if (frame.headers.get(':message-type') !== 'event') {
-      failed = true
-      return
-    }
-    const document = documentOf(frame)
-    if (!document) return
+class FrameCounter implements Counter {
+  reports = 0
+  readonly #tally: Tally
+  readonly #scanner: JsonFields
+  readonly #frames: FrameScanner
+  /** Bytes of text that the agent saw. */
+  #text = 0
+  #failed = false
+
+  constructor(tally: Tally, documentOf: DocumentOf) {
+    this.#tally = tally
+    this.#scanner = new JsonFields(tally.wants, { measure: tally.visible })
+    this.#frames = new FrameScanner((frame) => {
+      const isEvent = frame.headers.get(':message-type') === 'event'
+      const document = isEvent ? documentOf(frame) : undefined
+      if (!isEvent) this.#failed = true
+      if (document) this.#take(document)
+    })
+  }
+
+  get visible(): number {
+    return visibleTokens(this.#text)
+  }
+
+  feed(chunk: Uint8Array): void {
+    this.#frames.push(chunk)
+  }
+
+  seen(): Counted {
+    return this.end(false)
+  }
+
+  between(): boolean {
+    return this.#frames.between
+  }
+
+  end(complete: boolean): Counted {
+    const { usage, final, failed } = this.#tally.sum(complete)
+    const lost = this.#frames.lost || this.#scanner.lost
+    return { usage, final, failed: this.#failed || failed, visibleOutput: this.visible, lost }
+  }
+
+  #take(document: Uint8Array): void {
+    const scanner = this.#scanner
     scanner.push(document)
     const fields = scanner.end()
-    visible += scanner.measured
-    if (hasOne(fields, tally.reports)) reports += 1
-    tally.take(fields, scanner.measured)
+    this.#text += scanner.measured
+    if (hasOne(fields, this.#tally.reports)) this.reports += 1
+    this.#tally.take(fields, scanner.measured)
     scanner.reset()
-  })
-  const counted = (complete: boolean): Counted => {
-    const sum = tally.sum(complete)
-    return { ...sum, failed: failed || sum.failed, visibleOutput: visibleTokens(visible), lost: frames.lost || scanner.lost }
-  }
-  return {
-    feed: (chunk) => frames.push(chunk),
-    get visible() {
-      return visibleTokens(visible)
-    },
-    get reports() {
-      return reports
-    },
-    seen: () => counted(false),
-    end: counted,
-    between: () => frames.between,
   }
 }
 

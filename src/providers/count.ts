@@ -28,36 +28,59 @@ export function visibleTokens(bytes: number): number {
 
 /** A counter over the documents of a reply. */
 export function countDocuments(framing: Framing, tally: Tally): Counter {
-  let visible = 0
-  let reports = 0
-  const take: Take = (fields, measured) => {
-    visible += measured
-    if (hasOne(fields, tally.reports)) reports += 1
-    tally.take(fields, measured)
+  return new DocumentCounter(framing, tally)
+}
+
+class DocumentCounter implements Counter {
+  reports = 0
+  readonly #tally: Tally
+  readonly #scanner: JsonFields
+  readonly #frame: Frame
+  /** Bytes of text that the agent saw. */
+  #text = 0
+
+  constructor(framing: Framing, tally: Tally) {
+    this.#tally = tally
+    const element = (fields: Fields) => this.#take(fields)
+    const scanner = new JsonFields(tally.wants, {
+      measure: tally.visible,
+      ...(framing === 'array' && { onElement: element }),
+    })
+    this.#scanner = scanner
+    const close = () => {
+      this.#take(scanner.end())
+      scanner.reset()
+    }
+    this.#frame = frame(framing, scanner, close)
   }
-  const scanner = new JsonFields(tally.wants, {
-    measure: tally.visible,
-    ...(framing === 'array' && { onElement: (fields: Fields) => take(fields, scanner.measured) }),
-  })
-  const { push, end } = frame(framing, scanner, take)
-  const counted = (complete: boolean): Counted => ({
-    ...tally.sum(complete),
-    visibleOutput: visibleTokens(visible),
-    lost: scanner.lost,
-  })
-  return {
-    feed: push,
-    get visible() {
-      return visibleTokens(visible)
-    },
-    get reports() {
-      return reports
-    },
-    seen: () => counted(false),
-    end(complete) {
-      end()
-      return counted(complete)
-    },
+
+  get visible(): number {
+    return visibleTokens(this.#text)
+  }
+
+  feed(chunk: Uint8Array): void {
+    this.#frame.push(chunk)
+  }
+
+  seen(): Counted {
+    return this.#counted(false)
+  }
+
+  end(complete: boolean): Counted {
+    this.#frame.end()
+    return this.#counted(complete)
+  }
+
+  #take(fields: Fields): void {
+    const { measured } = this.#scanner
+    this.#text += measured
+    if (hasOne(fields, this.#tally.reports)) this.reports += 1
+    this.#tally.take(fields, measured)
+  }
+
+  #counted(complete: boolean): Counted {
+    const { usage, final, failed } = this.#tally.sum(complete)
+    return { usage, final, failed, visibleOutput: this.visible, lost: this.#scanner.lost }
   }
 }
 
@@ -80,19 +103,12 @@ function isError(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false && value !== ''
 }
 
-type Take = (fields: Fields, measured: number) => void
-
 interface Frame {
   readonly push: (chunk: Uint8Array) => void
   readonly end: () => void
 }
 
-function frame(framing: Framing, scanner: JsonFields, take: Take): Frame {
-  const close = () => {
-    const fields = scanner.end()
-    take(fields, scanner.measured)
-    scanner.reset()
-  }
+function frame(framing: Framing, scanner: JsonFields, close: () => void): Frame {
   switch (framing) {
     case 'json':
       return { push: (chunk) => scanner.push(chunk), end: close }

@@ -1,5 +1,5 @@
 /** Google's Gemini API, and the Code Assist API that Gemini CLI uses with a Google login. Source: ai.google.dev/api. */
-import type { Sound, Usage } from '#base/usage.ts'
+import type { Counted, Sound, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, saysError, text } from './count.ts'
 import type { Tally } from './count.ts'
@@ -147,26 +147,45 @@ function modelOf(path: string): string | undefined {
   return /\/models\/([^/:]+):\w+$/.exec(path)?.[1]
 }
 
-/** A stream is events with `alt=sse`, and else one array that is written piece by piece: its first byte tells it from a document. */
 function countContent({ contentType }: ReplyKind, below: string): Counter {
   if (contentType === 'text/event-stream') return countDocuments('sse', contentTally(below))
-  let inner: Counter | undefined
-  const idle = () => countDocuments('json', contentTally(below))
-  return {
-    feed(chunk) {
-      const at = chunk.findIndex((byte) => byte > 0x20)
-      if (!inner && at < 0) return
-      inner ??= countDocuments(chunk[at] === 0x5b ? 'array' : 'json', contentTally(below))
-      inner.feed(chunk)
-    },
-    get visible() {
-      return inner?.visible ?? 0
-    },
-    get reports() {
-      return inner?.reports ?? 0
-    },
-    seen: () => (inner ?? idle()).seen(),
-    end: (complete) => (inner ?? idle()).end(complete),
+  return new ContentCounter(below)
+}
+
+/** A stream is events with `alt=sse`, and else one array that is written piece by piece: its first byte tells it from a document. */
+class ContentCounter implements Counter {
+  readonly #below: string
+  #inner: Counter | undefined
+
+  constructor(below: string) {
+    this.#below = below
+  }
+
+  get visible(): number {
+    return this.#inner?.visible ?? 0
+  }
+
+  get reports(): number {
+    return this.#inner?.reports ?? 0
+  }
+
+  feed(chunk: Uint8Array): void {
+    const at = chunk.findIndex((byte) => byte > 0x20)
+    if (!this.#inner && at < 0) return
+    this.#inner ??= this.#count(chunk[at] === 0x5b ? 'array' : 'json')
+    this.#inner.feed(chunk)
+  }
+
+  seen(): Counted {
+    return (this.#inner ?? this.#count('json')).seen()
+  }
+
+  end(complete: boolean): Counted {
+    return (this.#inner ?? this.#count('json')).end(complete)
+  }
+
+  #count(framing: 'array' | 'json'): Counter {
+    return countDocuments(framing, contentTally(this.#below))
   }
 }
 

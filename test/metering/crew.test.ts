@@ -7,6 +7,7 @@ import type { Order } from '#metering/desk.ts'
 import type { Held } from '#metering/held.ts'
 import type { Budget, Ledger } from '#metering/types.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
+import { figure } from '../kit/figures.ts'
 import { makeLedger } from '../kit/ledger.ts'
 import { countedOf } from './usages.ts'
 
@@ -87,7 +88,8 @@ async function work({ weights, left, known, agents = 1 }: Crew, ledger: Ledger):
     return 'served'
   }
   // A morning's work, which is learned from.
-  for (let round = 0; round < 3 && known !== 'nothing'; round += 1) await Promise.all(served.map((_, client) => call(client)))
+  const rounds = known === 'nothing' ? 0 : 3
+  for (let round = 0; round < rounds; round += 1) await Promise.all(served.map((_, client) => call(client)))
   if (known === 'kept over a restart') {
     await desk.close()
     desk = open()
@@ -169,7 +171,7 @@ describe.concurrent('ten clients at the end of a budget', () => {
     const quantile = (share: number) => ((sorted[Math.floor(sorted.length * share)] ?? 0) / 1000).toFixed(1)
     const share = spent / crew.left
     const over = (spent - crew.left) / limit
-    console.log(
+    figure(
       `${what}: ${calls} calls served (${Math.min(...served)} to ${Math.max(...served)} a client), ${busy} busy, ${cut} cut, ` +
         `${(100 * share).toFixed(1)} % of it spent (${(100 * over).toFixed(2)} % of the limit over), ` +
         `waits p50 ${quantile(0.5)} s, p99 ${quantile(0.99)} s, at most ${passed} turns of one other while a client waited; last: ${refused.at(-1)}`,
