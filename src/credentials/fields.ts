@@ -20,12 +20,13 @@ export const commonFields = {
 
 /**
  * A stub: made of the characters no encoding touches (RFC 3986 section 2.3), so that it reads the same in a header, a
- * URL and JSON, and long enough not to be an ordinary word of a User-Agent.
+ * URL and JSON, and long enough not to be an ordinary word of a User-Agent. Clients that check a token's form may want a
+ * colon within it, as Telegram's have; URL encoders write it `%3A`, which is understood.
  */
 export const stubField = z
   .string()
-  .regex(/^[A-Za-z0-9._~-]{8,4096}$/, {
-    error: 'a stub is 8 to 4096 letters, digits, ".", "_", "~" or "-"; for example "proxy-token-github"',
+  .regex(/^[A-Za-z0-9._~-][A-Za-z0-9._~:-]{6,4094}[A-Za-z0-9._~-]$/, {
+    error: 'a stub is 8 to 4096 letters, digits, ".", "_", "~" or "-", and ":" between them; for example "proxy-token-github"',
   })
   .meta({ description: 'What agents hold in place of the real value; worthless anywhere else' })
 

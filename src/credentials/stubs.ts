@@ -2,12 +2,22 @@ import { type Host, matchesHost } from '#base/host.ts'
 import { commonHeaders, commonParams, foldName } from './foreign.ts'
 import type { Credential } from './types.ts'
 
+/** What tells most of a text from a stub before anything is cut out of it. */
+interface Outlines {
+  /** 1 where some stub has that length. */
+  readonly lengths: Uint8Array
+  /** Stubs with a colon, by what stands before it. */
+  readonly withColon: ReadonlyMap<string, readonly string[]>
+  /** 1 where some stub begins with three characters that `mixed` makes that number of. */
+  readonly begins: Uint8Array
+  /** Stubs by their first eight characters, the longest first. */
+  readonly byBeginning: ReadonlyMap<string, readonly string[]>
+}
+
 /** The stubs of one snapshot, arranged so that a request costs the same with one credential and with a thousand. */
-export interface StubIndex {
+export interface StubIndex extends Outlines {
   /** More than one only where hosts or agents keep them apart. */
   readonly byStub: ReadonlyMap<string, readonly Credential[]>
-  /** 1 where some stub has that length: most words are never cut out of the text. */
-  readonly lengths: Uint8Array
   /** Folded names of headers that carry credentials. */
   readonly headers: ReadonlySet<string>
   /** Lower-case names of query parameters that carry credentials. */
@@ -32,21 +42,21 @@ export function indexStubs(credentials: Iterable<Credential>): StubIndex {
     for (const name of credential.placer.headers) headers.add(foldName(name))
     for (const name of credential.placer.params) params.add(name.toLowerCase())
   }
-  return { byStub, lengths: lengthsOf(byStub.keys()), headers, params, byHost, byZone }
+  return { byStub, ...outline(byStub.keys()), headers, params, byHost, byZone }
 }
 
 /** The index as one sees it who holds these stubs and none of the others: those are known, and nobody's. */
 export function stubsOfOne(index: StubIndex, own: Iterable<Credential>): StubIndex {
   const byStub = new Map([...index.byStub].map(([stub, holders]) => [stub, holders.map(forNobody)]))
   for (const credential of own) byStub.set(credential.stubs[0] ?? '', [credential])
-  return { ...index, byStub, lengths: lengthsOf(byStub.keys()) }
+  return { ...index, byStub, ...outline(byStub.keys()) }
 }
 
 /** The index with stubs in it that stand in no policy, and are nobody's here. */
 export function withStubsOfOthers(index: StubIndex, others: Iterable<Credential>): StubIndex {
   const byStub = new Map(index.byStub)
   for (const credential of others) byStub.set(credential.stubs[0] ?? '', [forNobody(credential)])
-  return { ...index, byStub, lengths: lengthsOf(byStub.keys()) }
+  return { ...index, byStub, ...outline(byStub.keys()) }
 }
 
 function forNobody(credential: Credential): Credential {
@@ -55,9 +65,33 @@ function forNobody(credential: Credential): Credential {
 
 const nobody: ReadonlySet<string> = new Set()
 
-function lengthsOf(stubs: Iterable<string>): Uint8Array {
-  const all = new Set(Array.from(stubs, ({ length }) => length))
-  return Uint8Array.from({ length: Math.max(0, ...all) + 1 }, (_, length) => (all.has(length) ? 1 : 0))
+function outline(all: Iterable<string>): Outlines {
+  const stubs = [...all].toSorted((one, other) => other.length - one.length)
+  const lengths = new Uint8Array((stubs[0]?.length ?? 0) + 1)
+  const begins = new Uint8Array(kinds)
+  for (const stub of stubs) {
+    lengths[stub.length] = 1
+    begins[mixed(stub, 0)] = 1
+  }
+  return {
+    lengths,
+    begins,
+    withColon: Map.groupBy(
+      stubs.filter((stub) => stub.includes(':')),
+      (stub) => stub.slice(0, stub.indexOf(':')),
+    ),
+    byBeginning: Map.groupBy(stubs, (stub) => stub.slice(0, shortest)),
+  }
+}
+
+/** Characters of the shortest stub; see `stubField`. */
+const shortest = 8
+
+const kinds = 2048
+
+/** Makes one number of the three characters at a place. */
+function mixed(text: string, at: number): number {
+  return (text.charCodeAt(at) + 31 * text.charCodeAt(at + 1) + 961 * text.charCodeAt(at + 2)) % kinds
 }
 
 function append(map: Map<string, Credential[]>, key: string, credential: Credential): void {
@@ -80,15 +114,20 @@ export function scopedTo(index: StubIndex, host: string): readonly Credential[] 
 const none: readonly never[] = []
 
 /**
- * The stubs that stand in a text as whole words: between characters that a stub cannot have. A stub within a longer
- * word is not that stub.
+ * The stubs that stand in a text as whole words: between characters that a stub cannot have, or beside a colon, which stands
+ * between user and password too. A stub within a longer word is not that stub.
  */
 export function stubsIn(index: StubIndex, text: string): readonly string[] {
   let found: string[] | undefined
   let start = 0
   for (let i = 0; i <= text.length; i += 1) {
-    if (i < text.length && wordCharacter[text.charCodeAt(i)] === 1) continue
-    if (index.lengths[i - start] === 1) {
+    const code = text.charCodeAt(i)
+    if (wordCharacter[code] === 1) continue
+    const longer = code === colon && index.withColon.size > 0 ? stubWithColon(index, text, start, i) : undefined
+    if (longer !== undefined) {
+      i = start + longer.length
+      ;(found ??= []).push(longer)
+    } else if (index.lengths[i - start] === 1) {
       const word = text.slice(start, i)
       if (index.byStub.has(word)) (found ??= []).push(word)
     }
@@ -97,12 +136,35 @@ export function stubsIn(index: StubIndex, text: string): readonly string[] {
   return found ?? none
 }
 
+function stubWithColon(index: StubIndex, text: string, start: number, end: number): string | undefined {
+  const stubs = index.withColon.get(text.slice(start, end))
+  return stubs?.find((stub) => text.startsWith(stub, start) && wordCharacter[text.charCodeAt(start + stub.length)] !== 1)
+}
+
+/**
+ * The first stub in a path. Paths have no words: services put a token behind a prefix (Telegram's `/bot123:abc/getMe`) or in
+ * front of an ending. So a stub may stand behind anything, and before all that could not make it longer.
+ */
+export function stubInPath(index: StubIndex, path: string): string | undefined {
+  for (let at = 0; at + shortest <= path.length; at += 1) {
+    if (index.begins[mixed(path, at)] !== 1) continue
+    for (const stub of index.byBeginning.get(path.slice(at, at + shortest)) ?? none) {
+      const after = path.charCodeAt(at + stub.length)
+      if (path.startsWith(stub, at) && (wordCharacter[after] !== 1 || after === dot)) return stub
+    }
+  }
+  return undefined
+}
+
+const colon = 0x3a
+const dot = 0x2e
+
 /** Whether a text as a whole is a stub. */
 export function isStub(index: StubIndex, text: string): boolean {
   return index.lengths[text.length] === 1 && index.byStub.has(text)
 }
 
-// The characters of `stubField`.
+// The characters of `stubField`, but for the colon.
 const wordCharacter = Uint8Array.from({ length: 128 }, (_, code) => (/[A-Za-z0-9._~-]/.test(String.fromCharCode(code)) ? 1 : 0))
 
 /** Whether a credential is scoped to a host. */

@@ -4,7 +4,7 @@ import type { Host } from '#base/host.ts'
 import { hasControl, readBasic } from './basic-auth.ts'
 import { foldName } from './foreign.ts'
 import { decodePercent, encodePercent, readParams } from './query-string.ts'
-import { covers, isStub, scopedTo, type StubIndex, stubsIn } from './stubs.ts'
+import { covers, isStub, scopedTo, type StubIndex, stubInPath, stubsIn } from './stubs.ts'
 import type { BodyPlacer, Credential, Grant, Swap } from './types.ts'
 
 /** What a swap needs of a request head. Headers are flat, one character a byte; the query has its question mark. */
@@ -138,7 +138,7 @@ function stubsInValue(index: StubIndex, value: string, basic: ReturnType<typeof 
 
 function searchPath(ask: SwapAsk): Refused | undefined {
   const { path } = ask.head
-  const [stub] = [...stubsIn(ask.index, path), ...(path.includes('%') ? stubsIn(ask.index, decodePercent(path)) : [])]
+  const stub = stubInPath(ask.index, path) ?? (path.includes('%') ? stubInPath(ask.index, decodePercent(path)) : undefined)
   return stub === undefined ? undefined : misplaced(ask, stub, 'the path')
 }
 

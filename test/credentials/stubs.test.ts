@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { indexStubs, isStub, scopedTo, stubsIn, stubsOfOne, withStubsOfOthers } from '#credentials/stubs.ts'
+import { stubField } from '#credentials/fields.ts'
+import { indexStubs, isStub, scopedTo, stubInPath, stubsIn, stubsOfOne, withStubsOfOthers } from '#credentials/stubs.ts'
 import { bearerFor } from '../kit/credentials.ts'
 
 const first = bearerFor('first', 'first-stub', { hosts: ['good.test', '*.zone.test'] })
@@ -29,6 +30,65 @@ describe('stubsIn', () => {
   it('finds nothing where there are no stubs', () => {
     expect(stubsIn(indexStubs([]), 'first-stub')).toEqual([])
     expect(isStub(indexStubs([]), '')).toBe(false)
+  })
+})
+
+describe('a stub with a colon', () => {
+  const telegram = bearerFor('telegram', '123456789:AAstub-of-telegram', { hosts: ['good.test'] })
+  const other = bearerFor('other', '123456789:AAstub-of-telegram:2', { hosts: ['good.test'] })
+  const number = bearerFor('number', '123456789', { hosts: ['good.test'] })
+  const mixed = indexStubs([first, telegram, other, number])
+
+  it.each([
+    ['123456789:AAstub-of-telegram', ['123456789:AAstub-of-telegram']],
+    ['Bearer 123456789:AAstub-of-telegram', ['123456789:AAstub-of-telegram']],
+    ['user:123456789:AAstub-of-telegram', ['123456789:AAstub-of-telegram']],
+    ['123456789:AAstub-of-telegram:x', ['123456789:AAstub-of-telegram']],
+    ['123456789:AAstub-of-telegram:2,first-stub', ['123456789:AAstub-of-telegram:2', 'first-stub']],
+    ['first-stub:123456789', ['first-stub', '123456789']],
+    ['123456789:AAstub-of-telegramX', ['123456789']],
+    ['x123456789:AAstub-of-telegram', []],
+    ['AAstub-of-telegram', []],
+  ])('in %j finds %j', (text, expected) => {
+    expect(stubsIn(mixed, text)).toEqual(expected)
+  })
+
+  it.each(['123456789:AAstub-of-telegram', 'a:b:c:d:e', 'key.with:colon'])('%s may stand in a policy', (stub) => {
+    expect(stubField.safeParse(stub).success).toBe(true)
+  })
+
+  it.each([':12345678', '12345678:', '1234:567 8', 'a:b'])('%s may not', (stub) => {
+    expect(stubField.safeParse(stub).success).toBe(false)
+  })
+})
+
+describe('stubInPath', () => {
+  const telegram = bearerFor('telegram', '123456789:AAstub-of-telegram', { hosts: ['good.test'] })
+  const run = bearerFor('run', 'first-stub-of-a-run', { hosts: ['good.test'] })
+  const paths = indexStubs([first, second, telegram, run])
+
+  it.each([
+    ['/bot123456789:AAstub-of-telegram/getMe', '123456789:AAstub-of-telegram'],
+    ['/file/bot123456789:AAstub-of-telegram/a.jpg', '123456789:AAstub-of-telegram'],
+    ['/hooks/first-stub', 'first-stub'],
+    ['/hooks/first-stub.json', 'first-stub'],
+    ['/v1/key_first-stub/x', 'first-stub'],
+    ['/a;token=first-stub/b', 'first-stub'],
+    ['/a/first-stub:send', 'first-stub'],
+    ['/a/first-stub%2Fb', 'first-stub'],
+    ['/first-stub-of-a-run', 'first-stub-of-a-run'],
+    ['/a/second_stub.v2~x//', 'second_stub.v2~x'],
+    ['/first-stub-of-another', undefined],
+    ['/first-stubs', undefined],
+    ['/First-Stub', undefined],
+    ['/first-stu', undefined],
+    ['/', undefined],
+  ])('in %s finds %s', (path, expected) => {
+    expect(stubInPath(paths, path)).toBe(expected)
+  })
+
+  it('finds nothing where there are no stubs', () => {
+    expect(stubInPath(indexStubs([]), '/bot123456789:AAstub-of-telegram/getMe')).toBeUndefined()
   })
 })
 

@@ -33,6 +33,10 @@ describe('findStubs', () => {
     ['as the name of a header', { headers: [stub, 'x'] }],
     ['in the path', { path: `/gists/${stub}` }],
     ['in the path, percent-encoded', { path: `/gists/%73${stub.slice(1)}` }],
+    ['in the path, behind a prefix', { path: `/bot${stub}/getMe` }],
+    ['in the path, percent-encoded behind a prefix', { path: `/bot%73${stub.slice(1)}/getMe` }],
+    ['in the path, before an ending', { path: `/hooks/${stub}.json` }],
+    ['in a parameter of the path', { path: `/a;token=${stub}/b` }],
     ['in the query', { query: `?q=${stub}` }],
     ['in the query, percent-encoded', { query: `?q=%73${stub.slice(1)}` }],
   ])('refuses a stub %s on another host, of another agent, over plain HTTP, and out of place', (_where, head) => {
@@ -57,6 +61,17 @@ describe('findStubs', () => {
   it('lets a stub that is part of longer text pass as it is', () => {
     expect(outcome(withHeaders('user-agent', `x${stub}`, 'referer', `https://x.test/${stub}.html`))).toBe('passed')
     expect(outcome({ all, granted, head: { path: `/a/${stub}-b`, query: `?q=${stub}2` } })).toBe('passed')
+  })
+
+  it.each([
+    ['the path', { path: '/bot12345678%3AAA-stub/getMe' }, 'stub_misplaced'],
+    ['the path, as it is', { path: '/bot12345678:AA-stub/getMe' }, 'stub_misplaced'],
+    ['the query', { query: '?token=12345678%3AAA-stub' }, 'stub_misplaced'],
+    ['Basic', { headers: ['authorization', `Basic ${base64('u:12345678:AA-stub')}`] }, 'swapped'],
+    ['Authorization', { headers: ['authorization', 'Bearer 12345678:AA-stub'] }, 'swapped'],
+  ])('knows a stub with a colon in %s', (_where, head, expected) => {
+    const telegram = bearerFor('telegram', '12345678:AA-stub')
+    expect(outcome({ all: [...all, telegram], granted: [telegram], head })).toBe(expected)
   })
 
   it('refuses the stub of a credential that the rule does not give', () => {
