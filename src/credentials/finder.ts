@@ -7,7 +7,7 @@ export interface Pattern {
   readonly lead?: Uint8Array | undefined
 }
 
-export interface Match<Kind extends Pattern> {
+export interface Match<Kind> {
   readonly start: number
   readonly end: number
   readonly pattern: Kind

@@ -1,37 +1,23 @@
 import { inspect } from 'node:util'
-import type { Secret } from '#base/secret.ts'
-import { Finder } from './finder.ts'
 import { decodePercent } from './query-string.ts'
-import { type Spelling, spellings } from './spellings.ts'
+import { type RealValue, ValueFinder } from './value-finder.ts'
 
-/** A real value in force. */
-export interface RealValue {
-  readonly credential: string
-  readonly secret: Secret
-}
-
-interface Known extends Spelling {
-  readonly credential: string
-}
+export type { RealValue }
 
 /**
  * Every real value in force, for finding one where an agent should not have it. Built when the values change, asked on
- * each request. Values under eight bytes are not searched for: they would turn up by chance. It does not print.
+ * each request. It does not print.
  */
 export class RealValues {
-  readonly #finder: Finder<Known>
+  readonly #finder: ValueFinder
 
   constructor(values: Iterable<RealValue>) {
-    this.#finder = new Finder(
-      Array.from(values).flatMap(({ credential, secret }) =>
-        spellings(secret.expose(), '').map((spelling) => ({ ...spelling, credential })),
-      ),
-    )
+    this.#finder = new ValueFinder(values)
   }
 
   /** The credential whose real value stands in a text (one character a byte), in any usual spelling. */
   find(text: string): string | undefined {
-    if (this.#finder.longest === 0) return undefined
+    if (this.#finder.isEmpty) return undefined
     return this.#search(text, 'latin1') ?? (text.includes('%') ? this.#search(decodePercent(text), 'utf8') : undefined)
   }
 
@@ -61,10 +47,10 @@ export class RealValues {
 
 /** Looks for real values in one stream of bytes, across all chunk edges. Nothing is held up. */
 export class RealValueWatch {
-  readonly #finder: Finder<Known>
+  readonly #finder: ValueFinder
   #tail: Uint8Array = new Uint8Array(0)
 
-  constructor(finder: Finder<Known>) {
+  constructor(finder: ValueFinder) {
     this.#finder = finder
   }
 

@@ -1,6 +1,5 @@
 import type { Secret } from '#base/secret.ts'
-import { Finder } from './finder.ts'
-import { type Spelling, spellings } from './spellings.ts'
+import { ValueFinder } from './value-finder.ts'
 
 /** A real value that must not come back, and what to show in its place. */
 export interface Scrub {
@@ -9,23 +8,12 @@ export interface Scrub {
   readonly secret: Secret
 }
 
-interface Replacement extends Spelling {
-  readonly credential: string
-}
-
 /** What a `Scrubber` looks for. It holds real values and does not print. */
-export type ScrubPatterns = Finder<Replacement>
+export type ScrubPatterns = ValueFinder
 
-/**
- * Prepares the search for all usual spellings of these values. Costs about a millisecond a value: keep the
- * result for as long as the values stay. Values under eight bytes are not searched for.
- */
+/** Prepares the search for these values: keep the result for as long as they stay. Values under eight bytes are not searched for. */
 export function compileScrub(scrubs: readonly Scrub[]): ScrubPatterns {
-  return new Finder(
-    scrubs.flatMap(({ credential, stub, secret }) =>
-      spellings(secret.expose(), stub).map((spelling) => ({ ...spelling, credential })),
-    ),
-  )
+  return new ValueFinder(scrubs)
 }
 
 /**
@@ -90,6 +78,7 @@ export class Scrubber {
 
   #pass(data: Uint8Array, then: 'more' | 'flush' | 'end'): Uint8Array {
     const patterns = this.#patterns
+    const search = patterns.search(data)
     const out: Uint8Array[] = []
     const openFrom = (at: number): number => (then === 'more' ? patterns.heldFrom(data, at) : data.length)
     // Up to `searched` nothing can match any more; up to `written` all has gone out.
@@ -97,7 +86,7 @@ export class Scrubber {
     let written = Math.max(searched, this.#shown)
     let open = openFrom(searched)
     for (;;) {
-      const match = patterns.find(data, searched)
+      const match = search.next(searched)
       if (!match) break
       const { start, end, pattern } = match
       const lead = start > written ? pattern.lead?.[data[start - 1] as number] : undefined

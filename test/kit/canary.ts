@@ -55,9 +55,21 @@ export function formsOf(value: string): Readonly<Record<string, string>> {
     'percent, lower case': encodeURIComponent(value).replace(/%../g, (code) => code.toLowerCase()),
     json: JSON.stringify(value).slice(1, -1),
     html: value.replaceAll('"', '&quot;').replaceAll('>', '&gt;'),
+    'html, the slash alone in hex': value.replaceAll('/', '&#x2F;'),
+    'html, hex': eachMark(value, (code) => `&#x${code.toString(16).toUpperCase()};`),
+    'html, decimal without semicolons': eachMark(value, (code) => `&#${code}`),
+    'percent, as Go escapes a path': encodeURIComponent(value).replaceAll('%2B', '+').replaceAll('%3D', '='),
+    'javascript, as Django escapes it': eachMark(value, (code) => `\\u${code.toString(16).toUpperCase().padStart(4, '0')}`),
+    'javascript, two digits': eachMark(value, (code) => `\\x${code.toString(16)}`),
+    css: eachMark(value, (code) => `\\${code.toString(16)} `),
+    'quoted-printable': eachMark(value, (code) => `=${code.toString(16).toUpperCase()}`),
     hex: bytes.toString('hex'),
     'hex, upper case': bytes.toString('hex').toUpperCase(),
   }
+}
+
+function eachMark(value: string, write: (code: number) => string): string {
+  return value.replace(/[^A-Za-z0-9]/g, (mark) => write(mark.charCodeAt(0)))
 }
 
 function alignedBase64(bytes: Buffer, before: number): string {
