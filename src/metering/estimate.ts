@@ -7,6 +7,9 @@ const usualWindow = 200_000
 /** Most output of a model when the request sets no limit: what the large ones give in one reply, thinking included. */
 const usualOutput = 32_768
 
+/** Output of a reply that was not seen, of an agent whose replies are not known: few in one piece are longer. */
+export const usualReply = 4_096
+
 /** Tokens for a byte of request body, before anything was measured: English prose has 0.25, JSON and code up to 0.4. */
 const firstRatio = 0.5
 /** Of one image, as providers publish it for their largest. */

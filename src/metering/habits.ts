@@ -104,24 +104,29 @@ export class Habits {
   lessons(): readonly Lesson[] {
     const names = [...this.#fresh]
     this.#fresh.clear()
-    return names.flatMap((name) => {
-      const habit = this.#habits.get(name)
+    return names.flatMap((key) => {
+      const habit = this.#habits.get(key)
+      const name = JSON.stringify([kind, ...key.split('\n')])
       return habit ? [{ name, text: JSON.stringify({ at: habit.at, samples: habit.samples.map(written) }) }] : []
     })
   }
 
   /** The ledger could not take them. */
   keep(lessons: readonly Lesson[]): void {
-    for (const { name } of lessons) this.#fresh.add(name)
+    for (const { name } of lessons) {
+      const key = keyOf(name)
+      if (key !== undefined) this.#fresh.add(key)
+    }
   }
 
   /** Takes in what the ledger kept; what was learned here since is newer, and what makes no sense is left out. */
   recall(lessons: readonly Lesson[]): void {
     for (const { name, text } of lessons) {
       const read = readHabit(text)
-      const [agent, model] = partsOf(name)
-      if (!read || agent === undefined || model === undefined || this.#habits.get(name)) continue
-      this.#habits.set(name, read)
+      const key = keyOf(name)
+      if (!read || key === undefined || this.#habits.get(key)) continue
+      this.#habits.set(key, read)
+      const [agent = '', model = ''] = key.split('\n')
       for (const { bytes, tokens } of read.samples) this.#calibration.learn(agent, model, bytes, promptOf(tokens))
     }
   }
@@ -163,16 +168,21 @@ function placeOf(values: readonly number[], share: number): number {
   return order[Math.min(order.length - 1, Math.ceil(order.length * share) - 1)] ?? 0
 }
 
+/** One name for an agent and a model. A model is a word of the wire, so it may hold what parts the two. */
 function nameOf(agent: string, model: string): string {
-  return JSON.stringify(['calls', agent, model])
+  return `${agent}\n${model.includes('\n') ? '' : model}`
 }
 
-function partsOf(name: string): readonly (string | undefined)[] {
+/** What a lesson of ours is named by. */
+const kind = 'calls'
+
+/** The agent and model of a lesson; `undefined`: it is none of ours. */
+function keyOf(name: string): string | undefined {
   try {
-    const [kind, agent, model] = JSON.parse(name) as readonly unknown[]
-    return kind === 'calls' && typeof agent === 'string' && typeof model === 'string' ? [agent, model] : []
+    const [word, agent, model] = JSON.parse(name) as readonly unknown[]
+    return word === kind && typeof agent === 'string' && typeof model === 'string' ? nameOf(agent, model) : undefined
   } catch {
-    return []
+    return undefined
   }
 }
 

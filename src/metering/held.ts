@@ -2,6 +2,7 @@ import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
 import type { Basis, Ending, Reckoned } from './charge.ts'
 import { reckon, weigh } from './charge.ts'
 import type { Desk } from './desk.ts'
+import { usualReply } from './estimate.ts'
 import { cuttable } from './forecast.ts'
 import type { BudgetRefusal } from './notice.ts'
 import { exhaustedRefusal, standings } from './notice.ts'
@@ -105,7 +106,7 @@ export class Held {
 
   /** Looks at a reply as it streams: holds less once its prompt is known, more once it has outgrown its hold, and ends it where there is no more. Never throws. */
   follow(progress: Progress): void {
-    if (progress.visible < this.#lookAt && progress.reports === this.#reports) return
+    if (this.#looking || (progress.visible < this.#lookAt && progress.reports === this.#reports)) return
     this.#reports = progress.reports
     this.watch(progress.seen())
   }
@@ -115,9 +116,9 @@ export class Held {
     if (!this.watches || this.#looking) return
     this.#last = counted
     const grown = Math.max(counted.usage?.tokens.output ?? 0, counted.visibleOutput)
-    this.#lookAt = grown + Math.max(step.tokens, grown * step.share)
     // Never end a reply on an estimate of input that we have not seen.
     const amounts = this.#amounts(reckon({ counted, complete: false, stream: true }, this.#certain))
+    this.#lookAt = grown + Math.max(step.tokens, grown * step.share, this.#slack(amounts, grown))
     if (amounts.some((amount, i) => exceeds(amount, this.#holds[i]))) void this.#grow(amounts, grown)
     else if (counted.usage && !this.#shrunk) this.#shrink(counted.usage, grown)
   }
@@ -174,13 +175,12 @@ export class Held {
 
   /** What the request used, as far as nothing was reported: what such calls use, where that is known. */
   #likely(): TokenCounts {
-    const { agent, model, bodyBytes, hiddenInput, images = 0, sound, mostOutput } = this.order
-    const [budget] = this.#budgets
-    if (!budget || hiddenInput || images > 0 || sound) return this.#foreseen
-    const known = this.#desk.habits.expect(agent, model ?? '', bodyBytes, budget, this.#desk.ledger.now())
-    return known
-      ? { ...(known.prompt ?? known.usual), output: Math.min(known.output, mostOutput ?? known.output) }
-      : this.#foreseen
+    const { agent, model, bodyBytes, hiddenInput, images = 0, sound } = this.order
+    const { habits, ledger } = this.#desk
+    const known = habits.expect(agent, model ?? '', bodyBytes, this.#budgets[0] ?? unweighted, ledger.now())
+    const alike = known && !hiddenInput && images === 0 && !sound
+    const prompt = alike ? (known.prompt ?? known.usual) : this.#foreseen
+    return { ...prompt, output: Math.min(known?.output ?? usualReply, this.#foreseen.output) }
   }
 
   /** What each budget is charged: where nobody told how long a prompt was that is somewhere else, what was left at least. */
@@ -207,6 +207,17 @@ export class Held {
     const now = this.#desk.ledger.now()
     const named = usage.model === undefined ? undefined : costOf(usage, usage.model, provider, prices, now)
     return named ?? (model === undefined ? usage.reportedCost : costOf(usage, model, provider, prices, now))
+  }
+
+  /** Output tokens that may come, at the least, before a hold is outgrown: until then there is no need to look. */
+  #slack(amounts: readonly Amount[], grown: number): number {
+    const slacks = amounts.map(({ tokens, nano }, i) => {
+      const hold = this.#holds[i] ?? nothing
+      const inTokens = (hold.tokens - tokens) / Math.max(this.#budgets[i]?.weights.output ?? 1, 1)
+      // A token costs no more than its share of what all has cost so far, the prompt included.
+      return nano === 0 ? inTokens : Math.min(inTokens, (hold.nano / nano - 1) * grown)
+    })
+    return Math.floor(Math.min(...slacks))
   }
 
   /** The prompt is known now: less is held than before, if that is worth a write. */

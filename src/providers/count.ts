@@ -1,6 +1,7 @@
 /** Counting a reply: documents in a frame, and a tally that takes each of them. */
 import type { Counted, TokenCounts } from '#base/usage.ts'
 import { JsonFields } from './scan/json-fields.ts'
+import { RepeatedEvent } from './scan/repeated-event.ts'
 import { SseScanner } from './scan/sse.ts'
 import type { Counter, FieldPath, Fields } from './types.ts'
 
@@ -51,7 +52,7 @@ class DocumentCounter implements Counter {
       this.#take(scanner.end())
       scanner.reset()
     }
-    this.#frame = frame(framing, scanner, close)
+    this.#frame = framing === 'sse' ? this.#events(scanner, close) : frame(framing, scanner, close)
   }
 
   get visible(): number {
@@ -69,6 +70,28 @@ class DocumentCounter implements Counter {
   end(complete: boolean): Counted {
     this.#frame.end()
     return this.#counted(complete)
+  }
+
+  /** Events that differ from the one before in their text alone are measured and not read. */
+  #events(scanner: JsonFields, close: () => void): Frame {
+    const repeated = new RepeatedEvent()
+    const events = new SseScanner({
+      data: (bytes, start, end) => scanner.push(bytes, start, end),
+      event: (_name, bytes, start, end) => {
+        const { measures, measuredFrom, measuredTo } = scanner
+        const { reports } = this
+        close()
+        const one = measures === 1 && start >= 0 && measuredFrom > start && this.reports === reports
+        if (one) repeated.learn(bytes, start, measuredFrom, measuredTo, end)
+        else repeated.forget()
+      },
+      skip: (bytes, start) => {
+        const next = repeated.match(bytes, start)
+        if (next >= 0) this.#text += repeated.size
+        return next
+      },
+    })
+    return { push: (chunk) => events.push(chunk), end: () => events.end() }
   }
 
   #take(fields: Fields): void {
@@ -108,16 +131,12 @@ interface Frame {
   readonly end: () => void
 }
 
-function frame(framing: Framing, scanner: JsonFields, close: () => void): Frame {
+function frame(framing: Exclude<Framing, 'sse'>, scanner: JsonFields, close: () => void): Frame {
   switch (framing) {
     case 'json':
       return { push: (chunk) => scanner.push(chunk), end: close }
     case 'array':
       return { push: (chunk) => scanner.push(chunk), end: () => void scanner.end() }
-    case 'sse': {
-      const events = new SseScanner({ data: (bytes, start, end) => scanner.push(bytes, start, end), event: close })
-      return { push: (chunk) => events.push(chunk), end: () => events.end() }
-    }
     case 'lines':
       return lines(scanner, close)
     default:

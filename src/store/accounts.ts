@@ -72,7 +72,7 @@ export function openAccounts(path: string): DatabaseSync {
       throw error
     }
   } catch (error) {
-    throw toStoreError(path, error)
+    throw toStoreError(path, error, 'ledger')
   }
 }
 

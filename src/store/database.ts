@@ -44,7 +44,7 @@ export function openDatabase(path: string, seal: Seal, tables: string = grants):
       throw error
     }
   } catch (error) {
-    throw toStoreError(path, error)
+    throw toStoreError(path, error, tables === grants ? 'grants' : 'runs')
   }
 }
 

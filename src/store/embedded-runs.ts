@@ -153,7 +153,7 @@ export class EmbeddedRuns implements RunStore {
       if (mended.length > 0 && this.#faults.size === 0) this.#options.told?.(undefined)
       return result
     } catch (error) {
-      const fault = toStoreError(this.#options.path, error)
+      const fault = toStoreError(this.#options.path, error, 'runs')
       const known = [...this.#faults.values()].includes(fault.code)
       this.#faults.set(this.#opened ? what : 'open', fault.code)
       if (!known && !this.#closed) this.#options.told?.(fault)

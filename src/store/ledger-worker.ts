@@ -56,7 +56,7 @@ function answers(batch: readonly Asked[]): readonly Answer[] {
       return batch.map(({ seq, order }) => ({ seq, now, result: apply(order, accounts, now) }))
     })
   } catch (error) {
-    const { code, message } = toStoreError(path, error)
+    const { code, message } = toStoreError(path, error, 'ledger')
     close()
     // What was only told again is no new failure: the next attempt comes when it is due.
     if (error !== failure) {

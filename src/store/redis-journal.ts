@@ -147,7 +147,7 @@ export class Journal {
       this.#added += text.length
     } catch (error) {
       this.#waiting = [...lines, ...this.#waiting]
-      throw toStoreError(this.#path, error)
+      throw toStoreError(this.#path, error, 'journal')
     }
   }
 
@@ -157,7 +157,7 @@ export class Journal {
       text = readFileSync(this.#path, 'utf8')
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-      throw toStoreError(this.#path, error)
+      throw toStoreError(this.#path, error, 'journal')
     }
     // The last line of a process that was killed may be half of one.
     for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
@@ -226,7 +226,7 @@ export class Journal {
       }
       renameSync(temporary, this.#path)
     } catch (error) {
-      throw toStoreError(this.#path, error)
+      throw toStoreError(this.#path, error, 'journal')
     }
     this.#added = 0
   }

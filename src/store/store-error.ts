@@ -21,9 +21,19 @@ export class StoreError extends Error {
   }
 }
 
-/** What to do, by fault. What has failed is told before it. */
+/** What a file keeps: what is lost with it follows from that. */
+export type Kept = 'grants' | 'ledger' | 'runs' | 'journal'
+
+const lost: Readonly<Record<Kept, string>> = {
+  grants: 'move it away and log in again',
+  ledger: 'move it away: its budgets then begin at zero; `iron-proxy budget set` says what was used',
+  runs: 'move it away: the runs in it are then unknown, and must be minted again',
+  journal: 'move it away: charges that Redis does not know yet are then lost',
+}
+
+/** What to do, by fault. The message says before it what has failed. */
 const fixes = {
-  store_corrupt: 'restore it from a copy, or move it away and log in again',
+  store_corrupt: 'restore it from a copy, or',
   store_full: 'free some space; what was kept before is still kept',
   store_readonly: 'let the proxy write to it and to its folder',
   store_locked: 'another process is writing to it; try again',
@@ -57,14 +67,15 @@ const fileFaults: Readonly<Record<string, keyof typeof fixes>> = {
   ERR_OUT_OF_RANGE: 'store_corrupt',
 }
 
-/** The error for whatever SQLite or the file system has thrown about a store; a StoreError stays as it is. */
-export function toStoreError(path: string, error: unknown): StoreError {
+/** The error for what SQLite or the file system has thrown about a store; a StoreError stays as it is. `kept`: what the file keeps. */
+export function toStoreError(path: string, error: unknown, kept: Kept = 'grants'): StoreError {
   if (error instanceof StoreError) return error
   const { errcode, errstr, code = 'unknown error' } = error as SystemError
   // The low byte of an extended code is the primary one.
   const fault = (errcode === undefined ? fileFaults[code] : sqliteFaults[errcode & 0xff]) ?? 'store_io'
+  const fix = fault === 'store_corrupt' ? `${fixes[fault]} ${lost[kept]}` : fixes[fault]
   // `errstr` is SQLite's fixed text for the code: it names no values.
-  return new StoreError(fault, `${path}: ${errstr ?? code}; ${fixes[fault]}`, { cause: error })
+  return new StoreError(fault, `${path}: ${errstr ?? code}; ${fix}`, { cause: error })
 }
 
 /** An error of node:sqlite, which has all three, or of node:fs. */

@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { gzipSync } from 'node:zlib'
 import { Cancellation } from '#base/async.ts'
+import { ProxyError } from '#base/errors.ts'
 import { run } from '#journey/run.ts'
 import type { CutBy, Snapshot } from '#journey/types.ts'
 import { accountOf, Desk } from '#metering/desk.ts'
+import { figure } from '../kit/figures.ts'
 import { makeLedger } from '../kit/ledger.ts'
 import type { TestLedger } from '../kit/ledger.ts'
 import { snapshotOf } from '../kit/policy.ts'
@@ -134,6 +136,117 @@ describe('a metered request', () => {
     expect((await post('/v1/responses', '{"background":true}', { from: '127.0.0.3' })).status).toBe(200)
     expect(sent.pop()).toBe('{"background":true}')
     expect(on.records.at(-1)).toMatchObject({ verdict: 'would_deny', code: 'unmetered', agent: 'watched', swaps: [] })
+  })
+
+  describe('is charged what is known of it', () => {
+    const message = JSON.stringify({
+      model: 'claude-opus-4-5',
+      max_tokens: 64_000,
+      messages: [{ role: 'user', content: 'x'.repeat(400) }],
+    })
+    const streamed = message.replace('{', '{"stream":true,')
+    const start =
+      'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":50,"output_tokens":1}}}\n\n'
+    const delta = `event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"type":"text_delta","text":"${'y'.repeat(26)}"}}\n\n`
+    const leaving = (cut: Cancellation<CutBy>, type: string, text: string): void => {
+      on.send = async (_outbound, body, sink) => {
+        await readAll(body)
+        if (text !== '') {
+          sink.head(200, ['content-type', type])
+          sink.data(Buffer.from(text))
+        }
+        cut.cut('agent')
+        throw new ProxyError('client_closed')
+      }
+    }
+    /** Of a stranger, a byte is half a token. */
+    const prompt = (body: string) => Math.ceil(body.length / 2)
+    const rows: readonly (readonly [
+      what: string,
+      host: string,
+      path: string,
+      body: string,
+      reply: string,
+      charged: string,
+      tokens: number,
+    ])[] = [
+      ['an agent that leaves a stream', 'api.anthropic.com', '/v1/messages', streamed, start + delta, 'seen', 50 + 8],
+      [
+        'an agent that leaves a stream before it begins',
+        'api.anthropic.com',
+        '/v1/messages',
+        streamed,
+        '',
+        'seen',
+        prompt(streamed) + 1,
+      ],
+      [
+        'an agent that leaves a reply in one piece, a stranger',
+        'api.anthropic.com',
+        '/v1/messages',
+        message,
+        '',
+        'expected',
+        prompt(message) + 4_096,
+      ],
+      [
+        'an agent that leaves a response of OpenAI',
+        'api.openai.com',
+        '/v1/responses',
+        '{"model":"gpt-5","input":"hello"}',
+        '',
+        'prompt',
+        prompt('{"model":"gpt-5","input":"hello"}') + 1,
+      ],
+      [
+        'a reply that says that the provider failed',
+        'api.anthropic.com',
+        '/v1/messages',
+        message,
+        '{"type":"error","error":{"type":"overloaded_error"}}',
+        'failed',
+        0,
+      ],
+      [
+        'a reply without a usage',
+        'api.anthropic.com',
+        '/v1/messages',
+        message,
+        '{"type":"message"}',
+        'held',
+        prompt(message) + 64_000,
+      ],
+    ]
+    it.each(rows)('%s (%s%s)', async (_what, host, path, body, text, basis, tokens) => {
+      await world('tokens: 10000000')
+      const cut = new Cancellation<CutBy>()
+      const budget = on.snapshot?.budgets.get('day')
+      const whole = text.startsWith('{')
+      if (whole) reply(text)
+      else leaving(cut, 'text/event-stream', text)
+      const client = new Recorder()
+      const arrival = arrivalOf({ host, method: 'POST', path, headers: ['content-type', 'application/json'] })
+      await run(arrival, bodyOf([body]), client, cut, on.ports)
+      expect(on.records.at(-1)?.usage).toMatchObject({ charged: basis, estimated: true })
+      const [balance] = budget ? await store.ledger.balances([accountOf(budget, 'a', store.ledger.now())]) : []
+      expect([basis, balance?.spent.tokens, balance?.held.tokens]).toEqual([basis, tokens, 0])
+    })
+
+    it('an agent that leaves a reply in one piece, once it is known what its replies use', async () => {
+      await world('tokens: 10000000')
+      const used = JSON.stringify({ type: 'message', model: 'claude-opus-4-5', usage: { input_tokens: 200, output_tokens: 59 } })
+      reply(used)
+      for (let i = 0; i < 4; i += 1) await post('/v1/messages', message, { host: 'api.anthropic.com' })
+      const cut = new Cancellation<CutBy>()
+      leaving(cut, '', '')
+      const arrival = arrivalOf({ host: 'api.anthropic.com', method: 'POST', path: '/v1/messages', headers: [] })
+      await run(arrival, bodyOf([message]), new Recorder(), cut, on.ports)
+      const usage = on.records.at(-1)?.usage
+      figure(
+        `an agent that leaves a reply in one piece, of 64,000 tokens at most: charged ${usage?.input} and ${usage?.output} as ${usage?.charged}`,
+      )
+      expect(usage).toMatchObject({ charged: 'expected', input: 210, output: 62 })
+    })
   })
 
   it('that the upstream refuses costs nothing', async () => {

@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module'
+import type * as Table from '@pydantic/genai-prices'
 import { describe, expect, it } from 'vitest'
 import { noTokens, usageWith } from '#base/usage.ts'
 import { contextWindow, costOf, pricedName, priceOf } from '#metering/price.ts'
@@ -20,9 +22,60 @@ describe('the price of tokens', () => {
     ['input', { input: million }, 5e9],
     ['output', { output: million }, 25e9],
     ['cache_read', { cache_read: million }, 0.5e9],
-    ['cache_write whose life is not said', { cache_write: million }, 10e9],
+    ['cache_write whose life is not said', { cache_write: million }, 6.25e9],
   ])('of %s is the list price', (_class, tokens, nano) => {
     expect(priceOf(of({ tokens: { ...noTokens, ...tokens } }), 'anthropic', new Map(), now)).toBe(nano)
+  })
+
+  it('of any tokens of any model is what the table itself reckons', () => {
+    const require = createRequire(import.meta.url)
+    const { calcPrice } = require('@pydantic/genai-prices') as typeof Table
+    const named = (provider: string, providerId: string, models: readonly string[]) =>
+      models.map((model) => ({ model, provider, providerId }))
+    const models = [
+      ...named('anthropic', 'anthropic', ['claude-opus-4-5', 'claude-sonnet-4-5', 'claude-haiku-4-5', 'claude-3-5-haiku-latest']),
+      ...named('openai', 'openai', ['gpt-5', 'gpt-4.1', 'o3']),
+      ...named('gemini', 'google', ['gemini-2.5-pro', 'gemini-2.5-flash', 'gemini-1.5-pro']),
+      ...named('openai-compatible', 'deepseek', ['deepseek-chat']),
+      ...named('openai-compatible', 'x-ai', ['grok-4']),
+    ]
+    // Around the tiers, and at other times of the day, as some prices follow it.
+    const sizes = [0, 1, 127, 128_000, 128_001, 199_999, 200_000, 200_001, 900_000]
+    let compared = 0
+    for (const { model, provider, providerId } of models) {
+      for (const [i, size] of sizes.entries()) {
+        for (const hour of [0, 6, 14, 20]) {
+          const at = now + hour * 3_600_000
+          const tokens = {
+            input: size,
+            cache_read: sizes[(i + 3) % sizes.length] ?? 0,
+            cache_write: provider === 'anthropic' ? 1000 : 0,
+            output: 12_345,
+          }
+          const usage = {
+            input_tokens: tokens.input + tokens.cache_read + tokens.cache_write,
+            output_tokens: tokens.output,
+            ...(tokens.cache_read > 0 && { cache_read_tokens: tokens.cache_read }),
+            ...(tokens.cache_write > 0 && { cache_write_tokens: tokens.cache_write, cache_write_1h_tokens: 400 }),
+          }
+          const wanted = calcPrice(usage, model, { providerId, timestamp: new Date(at) })?.total_price
+          const found = priceOf(
+            of({ model, tokens, cacheWriteHour: tokens.cache_write > 0 ? 400 : undefined }),
+            provider,
+            new Map(),
+            at,
+          )
+          expect([model, size, hour, found]).toEqual([
+            model,
+            size,
+            hour,
+            wanted === undefined ? undefined : Math.ceil(wanted * 1e9 - 1e-3),
+          ])
+          compared += 1
+        }
+      }
+    }
+    expect(compared).toBeGreaterThan(400)
   })
 
   it('tells five minutes of cache from an hour of it', () => {

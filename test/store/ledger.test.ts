@@ -104,6 +104,8 @@ describe('the embedded ledger', () => {
     const before = readFileSync(path)
     const ledger = new EmbeddedLedger(path)
     await expect(ledger.open()).rejects.toMatchObject({ name: 'StoreError', code })
+    // No login is in this file, so that none helps it.
+    await expect(ledger.open()).rejects.not.toThrow(/log in/)
     await expect(ledger.reserve('a', [claim], 1)).rejects.toMatchObject({ name: 'StoreError' })
     expect(readFileSync(path).equals(before)).toBe(true)
     await ledger.close()

@@ -37,6 +37,10 @@ export class JsonFields {
   measured = 0
   /** A cap was met: what was found cannot be trusted. */
   lost = false
+  /** How many values were measured, and where the last one stands in the bytes at hand; -1: some of it came before. */
+  measures = 0
+  measuredFrom = -1
+  measuredTo = -1
   readonly #root: FieldNode
   readonly #onElement: ScanOptions['onElement']
   #found: Record<string, unknown> = {}
@@ -107,6 +111,7 @@ export class JsonFields {
     this.#taking = undefined
     this.#wanted = undefined
     this.measured = 0
+    this.measures = 0
   }
 
   /** Reads on in a string; gives where to go on. */
@@ -249,6 +254,9 @@ export class JsonFields {
     const whole = size + to - from
     if (node.measured) {
       this.measured += whole
+      this.measures += 1
+      this.measuredFrom = size === 0 ? from : -1
+      this.measuredTo = to
       return
     }
     if (node.name === undefined) return

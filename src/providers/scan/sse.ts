@@ -2,8 +2,13 @@
 export interface SseHandler {
   /** Bytes of the data of the event that is open, from `start` to before `end`; its lines are joined by a line feed. */
   data(bytes: Uint8Array, start: number, end: number): void
-  /** The event is whole. `name`: what its `event:` line says, or empty. */
-  event(name: string): void
+  /**
+   * The event is whole. `name`: what its `event:` line says, or empty. It stands in `bytes` from `start` to before `end`; `start` is -1 if
+   * some of it came before.
+   */
+  event(name: string, bytes: Buffer, start: number, end: number): void
+  /** An event begins here. Gives where to read on: further on, where what begins here need not be read. */
+  skip?(bytes: Buffer, start: number): number
 }
 
 const lineFeed = 0x0a
@@ -45,6 +50,8 @@ export class SseScanner {
     if (at < bytes.length) this.#seen = 3
     // Looked for once: a stream may have many lines that end in carriage returns.
     let feed = bytes.indexOf(lineFeed, at)
+    /** Where the event that is open began. */
+    let start = -1
     while (at < bytes.length) {
       if (this.#afterCarriageReturn) {
         this.#afterCarriageReturn = false
@@ -53,20 +60,33 @@ export class SseScanner {
           continue
         }
       }
+      if (this.#between) {
+        start = at
+        const next = this.#handler.skip?.(bytes, at) ?? at
+        if (next > at) {
+          at = next
+          continue
+        }
+      }
       if (feed >= 0 && feed < at) feed = bytes.indexOf(lineFeed, at)
       const end = lineEnd(bytes, at, feed)
       this.#read(bytes, at, end < 0 ? bytes.length : end)
       if (end < 0) return
       this.#afterCarriageReturn = bytes[end] === carriageReturn
-      this.#endLine()
       at = end + 1
+      this.#endLine(bytes, start, at)
     }
   }
 
   /** The stream is over. */
   end(): void {
-    if (this.#field !== '' || this.#part !== 'name') this.#endLine()
-    this.#dispatch()
+    if (this.#field !== '' || this.#part !== 'name') this.#endLine(newline, -1, 0)
+    this.#dispatch(newline, -1, 0)
+  }
+
+  /** Nothing of an event is open. */
+  get #between(): boolean {
+    return !this.#hasData && this.#part === 'name' && this.#field === '' && this.#name === ''
   }
 
   #read(bytes: Buffer, start: number, end: number): void {
@@ -89,13 +109,13 @@ export class SseScanner {
     else if (this.#field === 'event') this.#name = (this.#name + bytes.toString('latin1', at, end)).slice(0, mostName)
   }
 
-  #endLine(): void {
+  #endLine(bytes: Buffer, start: number, end: number): void {
     // A line that is a field name and nothing else has an empty value.
     if (this.#part === 'name' && this.#field === 'data') this.#openData()
     const empty = this.#field === '' && this.#part === 'name'
     this.#field = ''
     this.#part = 'name'
-    if (empty) this.#dispatch()
+    if (empty) this.#dispatch(bytes, start, end)
   }
 
   #openData(): void {
@@ -103,8 +123,8 @@ export class SseScanner {
     this.#hasData = true
   }
 
-  #dispatch(): void {
-    if (this.#hasData) this.#handler.event(this.#name)
+  #dispatch(bytes: Buffer, start: number, end: number): void {
+    if (this.#hasData) this.#handler.event(this.#name, bytes, start, end)
     this.#hasData = false
     this.#name = ''
   }
