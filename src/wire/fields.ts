@@ -1,86 +1,71 @@
-import type { ErrorCode } from '#base/errors.ts'
-import type { WireRefusal } from './types.ts'
+import { carriageReturn, lineFeed, space, tab, tokenCharacters, valueCharacters } from './characters.ts'
+import { refusal } from './faults.ts'
+import { foldedId } from './names.ts'
+import { incomplete } from './types.ts'
+import type { FieldBlock, WireRefusal } from './types.ts'
 
-/** `1` at each character of a token (RFC 9110 section 5.6.2). */
-export const tokenCharacters = table("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-
-const tab = 9
-const carriageReturn = 13
-const lineFeed = 10
-const space = 32
 const colon = 58
-const del = 127
+
+export const noFields: FieldBlock = Object.freeze({ fields: Object.freeze<string[]>([]), ids: Object.freeze<number[]>([]) })
+
+/** The longest part of a name that a refusal repeats. */
+const mostTold = 40
 
 /**
- * Field lines (RFC 9112 section 5) of a latin1 text that ends with the CRLF of its last line: flat names and values, or what is wrong
- * with them. No folding, no space before the colon, no bare CR or LF, no control character but the tab.
+ * Field lines (RFC 9112 section 5) from `from` to the end of a latin1 text: names and values, or the first fault in the order of the
+ * bytes; `incomplete` where the text ends within a line. No folding, no space before the colon, no bare CR or LF, no control
+ * character but the tab.
  */
-export function readFields(text: string, from: number, most: number): string[] | WireRefusal {
+export function readFields(text: string, from: number, most: number): FieldBlock | WireRefusal {
   const fields: string[] = []
+  const ids: number[] = []
   const end = text.length
   let at = from
   while (at < end) {
     const nameAt = at
     let code = text.charCodeAt(at)
     while (tokenCharacters[code] === 1) code = text.charCodeAt(++at)
-    if (code !== colon || at === nameAt) return refusal('malformed_request', 'a header name is not a token followed by a colon')
-    const name = text.slice(nameAt, at)
+    if (code !== colon || at === nameAt) return at >= end || isEnd(text, at, nameAt) ? incomplete : badName
+    if (ids.length === most) return refusal('head_too_large', `more than ${most} header fields`)
+    const nameEnd = at
     do code = text.charCodeAt(++at)
     while (code === space || code === tab)
     const valueAt = at
+    while (valueCharacters[code] === 1) code = text.charCodeAt(++at)
+    if (code !== carriageReturn) return at >= end ? incomplete : badValue(text, nameAt, nameEnd)
     let valueEnd = at
-    while ((code >= space && code !== del) || code === tab) {
-      if (code !== space && code !== tab) valueEnd = at + 1
-      code = text.charCodeAt(++at)
-    }
-    if (code !== carriageReturn || text.charCodeAt(at + 1) !== lineFeed)
-      return refusal('malformed_request', `${name} holds a control character`)
-    at += 2
-    fields.push(name, text.slice(valueAt, valueEnd))
-    if (fields.length > most * 2) return refusal('head_too_large', `more than ${most} header fields`)
+    if (text.charCodeAt(++at) !== lineFeed) return at >= end ? incomplete : badValue(text, nameAt, nameEnd)
+    at += 1
+    while (valueEnd > valueAt && isBlank(text.charCodeAt(valueEnd - 1))) valueEnd -= 1
+    fields.push(text.slice(nameAt, nameEnd), text.slice(valueAt, valueEnd))
+    ids.push(foldedId(text, nameAt, nameEnd))
   }
-  return fields
+  return { fields, ids }
 }
 
-/** Whether a name is this one, as servers read names that fold case and take `_` for `-`. `lower` is in lower case, with hyphens. */
-export function isNamed(name: string, lower: string): boolean {
-  if (name.length !== lower.length) return false
-  for (let i = 0; i < name.length; i += 1) {
-    const code = name.charCodeAt(i)
-    const folded = code >= 65 && code <= 90 ? code | 32 : code === 95 ? 45 : code
-    if (folded !== lower.charCodeAt(i)) return false
-  }
-  return true
-}
-
-/** A Content-Length: digits alone, and no more than a number can hold exactly; `undefined`: it is none. */
-export function lengthOf(value: string): number | undefined {
-  if (value.length === 0 || value.length > 15) return undefined
+/** A Content-Length: digits alone, and no more than a number holds exactly. -1: it is none. */
+export function lengthOf(value: string): number {
+  if (value.length === 0 || value.length > 15) return -1
   let length = 0
   for (let i = 0; i < value.length; i += 1) {
     const digit = value.charCodeAt(i) - 48
-    if (digit < 0 || digit > 9) return undefined
+    if (digit < 0 || digit > 9) return -1
     length = length * 10 + digit
   }
   return length
 }
 
-/** Whether a Connection field lists this option (RFC 9110 section 7.6.1). */
-export function lists(value: string, option: string): boolean {
-  if (value.length === option.length) return value.toLowerCase() === option
-  if (value.length < option.length) return false
-  return value
-    .toLowerCase()
-    .split(',')
-    .some((listed) => listed.trim() === option)
+const badName = refusal('malformed_request', 'a header name is not a token followed by a colon')
+
+function badValue(text: string, nameAt: number, nameEnd: number): WireRefusal {
+  return refusal('malformed_request', `${text.slice(nameAt, Math.min(nameEnd, nameAt + mostTold))} holds a control character`)
 }
 
-export function refusal(code: ErrorCode, detail: string): WireRefusal {
-  return { code, detail }
+/** The CR of the empty line, behind which nothing has come yet. */
+function isEnd(text: string, at: number, lineAt: number): boolean {
+  return at === lineAt && at === text.length - 1 && text.charCodeAt(at) === carriageReturn
 }
 
-function table(characters: string): Uint8Array {
-  const marked = new Uint8Array(256)
-  for (const character of characters) marked[character.charCodeAt(0)] = 1
-  return marked
+function isBlank(code: number): boolean {
+  return code === space || code === tab
 }

@@ -1,3 +1,5 @@
+const empty = Buffer.alloc(0)
+
 /** Bytes of a head or a trailer block that is not complete yet. It grows by doubling, so that a peer that drips costs what it sends. */
 export class Kept {
   #bytes: Buffer = empty
@@ -7,14 +9,14 @@ export class Kept {
     return this.#length
   }
 
-  add(bytes: Buffer): void {
+  add(bytes: Uint8Array): void {
     const length = this.#length + bytes.length
     if (length > this.#bytes.length) {
       const grown = Buffer.allocUnsafeSlow(Math.max(length, this.#bytes.length * 2, 512))
       this.#bytes.copy(grown, 0, 0, this.#length)
       this.#bytes = grown
     }
-    bytes.copy(this.#bytes, this.#length)
+    this.#bytes.set(bytes, this.#length)
     this.#length = length
   }
 
@@ -28,5 +30,3 @@ export class Kept {
     this.#length = 0
   }
 }
-
-const empty = Buffer.alloc(0)

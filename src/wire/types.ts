@@ -21,6 +21,17 @@ export interface WireRefusal {
   readonly detail: string
 }
 
+/** Stands for a fault where a text ends too early to tell; it never leaves the room. */
+export const incomplete: WireRefusal = Object.freeze({ code: 'malformed_request', detail: 'the head is not complete' })
+
+/** Field lines in their order. */
+export interface FieldBlock {
+  /** Flat `[name, value, …]` in latin1: names as they came, values without the white space around them. */
+  readonly fields: readonly string[]
+  /** The folded id of each name (`names.ts`), half as many as `fields`. */
+  readonly ids: readonly number[]
+}
+
 /** How the end of a body is known (RFC 9112 section 6.3). `close`: by the end of the connection, of replies alone. */
 export type Framing =
   | { readonly kind: 'none' }
@@ -30,12 +41,10 @@ export type Framing =
 
 export type Version = '1.0' | '1.1'
 
-export interface WireRequestHead {
+export interface WireRequestHead extends FieldBlock {
   readonly method: string
   readonly target: string
   readonly version: Version
-  /** Flat `[name, value, …]` in latin1: names as they came, values without the white space around them. */
-  readonly fields: readonly string[]
   readonly framing: Framing
   /** The peer says that it sends nothing after this message. */
   readonly lastOnConnection: boolean
@@ -43,17 +52,17 @@ export interface WireRequestHead {
   readonly expectContinue: boolean
 }
 
-export interface WireReplyHead {
+export interface WireReplyHead extends FieldBlock {
   readonly status: number
+  /** As it came; often empty. */
+  readonly reason: string
   readonly version: Version
-  /** As in a request head. */
-  readonly fields: readonly string[]
   readonly framing: Framing
   readonly lastOnConnection: boolean
 }
 
 /** What stands in a body. An exception that a handler throws passes through `read` unchanged. */
-interface BodyEvents {
+export interface BodyEvents {
   /** A view of the bytes that were given to `read`. */
   data(bytes: Buffer): void
   /** The message is complete. */

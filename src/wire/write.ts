@@ -1,17 +1,22 @@
-import { tokenCharacters } from './fields.ts'
+import { tokenCharacters } from './characters.ts'
 
 /** The last chunk of a body without trailers. */
 export const lastChunk: Buffer = Buffer.from('0\r\n\r\n')
 
 const endOfChunk = Buffer.from('\r\n')
 
-/** A request head with its empty line, in latin1. Throws on a field that would not be one: nothing can be smuggled through a value. */
+/**
+ * A request head with its empty line, in latin1. Throws on what is not a method, a target or a field: whatever the caller gives, no line
+ * can be added through it.
+ */
 export function requestHeadText(method: string, target: string, fields: readonly string[]): string {
+  if (!isToken(method) || !isTarget(target)) throw new TypeError('a request line cannot be written')
   return `${method} ${target} HTTP/1.1\r\n${fieldLines(fields)}\r\n`
 }
 
 /** A reply head with its empty line, in latin1. Throws as `requestHeadText` does. */
 export function replyHeadText(status: number, reason: string, fields: readonly string[]): string {
+  if (!(status >= 100 && status <= 999) || !isValue(reason)) throw new TypeError('a status line cannot be written')
   return `HTTP/1.1 ${status} ${reason}\r\n${fieldLines(fields)}\r\n`
 }
 
@@ -47,15 +52,24 @@ function fieldLines(fields: readonly string[]): string {
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? ''
     const value = fields[i + 1] ?? ''
-    if (!isName(name) || !isValue(value)) throw new TypeError('a header field cannot be written')
+    if (!isToken(name) || !isValue(value)) throw new TypeError('a header field cannot be written')
     text += `${name}: ${value}\r\n`
   }
   return text
 }
 
-function isName(name: string): boolean {
-  for (let i = 0; i < name.length; i += 1) if (tokenCharacters[name.charCodeAt(i)] !== 1) return false
-  return name.length > 0
+function isToken(text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) if (tokenCharacters[text.charCodeAt(i)] !== 1) return false
+  return text.length > 0
+}
+
+/** No space and no control character, either of which would end it. */
+function isTarget(text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i)
+    if (code <= 32 || code === 127 || code > 255) return false
+  }
+  return text.length > 0
 }
 
 /** Nothing that ends a line, and nothing that latin1 cannot write. */
