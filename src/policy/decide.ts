@@ -44,16 +44,23 @@ export function explainDecision(
 function enforce(policy: Policy, agent: Agent, ask: Ask): Verdict {
   const asked = question(agent.id, ask)
   if ('refused' in asked) return deny('bad_path', asked.refused)
-  const steps = compare(policy, asked)
-  const last = steps.at(-1)
-  if (last && isBlind(last, asked))
-    return deny('bad_path', `${asked.obscure}, and rule ${last.rule.id} looks at paths`, last.rule)
-  if (!last || last.differs) return unmatched(steps, asked)
-  const { rule } = last
+  // How many conditions the best of the allowing rules met.
+  let reached = -1
+  for (const rule of policy.rulesFor(ask.host)) {
+    const differs = mismatch(rule, asked)
+    if (differs === undefined) return apply(rule, asked)
+    if (isBlind(rule, differs, asked)) return deny('bad_path', `${asked.obscure}, and rule ${rule.id} looks at paths`, rule)
+    if (rule.effect === 'allow') reached = Math.max(reached, conditions.indexOf(differs))
+  }
+  return unmatched(conditions[reached], asked)
+}
+
+/** The verdict of the rule that decides. */
+function apply(rule: Rule, asked: Question): Verdict {
   if (rule.effect === 'deny') return ruleDenied(rule)
   if (asksDns(asked) && !namesPath(rule, asked))
     return deny('dns_over_https', 'DNS over HTTPS is refused unless a rule names its path', rule)
-  const mayMint = rule.mints === 'allow' || rule.credentials.length === 0 || ask.answered === true
+  const mayMint = rule.mints === 'allow' || rule.credentials.length === 0 || asked.ask.answered === true
   const turns = asked.obscure === undefined ? undefined : turningOnPath(rule, mayMint)
   if (turns !== undefined) return deny('bad_path', `${asked.obscure}, and ${turns}`, rule)
   const minted = mayMint ? undefined : mintedBy(rule, asked)
@@ -71,27 +78,24 @@ function turningOnPath({ id, meter, signing }: Rule, mayMint: boolean): string |
 }
 
 /** Whether a rule would have decided by a path that it cannot look at: nothing after it may be asked. */
-function isBlind({ rule, differs }: Step, { obscure }: Question): boolean {
+function isBlind(rule: Rule, differs: Condition, { obscure }: Question): boolean {
   return obscure !== undefined && differs === 'path' && looksAtPath(rule)
 }
 
+/** The rules that `enforce` looks at, in order. */
 function compare(policy: Policy, asked: Question): Step[] {
   const steps: Step[] = []
   for (const rule of policy.rulesFor(asked.ask.host)) {
     const differs = mismatch(rule, asked)
-    const step = { rule, differs }
-    steps.push(step)
-    if (!differs || isBlind(step, asked)) break
+    steps.push({ rule, differs })
+    if (differs === undefined || isBlind(rule, differs, asked)) break
   }
   return steps
 }
 
 // The refusal names what the best of the allowing rules still lacked.
-function unmatched(steps: readonly Step[], { agent, ask }: Question): Denial {
-  const reached = steps.reduce((best, { rule, differs }) => {
-    return rule.effect === 'allow' && differs ? Math.max(best, conditions.indexOf(differs)) : best
-  }, -1)
-  switch (conditions[reached]) {
+function unmatched(lacked: Condition | undefined, { agent, ask }: Question): Denial {
+  switch (lacked) {
     case undefined:
     case 'agents':
     case 'host':

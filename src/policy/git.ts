@@ -21,12 +21,21 @@ const services = new Map([
  * `undefined`: not a git request, or one that two servers could read differently.
  */
 export function gitOperation(method: string, segments: readonly string[], query: string): GitOperation | undefined {
-  const lfs = segments.findIndex((each, at) => each === 'info' && segments[at + 1] === 'lfs')
+  const lfs = lfsAt(segments)
   if (lfs >= 0) return operation(segments.slice(0, lfs), isLfsCall(method, segments.slice(lfs + 2)) ? 'lfs' : undefined)
-  if (segments.at(-2) === 'info' && segments.at(-1) === 'refs') {
+  const last = segments.at(-1)
+  if (last === 'refs' && segments.at(-2) === 'info') {
     return operation(segments.slice(0, -2), method === 'GET' ? advertised(query) : undefined)
   }
-  return operation(segments.slice(0, -1), method === 'POST' && query === '' ? service(segments.at(-1)) : undefined)
+  // Most requests have nothing to do with git and end here.
+  const asked = method === 'POST' && query === '' ? service(last) : undefined
+  return asked === undefined ? undefined : operation(segments.slice(0, -1), asked)
+}
+
+/** Where `info/lfs` begins; -1: nowhere. */
+function lfsAt(segments: readonly string[]): number {
+  for (let at = 1; at < segments.length; at += 1) if (segments[at] === 'lfs' && segments[at - 1] === 'info') return at - 1
+  return -1
 }
 
 /** Whether a repository scope of the policy covers an operation. */

@@ -31,14 +31,14 @@ export interface Question extends Reading {
 export function question(agent: AgentId, ask: Ask): Question | { readonly refused: string } {
   const path = judgePath(ask.path)
   if ('refused' in path) return path
-  const git = (segments: Segments) => gitOperation(ask.method, segments, ask.query)
   const { segments, others, obscure } = path
+  const { method, query } = ask
   return {
     agent,
     ask,
     segments,
-    git: git(segments),
-    others: others.length === 0 ? none : others.map((other) => ({ segments: other, git: git(other) })),
+    git: gitOperation(method, segments, query),
+    others: others.length === 0 ? none : others.map((other) => ({ segments: other, git: gitOperation(method, other, query) })),
     obscure,
   }
 }
@@ -92,7 +92,8 @@ export function isWholeHost(rule: Rule): boolean {
 }
 
 function coversHost(patterns: readonly HostPattern[], host: Host): boolean {
-  return patterns.some((pattern) => matchesHost(pattern, host))
+  for (const pattern of patterns) if (matchesHost(pattern, host)) return true
+  return false
 }
 
 // Many servers take `/a/B/` for `/a/b`. A rule that allows is read to the letter; one that refuses (its patterns are
@@ -177,5 +178,5 @@ export function matchesPath(pattern: PathPattern, segments: Segments, length: nu
 // The empty segment after a final slash is not "one segment".
 function matchesSegment(pattern: string | undefined, segment: string | undefined, fold: boolean): boolean {
   if (pattern === '*') return segment !== ''
-  return pattern === segment || (fold && pattern === segment?.toLowerCase())
+  return pattern === segment || (fold && pattern?.length === segment?.length && pattern === segment?.toLowerCase())
 }
