@@ -158,16 +158,22 @@ describe('agents that sign for AWS', () => {
     }
   })
 
-  it.each(['/bucket/a%20b', "/bucket/(a)!'b'*", '/bucket/%E2%82%AC+plus', '/bucket/~tilde=@:,;&$'])(
-    'reach the object %s',
-    async (path) => {
-      const { status } = await s.curl('connect', `https://${s3}${path}`, [...claimed(), '--globoff', '--path-as-is'])
-      expect(status).toBe(200)
-      const { seen, fault } = arrived()
-      expect(seen.target).toBe(path)
-      expect(fault).toBeUndefined()
-    },
-  )
+  it.each([
+    '/bucket/a%20b',
+    "/bucket/(a)!'b'*",
+    '/bucket/%E2%82%AC+plus',
+    '/bucket/~tilde=@:,;&$',
+    '/bucket/a//b',
+    '/bucket//abs',
+    '/bucket/a%5Cb',
+    '/bucket/a%252Fb',
+  ])('reach the object %s', async (path) => {
+    const { status } = await s.curl('connect', `https://${s3}${path}`, [...claimed(), '--globoff', '--path-as-is'])
+    expect(status).toBe(200)
+    const { seen, fault } = arrived()
+    expect(seen.target).toBe(path)
+    expect(fault).toBeUndefined()
+  })
 
   it('are told that a presigned URL is not signed anew, and what to do', async () => {
     const query = `X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=${stub}%2F20260101%2Fus-east-1%2Fs3%2Faws4_request`

@@ -86,6 +86,8 @@ describe('a stub, or something else that is no stub of this place, is refused an
       'stub_misplaced',
     ],
     ['a stub in the path', 'good.test', '', `/x/${stub}/y`, 'stub_misplaced'],
+    ['a stub in the path, behind a prefix', 'good.test', '', `/bot${stub}/getMe`, 'stub_misplaced'],
+    ['a stub in the path, spelled otherwise', 'good.test', '', `/bot%70${stub.slice(1)}/getMe`, 'stub_misplaced'],
     ['a stub in the query', 'good.test', '', `/x?q=${stub}`, 'stub_misplaced'],
     ['a stub as a parameter’s name', 'good.test', '', `/x?${stub}=1`, 'stub_misplaced'],
     ['a stub in User-Agent', 'good.test', `User-Agent: ${stub}\r\n`, '/x', 'stub_misplaced'],
