@@ -46,12 +46,36 @@ export function addressClass(address: Address): string {
   if (!parsed) return 'invalid'
   const range = parsed.range()
   if (range !== 'unicast') return range
-  return ownRanges.some(([base, bits]) => parsed.kind() === base.kind() && parsed.match(base, bits)) ? 'reserved' : 'public'
+  if (parsed.kind() === 'ipv4') return parsed.match(hostPlatform) ? 'reserved' : 'public'
+  // The rest of the IPv6 space is unassigned (RFC 4291 section 2.4): a network may route it to anything of its own.
+  return parsed.match(globalUnicast) ? 'public' : 'reserved'
 }
 
-// Ranges that ipaddr.js takes for ordinary unicast and that reach something local or translated all the same:
-// site-local (RFC 3879), local-use NAT64 (RFC 8215), IPv4-compatible addresses (RFC 4291 section 2.5.5.1).
-const ownRanges = ['fec0::/10', '64:ff9b:1::/48', '::/96'].map((text) => ipaddr.parseCIDR(text))
+/** All of IPv6 that IANA has assigned to be routed between networks. */
+const globalUnicast = ipaddr.parseCIDR('2000::/3') as [ipaddr.IPv6, number]
+/** Azure's virtual host: ordinary by number, but each virtual machine reaches its own and reads its settings there. */
+const hostPlatform = ipaddr.parseCIDR('168.63.129.16/32') as [ipaddr.IPv4, number]
+
+/**
+ * The IPv4 addresses that a translator or a tunnel would send on to: NAT64 (RFC 6052, RFC 8215), SIIT (RFC 7915), 6to4
+ * (RFC 3056), Teredo's server and client (RFC 4380), and IPv4-compatible addresses (RFC 4291 section 2.5.5.1).
+ */
+export function embeddedAddresses(address: Address): readonly Address[] {
+  const parsed = parse(address)
+  if (!parsed || parsed.kind() === 'ipv4') return []
+  const bytes = parsed.toByteArray()
+  const at = (start: number, mask = 0): Address =>
+    bytes
+      .slice(start, start + 4)
+      .map((byte) => byte ^ mask)
+      .join('.') as Address
+  const within = (text: string): boolean => parsed.match(ipaddr.parseCIDR(text))
+  if (within('2002::/16')) return [at(2)]
+  // The client's address is written with its bits turned.
+  if (within('2001::/32')) return [at(4), at(12, 0xff)]
+  const last = ['::/96', '::ffff:0:0:0/96', '64:ff9b::/96', '64:ff9b:1::/48']
+  return last.some(within) ? [at(12)] : []
+}
 
 function parse(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text)

@@ -138,7 +138,8 @@ function readAny(der: Buffer): Der | undefined {
   }
 }
 
-function extension(id: string, critical: boolean, value: Der): Der {
+/** One extension (RFC 5280 section 4.1), its value in DER. */
+export function extension(id: string, critical: boolean, value: Der): Der {
   return sequence(oid(id), ...(critical ? [yes()] : []), octets(encode(value)))
 }
 

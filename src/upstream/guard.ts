@@ -2,7 +2,7 @@
  * upstream/ is sockets out: resolve, check the address, dial, pool, send. It runs after the decision only, so a denied
  * name causes no packet. Its neighbours: journey/ hands it an Outbound, nothing hands it a policy.
  */
-import { addressClass, inCidr } from '#base/address.ts'
+import { addressClass, embeddedAddresses, inCidr } from '#base/address.ts'
 import type { Address, Cidr } from '#base/address.ts'
 import { ProxyError } from '#base/errors.ts'
 
@@ -13,7 +13,7 @@ export interface OwnSockets {
 
 /**
  * The addresses of a name that may be dialled, in the resolver's order. Public ones always, any other class only inside
- * `allowPrivate`. Throws `destination_denied` when none is left and `proxy_loop` when one is our own socket.
+ * `allowPrivate`; an IPv4 address inside an IPv6 one has to be allowed too, since a translator sends on to it. Throws `destination_denied` when none is left and `proxy_loop` when one is our own socket.
  */
 export function permitted(
   addresses: readonly Address[],
@@ -21,9 +21,9 @@ export function permitted(
   rules: { readonly allowPrivate: readonly Cidr[]; readonly own: OwnSockets },
 ): readonly Address[] {
   if (addresses.some((address) => rules.own.has(address, port))) throw new ProxyError('proxy_loop')
-  const open = addresses.filter(
-    (address) => addressClass(address) === 'public' || rules.allowPrivate.some((cidr) => inCidr(address, cidr)),
-  )
+  const allowed = (address: Address): boolean =>
+    addressClass(address) === 'public' || rules.allowPrivate.some((cidr) => inCidr(address, cidr))
+  const open = addresses.filter((address) => allowed(address) && embeddedAddresses(address).every(allowed))
   if (open.length === 0) throw new ProxyError('destination_denied', refused(addresses))
   return open
 }

@@ -2,7 +2,9 @@ import { generateKeyPairSync } from 'node:crypto'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { issueLeaf } from '#ca/leaf.ts'
-import { subjectKey } from '#ca/x509.ts'
+import { implicit, sequence } from '#ca/der.ts'
+import type { Der } from '#ca/der.ts'
+import { distinguishedName, extension, issue, pem, subjectKey } from '#ca/x509.ts'
 import { Dialer } from '#upstream/dial.ts'
 import type { DialOptions } from '#upstream/dial.ts'
 import { addressOf } from '../journey/parts.ts'
@@ -109,6 +111,29 @@ describe('a TLS session', () => {
     ['that has expired', () => leaf({ now: Date.now() - 20_000, lifetimeMs: 10_000 })],
   ])('with a certificate %s is refused', async (_name, certificate) => {
     expect(await tls(certificate())).toBe('upstream_tls')
+  })
+
+  it.each<[string, readonly Der[] | undefined]>([
+    ['no name', undefined],
+    ['an empty list of names', []],
+    ['an address', [implicit(7, Buffer.from([127, 0, 0, 1]))]],
+    ['a mail address', [implicit(1, Buffer.from('root@good.test'))]],
+    ['a URI', [implicit(6, Buffer.from('https://good.test/'))]],
+    ['another name', [implicit(2, Buffer.from('other.test'))]],
+  ])('with our name as its CN alone, and %s in subjectAltName, is refused', async (_name, names) => {
+    const { authority } = testAuthority()
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const made = issue({
+      subject: distinguishedName('good.test'),
+      issuer: authority.subject,
+      key: subjectKey(publicKey),
+      signingKey: authority.key,
+      notBefore: Date.now() - 60_000,
+      notAfter: Date.now() + 60_000,
+      extensions: names ? [extension('2.5.29.17', false, sequence(...names))] : [],
+    })
+    const certificate = { certPem: pem(made), keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) }
+    expect(await tls(certificate)).toBe('upstream_tls')
   })
 
   it('is not resumed for another name', async () => {
