@@ -1,5 +1,5 @@
 /** Certificates for single hosts: minted when first asked for, kept in memory, renewed before they grow old. */
-import { generateKeyPairSync } from 'node:crypto'
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import { LruMap } from '#base/async.ts'
@@ -60,6 +60,8 @@ export interface LeafCacheOptions {
   readonly deniedPerAgent?: Allowance
   /** The key of all leaves; left out: a new one. */
   readonly key?: LeafKey
+  /** 48 bytes that seal TLS sessions (RFC 5077), where several caches serve together; left out: new ones. */
+  readonly ticketKeys?: Uint8Array | undefined
   /** Told of every leaf made, and of every one refused because an agent's allowance was used up. */
   readonly onMint?: (result: 'allowed' | 'denied' | 'refused') => void
 }
@@ -93,6 +95,7 @@ export class LeafCache {
   readonly #lifetimeMs: number
   readonly #key: SubjectKey
   readonly #keyPem: Secret
+  readonly #ticketKeys: Buffer
   readonly #allowed: LruMap<Host, Kept>
   readonly #denied: LruMap<Host, Kept>
   readonly #allowance: DeniedAllowance
@@ -109,6 +112,7 @@ export class LeafCache {
     this.#lifetimeMs = lifetimeMs
     this.#key = subjectKey(publicKey)
     this.#keyPem = new Secret('leaf key', privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    this.#ticketKeys = Buffer.from(options.ticketKeys ?? randomBytes(48))
     this.#allowed = new LruMap(limit)
     this.#denied = new LruMap(deniedLimit)
     this.#allowance = new DeniedAllowance(options.deniedPerAgent ?? deniedAllowance, clock)
@@ -137,11 +141,6 @@ export class LeafCache {
     return undefined
   }
 
-  /** What either of the two gave for this name and still holds; makes nothing. */
-  present(host: Host): SecureContext | undefined {
-    return this.#fresh(this.#allowed.get(host)) ?? this.#fresh(this.#denied.get(host))
-  }
-
   /** Forgets them all: they show a chain that is no longer ours. */
   clear(): void {
     this.#allowed.clear()
@@ -163,11 +162,26 @@ export class LeafCache {
       now,
       lifetimeMs: this.#lifetimeMs,
     })
-    const context = createSecureContext({ cert: certPem + authority.chainPem, key: this.#keyPem.expose() })
+    const context = createSecureContext({
+      cert: certPem + authority.chainPem,
+      key: this.#keyPem.expose(),
+      minVersion: 'TLSv1.2',
+      honorCipherOrder: true,
+      ticketKeys: this.#ticketKeys,
+      sessionIdContext: sessionContext(host),
+    })
     // A leaf that ends with its CA cannot be renewed into a longer one.
     const renewAt = notAfter === authority.notAfter ? notAfter : now + (notAfter - now) / 2
     into.set(host, { context, validFrom: notBefore, renewAt })
     this.#onMint(result)
     return context
   }
+}
+
+/**
+ * A session resumes under the name it began with alone (RFC 6066 section 3): OpenSSL takes no session of another context.
+ * 32 bytes are the most it takes.
+ */
+function sessionContext(host: Host): string {
+  return createHash('sha256').update(host).digest('base64').slice(0, 32)
 }

@@ -17,50 +17,81 @@ const clientHello = 1
 const serverNameExtension = 0
 const hostNameType = 0
 
-/** What the bytes so far say; `more` until the whole ClientHello is there. */
+/** What these bytes say, if they are all that came so far. */
 export function readClientHello(bytes: Uint8Array): Hello {
-  if (bytes.length === 0) return { kind: 'more' }
-  if (bytes[0] !== handshakeRecord) return { kind: 'not-tls' }
-  const message = reassemble(bytes)
-  if (message === 'more' || message === 'malformed') return { kind: message }
-  if (message[0] !== clientHello) return { kind: 'malformed' }
-  try {
-    return { kind: 'hello', serverName: serverName(new Reader(message.subarray(4))) }
-  } catch (error) {
-    if (error instanceof RangeError) return { kind: 'malformed' }
-    throw error
-  }
+  return new HelloReader().read(bytes)
 }
 
-/** The first handshake message, joined from as many records as it takes. */
-function reassemble(bytes: Uint8Array): Uint8Array | 'more' | 'malformed' {
-  const parts: Uint8Array[] = []
-  let have = 0
-  let at = 0
-  // Known once its four bytes are there; joined only once all is, since records may be a byte long.
-  let size: number | undefined
-  while (true) {
-    if (bytes.length < at + 5) return bytes.length > mostHelloBytes ? 'malformed' : 'more'
-    if (bytes[at] !== handshakeRecord || bytes[at + 1] !== 3) return 'malformed'
-    const length = ((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0)
-    if (length === 0 || length > 16_384 + 256) return 'malformed'
-    const part = bytes.subarray(at + 5, at + 5 + length)
-    parts.push(part)
-    have += part.length
-    at += 5 + length
-    if (have >= 4) {
-      size ??= messageSize(parts)
-      if (size > mostHelloBytes) return 'malformed'
-      if (have >= size) return Buffer.concat(parts, size)
+/**
+ * Reads a ClientHello while it comes in. It goes on where it stopped, so that a message in thousands of records or segments
+ * costs no more than its bytes, and it reads in place: only a message in several records is copied, once.
+ */
+export class HelloReader {
+  /** Where the first record begins that is not yet here in full. */
+  #at = 0
+  /** Bytes of the message in the records before it. */
+  #have = 0
+  /** Of the handshake message with its four bytes of type and length; known once those are here. */
+  #size: number | undefined
+
+  /** `bytes`: all that came so far, from the first on. `more` until the whole ClientHello is there. */
+  read(bytes: Uint8Array): Hello {
+    if (bytes.length === 0) return { kind: 'more' }
+    if (bytes[0] !== handshakeRecord) return { kind: 'not-tls' }
+    const message = this.#message(bytes)
+    if (message === 'more' || message === 'malformed') return { kind: message }
+    if (message[0] !== clientHello) return { kind: 'malformed' }
+    try {
+      return { kind: 'hello', serverName: serverName(new Reader(message, 4)) }
+    } catch (error) {
+      if (error instanceof RangeError) return { kind: 'malformed' }
+      throw error
     }
-    if (part.length < length) return 'more'
+  }
+
+  /** The first handshake message, out of as many records as it takes. */
+  #message(bytes: Uint8Array): Uint8Array | 'more' | 'malformed' {
+    while (true) {
+      const start = this.#at + recordHeader
+      if (bytes.length < start) return bytes.length > mostHelloBytes ? 'malformed' : 'more'
+      const length = recordLength(bytes, this.#at)
+      if (length === undefined) return 'malformed'
+      const have = this.#have + Math.min(length, bytes.length - start)
+      if (have >= 4) {
+        this.#size ??= 4 + Buffer.from(joined(bytes, 4)).readUIntBE(1, 3)
+        if (this.#size > mostHelloBytes) return 'malformed'
+        if (have >= this.#size) return joined(bytes, this.#size)
+      }
+      if (bytes.length < start + length) return bytes.length > mostHelloBytes ? 'malformed' : 'more'
+      this.#at = start + length
+      this.#have = have
+    }
   }
 }
 
-/** Of a handshake message with its four bytes of type and length. */
-function messageSize(parts: readonly Uint8Array[]): number {
-  const head = Buffer.concat(parts.slice(0, 4), 4)
-  return 4 + head.readUIntBE(1, 3)
+/** Type, version and length. */
+const recordHeader = 5
+
+/** Of the record at this place; `undefined`: no handshake record of TLS. */
+function recordLength(bytes: Uint8Array, at: number): number | undefined {
+  if (bytes[at] !== handshakeRecord || bytes[at + 1] !== 3) return undefined
+  const length = ((bytes[at + 3] ?? 0) << 8) | (bytes[at + 4] ?? 0)
+  return length === 0 || length > 16_384 + 256 ? undefined : length
+}
+
+/** The first `size` bytes of the message, in place where the first record holds them. */
+function joined(bytes: Uint8Array, size: number): Uint8Array {
+  const first = recordLength(bytes, 0) ?? 0
+  if (first >= size) return bytes.subarray(recordHeader, recordHeader + size)
+  const message = new Uint8Array(size)
+  for (let at = 0, have = 0; have < size;) {
+    const start = at + recordHeader
+    at = start + (recordLength(bytes, at) ?? 0)
+    const part = bytes.subarray(start, Math.min(at, start + size - have))
+    message.set(part, have)
+    have += part.length
+  }
+  return message
 }
 
 function serverName(hello: Reader): string | undefined {
@@ -90,14 +121,17 @@ function serverName(hello: Reader): string | undefined {
 
 class Reader {
   readonly #bytes: Uint8Array
-  #at = 0
+  #at: number
+  readonly #end: number
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, start: number, end = bytes.length) {
     this.#bytes = bytes
+    this.#at = start
+    this.#end = end
   }
 
   get done(): boolean {
-    return this.#at >= this.#bytes.length
+    return this.#at >= this.#end
   }
 
   number(width: 1 | 2): number {
@@ -106,7 +140,7 @@ class Reader {
   }
 
   skip(count: number): void {
-    if (this.#at + count > this.#bytes.length) throw new RangeError('short')
+    if (this.#at + count > this.#end) throw new RangeError('short')
     this.#at += count
   }
 
@@ -115,15 +149,15 @@ class Reader {
     const length = this.number(width)
     const start = this.#at
     this.skip(length)
-    return new Reader(this.#bytes.subarray(start, start + length))
+    return new Reader(this.#bytes, start, this.#at)
   }
 
   text(): string {
-    return Buffer.from(this.#bytes).toString('latin1')
+    return Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + this.#at, this.#end - this.#at).toString('latin1')
   }
 
   #byte(): number {
-    const byte = this.#bytes[this.#at]
+    const byte = this.#at < this.#end ? this.#bytes[this.#at] : undefined
     if (byte === undefined) throw new RangeError('short')
     this.#at += 1
     return byte

@@ -29,8 +29,6 @@ export interface ListenAddress {
 export interface Together {
   /** How many they are: each takes its part of what may be open at once. */
   readonly threads: number
-  /** 48 bytes: a TLS session that began with one of them goes on with any. */
-  readonly ticketKeys: Uint8Array
 }
 
 type TcpDoor = Exclude<Door, 'dns' | 'self'>
@@ -70,7 +68,6 @@ export class Doors {
       ports,
       leaves,
       handshakeTimeout: limits.handshake,
-      ticketKeys: together?.ticketKeys,
       serve: (socket, protocol) => (protocol === 'h2' ? this.#h2.serve(socket) : this.#h1.serve(socket)),
     })
   }

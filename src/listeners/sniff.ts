@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { mostHelloBytes, readClientHello } from './client-hello.ts'
+import { HelloReader, mostHelloBytes } from './client-hello.ts'
 
 /** What the first bytes of a connection are. */
 export type FirstBytes =
@@ -18,19 +18,20 @@ const upperCase = { from: 0x41, to: 0x5a } as const
  */
 export function sniff(socket: Socket, milliseconds: number): Promise<FirstBytes> {
   return new Promise((resolve) => {
-    let bytes: Buffer = Buffer.alloc(0)
+    const reader = new HelloReader()
+    const held = new Held()
     const finish = (answer: FirstBytes) => {
       clearTimeout(timer)
       socket.off('readable', look).off('close', gone).off('end', gone)
-      if (bytes.length > 0) socket.unshift(bytes)
+      if (held.bytes.length > 0) socket.unshift(held.bytes)
       resolve(answer)
     }
     const gone = () => finish({ kind: 'silent' })
     const look = () => {
       for (let chunk = socket.read() as Buffer | null; chunk; chunk = socket.read() as Buffer | null) {
-        bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk])
+        held.add(chunk)
       }
-      const answer = classify(bytes)
+      const answer = classify(reader, held.bytes)
       if (answer) finish(answer)
     }
     const timer = setTimeout(gone, milliseconds)
@@ -39,8 +40,32 @@ export function sniff(socket: Socket, milliseconds: number): Promise<FirstBytes>
   })
 }
 
-function classify(bytes: Buffer): FirstBytes | undefined {
-  const hello = readClientHello(bytes)
+/**
+ * What came so far, in one piece: one chunk as it came, several in a buffer that doubles, so
+ * that the copies together are at most three times the bytes.
+ */
+class Held {
+  bytes: Buffer = Buffer.alloc(0)
+  #room: Buffer | undefined
+
+  add(chunk: Buffer): void {
+    const have = this.bytes.length
+    if (have === 0) {
+      this.bytes = chunk
+      return
+    }
+    const size = have + chunk.length
+    if (!this.#room || this.#room.length < size) {
+      this.#room = Buffer.allocUnsafeSlow(2 * size)
+      this.bytes.copy(this.#room)
+    }
+    chunk.copy(this.#room, have)
+    this.bytes = this.#room.subarray(0, size)
+  }
+}
+
+function classify(reader: HelloReader, bytes: Buffer): FirstBytes | undefined {
+  const hello = reader.read(bytes)
   switch (hello.kind) {
     case 'more':
       return bytes.length > mostHelloBytes ? { kind: 'malformed' } : undefined

@@ -21,8 +21,6 @@ export interface Leaves {
   contextFor(host: Host): SecureContext
   /** Makes one for a denied name; `undefined`: this agent has caused too many, close the connection. */
   contextForDenied(host: Host, agent: string): SecureContext | undefined
-  /** What was made for this name a moment ago. */
-  present(host: Host): SecureContext | undefined
 }
 
 export interface TlsOptions {
@@ -30,8 +28,6 @@ export interface TlsOptions {
   readonly leaves: Leaves
   /** Milliseconds for the ClientHello, and again for the rest of the handshake. */
   readonly handshakeTimeout: number
-  /** 48 bytes that seal sessions (RFC 5077); left out: new ones. */
-  readonly ticketKeys?: Uint8Array | undefined
   serve(socket: TLSSocket, protocol: 'h1' | 'h2'): void
 }
 
@@ -51,15 +47,7 @@ export class TlsFront {
     this.#options = options
     this.#server = createServer({
       ALPNCallback: ({ servername, protocols }) => this.#protocol(servername, protocols),
-      minVersion: 'TLSv1.2',
       handshakeTimeout: options.handshakeTimeout,
-      ...(options.ticketKeys && { ticketKeys: Buffer.from(options.ticketKeys) }),
-      SNICallback: (name, done) => {
-        const host = parseHost(name)
-        const context = host && options.leaves.present(host)
-        if (context) done(null, context)
-        else done(new Error('no certificate for this name'))
-      },
     })
     this.#server.on('secureConnection', (socket) => this.#established(socket))
     this.#server.on('tlsClientError', (error, socket) => this.#failed(error, socket))
@@ -86,21 +74,20 @@ export class TlsFront {
     const { leaves, ports } = this.#options
     const bound = { host, port: before.tunnel?.port ?? 443 }
     if (before.tunnel) {
-      leaves.contextFor(host)
-      return this.#shake(socket, { ...before, scheme: 'https', bound })
+      return this.#shake(socket, { ...before, scheme: 'https', bound }, leaves.contextFor(host))
     }
     const pass = judgeTunnel({ kind: 'tunnel', ...before, target: { scheme: 'https', ...bound } }, ports)
     switch (pass.kind) {
       case 'splice':
         return this.relay(socket, pass.tunnel, bound)
       case 'inspect':
-        leaves.contextFor(host)
-        return this.#shake(socket, { ...before, scheme: 'https', bound })
-      case 'deny':
+        return this.#shake(socket, { ...before, scheme: 'https', bound }, leaves.contextFor(host))
+      case 'deny': {
         // The handshake is completed all the same, so that the client reads a 403 and not a reset.
-        if (leaves.contextForDenied(host, pass.agent ?? before.peer.address))
-          return this.#shake(socket, { ...before, scheme: 'https', bound })
+        const context = leaves.contextForDenied(host, pass.agent ?? before.peer.address)
+        if (context) return this.#shake(socket, { ...before, scheme: 'https', bound }, context)
         return this.#refuse(socket, before, 'tls_denied_flood', pass.denial.reason, host)
+      }
       default:
         return pass satisfies never
     }
@@ -124,12 +111,15 @@ export class TlsFront {
     }
   }
 
-  #shake(socket: Socket, connection: Connection): void {
+  /** `context`: of the name in the ClientHello. OpenSSL looks for a session to resume before it asks for a certificate. */
+  #shake(socket: Socket, connection: Connection, context: SecureContext): void {
     const key = fourTuple(socket)
     this.#handshaking.set(key, connection)
     socket.once('close', () => {
       if (this.#handshaking.delete(key)) this.#refuse(socket, connection, 'tls_handshake', 'closed', connection.bound?.host)
     })
+    // Read by Node at once, for this connection alone.
+    Object.assign(this.#server, { [contextOfServer]: context })
     this.#server.emit('connection', socket)
   }
 
@@ -178,6 +168,13 @@ export class TlsFront {
     socket.destroy()
   }
 }
+
+/**
+ * Where Node 26 keeps the context that a server begins each handshake with. SNICallback changes it only after a session
+ * was resumed or not. Sessions are bound to names by their context, so it has to be the right one from the start; there is
+ * no public way to say so.
+ */
+const contextOfServer = '_sharedCreds'
 
 /** A TLS socket and the TCP socket under it have these in common; nothing public leads from one to the other. */
 function fourTuple(socket: Socket): string {

@@ -70,6 +70,7 @@ export class WorkerPlane implements WorkerSide {
     this.#leaves = new LeafCache(() => this.#issuerNow(), {
       clock,
       key: errand.leafKey,
+      ticketKeys: errand.ticketKeys,
       deniedPerAgent: { burst: Math.ceil(burst / errand.workers), perSecond: perSecond / errand.workers },
       onMint: (result) => main.tell('minted', result),
     })
@@ -194,7 +195,7 @@ export class WorkerPlane implements WorkerSide {
   }
 
   #build(taken: DoorPorts): Plane {
-    const { listen, ticketKeys, workers } = this.#errand
+    const { listen, workers } = this.#errand
     const ports: Omit<Ports, 'live' | 'memory'> = {
       clock,
       ids: ulids(() => clock.now()),
@@ -216,7 +217,7 @@ export class WorkerPlane implements WorkerSide {
       place ? [[door, { ...place, port: taken[door as keyof DoorPorts] ?? place.port, reusePort: true }] as const] : [],
     )
     const memory = new BodyMemory(Math.floor(mostKept / workers))
-    const together = { threads: workers, ticketKeys }
+    const together = { threads: workers }
     const plane = new Plane({ doors: Object.fromEntries(doors), ports, leaves: this.#leaves, memory, together })
     if (this.#snapshot) plane.taken(this.#snapshot)
     return plane

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it, vi } from 'vitest'
-import { mostHelloBytes, readClientHello } from '#listeners/client-hello.ts'
+import { HelloReader, mostHelloBytes, readClientHello } from '#listeners/client-hello.ts'
 import { recorded } from './hello.ts'
 
 const names: Record<string, string | undefined> = {
@@ -42,6 +42,45 @@ describe('a ClientHello of OpenSSL', () => {
     const bytes = Buffer.concat([...message].map((byte) => record(Buffer.of(byte))))
     expect(readClientHello(bytes)).toEqual({ kind: 'hello', serverName: 'good.test' })
     expect(readClientHello(bytes.subarray(0, -1))).toEqual({ kind: 'more' })
+  })
+
+  it.each([1, 2, 3, 7, 200])('says the same while it comes in, in records of %i bytes, segment by segment', (size) => {
+    const message = (hellos['TLS 1.3'] ?? Buffer.alloc(0)).subarray(5)
+    const cuts = Array.from({ length: Math.ceil(message.length / size) }, (_, index) => index * size)
+    const bytes = Buffer.concat(cuts.map((cut) => record(message.subarray(cut, cut + size))))
+    for (const step of [1, 4, 5, 6, 1000]) {
+      const reader = new HelloReader()
+      for (let have = step; have < bytes.length; have += step) expect(reader.read(bytes.subarray(0, have)).kind).toBe('more')
+      expect(reader.read(bytes)).toEqual({ kind: 'hello', serverName: 'good.test' })
+    }
+  })
+
+  it.each([
+    ['records of one byte that end before the message does', record(Buffer.of(0)), 6],
+    ['records of one byte, a byte at a time', record(Buffer.of(0)), 1],
+    [
+      'one record of a byte and nothing but headers of long ones',
+      Buffer.concat([record(Buffer.of(0)), record(Buffer.alloc(9))]),
+      20,
+    ],
+  ])('costs no more than its bytes with %s', (_name, piece, step) => {
+    const start = Buffer.concat([Buffer.of(1, 0, 0xff, 0)].map(record))
+    const whole = Buffer.concat([start, ...Array.from({ length: mostHelloBytes / piece.length }, () => piece)])
+    const bytes = new Proxy(whole, {
+      get(target, key) {
+        if (typeof key === 'string' && /^\d+$/.test(key)) looked += 1
+        const value: unknown = Reflect.get(target, key, target)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+    let looked = 0
+    const reader = new HelloReader()
+    for (let have = 5; have < mostHelloBytes; have += step) {
+      const grown = new Proxy(bytes, { get: (target, key) => (key === 'length' ? have : (Reflect.get(target, key) as unknown)) })
+      expect(reader.read(grown).kind).toBe('more')
+    }
+    // Each look reads the first byte of all and the header that it waits behind; each record once more.
+    expect(looked).toBeLessThan(8 * (mostHelloBytes / step) + 8 * (mostHelloBytes / piece.length) + 100)
   })
 
   it('may be followed by anything', () => {

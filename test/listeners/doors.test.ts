@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
@@ -21,7 +20,7 @@ describe('the doors', () => {
   })
 
   it('of several threads take their part of what one would from an address, and close who comes after', async () => {
-    const together = { threads: 2_048, ticketKeys: randomBytes(48) }
+    const together = { threads: 2_048 }
     const doors = new Doors({ http: { address: '127.0.0.1', port: 0 } }, worldOf(undefined).ports, leaves, together)
     await doors.start()
     const sockets = await Promise.all(Array.from({ length: 3 }, () => openTcp({ port: doors.ports.http ?? 0 })))

@@ -59,7 +59,6 @@ export async function stage({
   const leaves: Leaves = {
     contextFor: (host) => cache.contextFor(host),
     contextForDenied: (host, agent) => cache.contextForDenied(host, agent),
-    present: (host) => cache.present(host),
   }
   // Sockets close after real time, whatever the journey is told of it.
   const ports: Ports = {

@@ -1,4 +1,7 @@
-import { connect as connectTls } from 'node:tls'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect as connectTls, createSecureContext } from 'node:tls'
+import type { SecureVersion } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import { codeIn, authority, open, say, stage, until } from './stage.ts'
 import { buildClientHello } from '../kit/client-hello.ts'
@@ -132,7 +135,7 @@ describe('when no certificate can be made', () => {
   })
 
   it('the handshake fails, and is recorded once', async () => {
-    await using on = await stage({ wrap: (leaves) => ({ ...leaves, present: () => undefined }) })
+    await using on = await stage({ wrap: (leaves) => ({ ...leaves, contextFor: () => createSecureContext() }) })
     await exchange(await openTcp({ port: on.ports.https }), buildClientHello({ names: ['good.test'] }))
     expect(await on.records(1)).toMatchObject([{ code: 'tls_handshake' }])
     expect(on.world.records).toHaveLength(1)
@@ -178,5 +181,70 @@ describe('a name that is not looked into', () => {
     const { snapshotOf } = await import('../kit/policy.ts')
     on.world.live.redecide(on.world.live.present(), await snapshotOf('rules: [{id: other, hosts: [other.test]}]'))
     expect(await on.records(2)).toMatchObject([{ event: 'open' }, { event: 'close', code: 'policy_changed' }])
+  })
+})
+
+describe('a TLS session', () => {
+  /** A full look at one connection: whether it resumed `session`, under which name it was shown a leaf, and its own session. */
+  async function shake(port: number, name: string, version: SecureVersion, session?: Buffer) {
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port,
+      servername: name,
+      ca: authority.certPem,
+      minVersion: version,
+      maxVersion: version,
+      ...(session && { session }),
+    })
+    let ticket: Buffer | undefined
+    socket.on('session', (given: Buffer) => (ticket = given))
+    await once(socket, 'secureConnect')
+    await until(() => ticket !== undefined || socket.isSessionReused())
+    const { replies } = await say(socket, `GET / HTTP/1.1\r\nHost: ${name}\r\n\r\n`)
+    const names = socket.getPeerX509Certificate()?.subjectAltName
+    return { reused: socket.isSessionReused(), names, ticket, status: replies[0]?.status }
+  }
+
+  /** The session with another name in it: OpenSSL’s client offers a session under the name in it alone, others do not look. */
+  function renamed(session: Buffer | undefined, from: string, to: string): Buffer {
+    const at = session?.indexOf(from) ?? -1
+    if (!session || at < 0 || from.length !== to.length) throw new Error('the name stands in no session of this length')
+    const changed = Buffer.from(session)
+    changed.write(to, at, 'latin1')
+    return changed
+  }
+
+  const versions: readonly SecureVersion[] = ['TLSv1.2', 'TLSv1.3']
+
+  it.each(versions)('of %s resumes under its name, and under no other', async (version) => {
+    await using on = await stage({ text: 'rules: [{id: all, hosts: [good.test, food.test, "*.bc.test", g--d.test]}]' })
+    const { https } = on.ports
+    const { ticket } = await shake(https, 'good.test', version)
+    expect(await shake(https, 'good.test', version, ticket)).toMatchObject({ reused: true, status: 200 })
+    for (const name of ['food.test', 'a.bc.test', 'g--d.test', 'evil.test']) {
+      const under = await shake(https, name, version, renamed(ticket, 'good.test', name))
+      expect(under).toMatchObject({ reused: false, names: `DNS:${name}`, status: name === 'evil.test' ? 403 : 200 })
+    }
+  })
+
+  it.each(versions)('of %s begun with a denied name resumes under no allowed one', async (version) => {
+    await using on = await stage()
+    const { ticket } = await shake(on.ports.https, 'evil.test', version)
+    const session = renamed(ticket, 'evil.test', 'good.test')
+    expect(await shake(on.ports.https, 'good.test', version, session)).toMatchObject({ reused: false, status: 200 })
+    expect(await shake(on.ports.https, 'evil.test', version, ticket)).toMatchObject({ reused: true, status: 403 })
+  })
+
+  it.each(versions)('of %s goes on with another thread that has the same keys, under its name alone', async (version) => {
+    const leaves = { ticketKeys: randomBytes(48) }
+    const text = 'rules: [{id: all, hosts: [good.test, food.test]}]'
+    await using one = await stage({ text, leaves })
+    await using two = await stage({ text, leaves })
+    await using stranger = await stage()
+    const { ticket } = await shake(one.ports.https, 'good.test', version)
+    expect(await shake(two.ports.https, 'good.test', version, ticket)).toMatchObject({ reused: true })
+    const session = renamed(ticket, 'good.test', 'food.test')
+    expect(await shake(two.ports.https, 'food.test', version, session)).toMatchObject({ reused: false, status: 200 })
+    expect(await shake(stranger.ports.https, 'good.test', version, ticket)).toMatchObject({ reused: false })
   })
 })
