@@ -3,12 +3,6 @@
  * that is not a stub is someone else's: with it an agent could carry data out to another account on an allowed host.
  */
 
-/** A header name as servers may fold it: many take `X_Api_Key` for `x-api-key`. */
-export function foldName(name: string): string {
-  const lower = name.toLowerCase()
-  return lower.includes('_') ? lower.replaceAll('_', '-') : lower
-}
-
 /** Folded header names. */
 export const commonHeaders: readonly string[] = (
   'api-key apikey authentication authorization cookie cookie2 deploy-token job-token ocp-apim-subscription-key ' +

@@ -1,5 +1,6 @@
+import { foldName } from '#base/header-name.ts'
 import { type Host, matchesHost } from '#base/host.ts'
-import { commonHeaders, commonParams, foldName } from './foreign.ts'
+import { commonHeaders, commonParams } from './foreign.ts'
 import type { Credential } from './types.ts'
 
 /** What tells most of a text from a stub before anything is cut out of it. */

@@ -1,8 +1,8 @@
 import { asLatin1 } from '#base/bytes.ts'
 import { type ErrorCode, ProxyError } from '#base/errors.ts'
+import { foldName } from '#base/header-name.ts'
 import type { Host } from '#base/host.ts'
 import { hasControl, readBasic } from './basic-auth.ts'
-import { foldName } from './foreign.ts'
 import { decodePercent, encodePercent, readParams } from './query-string.ts'
 import { covers, isStub, scopedTo, type StubIndex, stubInPath, stubsIn } from './stubs.ts'
 import type { BodyPlacer, Credential, Grant, Swap } from './types.ts'
@@ -102,10 +102,9 @@ function searchHeaders(ask: SwapAsk, guarded: Guards, placements: Placement[]): 
     const sent = head.headers[at - 1] ?? ''
     const value = head.headers[at] ?? ''
     if (isStub(index, sent)) return misplaced(ask, sent, 'the name of a header')
-    const name = sent.toLowerCase()
+    const folded = foldName(sent)
     // Said to this proxy and ends here.
-    if (name === 'proxy-authorization') continue
-    const folded = foldName(name)
+    if (folded === 'proxy-authorization') continue
     const basic = folded === 'authorization' ? readBasic(value) : undefined
     const stubs = stubsInValue(index, value, basic)
     const [stub] = stubs
@@ -113,14 +112,19 @@ function searchHeaders(ask: SwapAsk, guarded: Guards, placements: Placement[]): 
       const credential = judge(ask, stub)
       if (isRefused(credential)) return credential
       const { placer } = credential
+      const name = sent.toLowerCase()
       const fits = stubs.length === 1 && placer.headers.includes(name) && placer.header?.(name, value, nothing) !== undefined
       if (!fits) return misplaced(ask, stub, `the header ${name}`, placer.fault?.('header', value))
       placements.push({ kind: 'header', credential, name, at })
     } else if (value !== '' && index.headers.has(folded)) {
       if (guarded.malformed && basic === 'malformed') {
-        return refuse('bad_credential', undefined, `the header ${name} holds Basic authentication that is not well-formed`)
+        return refuse(
+          'bad_credential',
+          undefined,
+          `the header ${sent.toLowerCase()} holds Basic authentication that is not well-formed`,
+        )
       }
-      if (guarded.foreign) return foreign(`the header ${name}`)
+      if (guarded.foreign) return foreign(`the header ${sent.toLowerCase()}`)
     }
   }
   return undefined

@@ -1,10 +1,11 @@
 /**
  * What a head loses on its way through the proxy, in both directions. Order, case and repeats of what stays are kept.
  */
+import { foldName } from '#base/header-name.ts'
 import type { RawHeaders } from './types.ts'
 
 // RFC 9110 section 7.6.1, and the older names that peers still act on.
-const hopByHop = new Set([
+const hopByHop = [
   'connection',
   'keep-alive',
   'proxy-connection',
@@ -15,45 +16,87 @@ const hopByHop = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
-])
+] as const
 
 // What an agent could set to make an upstream believe another host, path, method or client than the one we judged; and
 // what it says to us alone.
-const misleading = new Set([
+const misleading = [
+  'client-ip',
+  'cf-connecting-ip',
   'expect',
+  'fastly-client-ip',
   'forwarded',
+  'front-end-https',
   'http2-settings',
+  'true-client-ip',
   'via',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'x-envoy-external-address',
+  'x-envoy-original-host',
+  'x-envoy-original-method',
+  'x-envoy-original-path',
   'x-forwarded',
   'x-forwarded-for',
   'x-forwarded-host',
+  'x-forwarded-method',
+  'x-forwarded-path',
   'x-forwarded-port',
   'x-forwarded-prefix',
   'x-forwarded-proto',
+  'x-forwarded-protocol',
   'x-forwarded-scheme',
   'x-forwarded-server',
+  'x-forwarded-ssl',
   'x-forwarded-uri',
+  'x-forwarded-url',
+  'x-host',
+  'x-http-host-override',
   'x-http-method',
   'x-http-method-override',
+  'x-method',
   'x-method-override',
   'x-original-host',
+  'x-original-method',
+  'x-original-uri',
   'x-original-url',
+  'x-override-method',
+  'x-override-url',
+  'x-proxy-url',
   'x-real-ip',
+  'x-request-uri',
+  'x-rewrite-uri',
   'x-rewrite-url',
   'x-run-id',
-])
+  'x-url-scheme',
+] as const
 
 // Replies must not teach an agent a way around the proxy (HTTP/3, other ports) or upgrade behind its back.
-const unwelcome = new Set(['alt-svc', 'proxy-status', 'alternate-protocol'])
+const unwelcome = ['alt-svc', 'proxy-status', 'alternate-protocol'] as const
 
-/** Names listed in Connection headers, lower case: they end at this hop (RFC 9110 section 7.6.1). */
+/** What becomes of a header on its way to an upstream, by its folded name; it stays where nothing is said. */
+const outgoing: ReadonlyMap<string, 'drop' | 'te' | 'range' | 'accept-encoding'> = new Map([
+  ...[...hopByHop, ...misleading, 'host'].map((name) => [name, 'drop'] as const),
+  ['te', 'te'],
+  ['range', 'range'],
+  ['if-range', 'range'],
+  ['accept-encoding', 'accept-encoding'],
+])
+
+/** Folded names of reply headers that end here. */
+const ending: ReadonlySet<string> = new Set([...hopByHop, ...unwelcome])
+
+const nothing: ReadonlySet<string> = new Set()
+
+/** Names listed in Connection headers, folded: they end at this hop (RFC 9110 section 7.6.1). */
 export function nominated(headers: RawHeaders): ReadonlySet<string> {
-  const names = new Set<string>()
+  let names: Set<string> | undefined
   for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() !== 'connection') continue
-    for (const name of (headers[i + 1] ?? '').split(',')) names.add(name.trim().toLowerCase())
+    if (!isNamed(headers[i] ?? '', 'connection')) continue
+    names ??= new Set()
+    for (const name of (headers[i + 1] ?? '').split(',')) names.add(foldName(name.trim()))
   }
-  return names
+  return names ?? nothing
 }
 
 /**
@@ -67,12 +110,13 @@ export function requestHeaders(headers: RawHeaders, options: { readonly decode: 
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? ''
     const value = headers[i + 1] ?? ''
-    const lower = name.toLowerCase()
-    if (lower === 'te' && /(?:^|,)\s*trailers\s*(?:,|$)/i.test(value)) kept.push('te', 'trailers')
-    else if (lower === 'host' || hopByHop.has(lower) || misleading.has(lower) || dropped.has(lower)) continue
+    const folded = foldName(name)
+    const fate = outgoing.get(folded)
+    if (fate === 'te' && /(?:^|,)\s*trailers\s*(?:,|$)/i.test(value)) kept.push('te', 'trailers')
+    else if (fate === 'drop' || fate === 'te' || dropped.has(folded)) continue
     // A value could be fetched in pieces, each too short to be known: the whole reply or nothing.
-    else if (options.decode && !options.parts && (lower === 'range' || lower === 'if-range')) continue
-    else if (lower === 'accept-encoding' && options.decode) kept.push(name, decodable(value))
+    else if (fate === 'range' && options.decode && !options.parts) continue
+    else if (fate === 'accept-encoding' && options.decode) kept.push(name, decodable(value))
     else kept.push(name, value)
   }
   return kept
@@ -83,7 +127,7 @@ export function resized(headers: readonly string[], length: number): string[] {
   const kept: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? ''
-    if (name.toLowerCase() !== 'content-length') kept.push(name, headers[i + 1] ?? '')
+    if (!isNamed(name, 'content-length')) kept.push(name, headers[i + 1] ?? '')
   }
   return [...kept, 'content-length', String(length)]
 }
@@ -94,9 +138,9 @@ export function replyHeaders(headers: RawHeaders, options: { readonly reframed: 
   const kept: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? ''
-    const lower = name.toLowerCase()
-    if (hopByHop.has(lower) || unwelcome.has(lower) || dropped.has(lower)) continue
-    if (options.reframed && lower === 'content-length') continue
+    const folded = foldName(name)
+    if (ending.has(folded) || dropped.has(folded)) continue
+    if (options.reframed && folded === 'content-length') continue
     kept.push(name, headers[i + 1] ?? '')
   }
   return kept
@@ -105,20 +149,32 @@ export function replyHeaders(headers: RawHeaders, options: { readonly reframed: 
 /** The first value of a header, by its lower-case name. */
 export function headerValue(headers: RawHeaders, name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) {
-    if (headers[i]?.toLowerCase() === name) return headers[i + 1]
+    if (isNamed(headers[i] ?? '', name)) return headers[i + 1]
   }
   return undefined
+}
+
+/** Whether a name is this one, given in lower case. */
+function isNamed(name: string, lower: string): boolean {
+  return name.length === lower.length && (name === lower || name.toLowerCase() === lower)
 }
 
 /** Content codings (RFC 9110 section 8.4.1) whose replies can be searched for real values as they stream. */
 const decodableCodings = ['gzip', 'x-gzip', 'deflate', 'br', 'zstd', 'identity'] as const
 
+/** What was narrowed before, as sent: clients send one of a few. */
+const narrowed = new Map<string, string>()
+
 function decodable(acceptEncoding: string): string {
+  const found = narrowed.get(acceptEncoding)
+  if (found !== undefined) return found
   const kept = acceptEncoding.split(',').filter((item) => {
     const coding = item.split(';', 1)[0]?.trim().toLowerCase() ?? ''
     return (decodableCodings as readonly string[]).includes(coding)
   })
-  return kept.length > 0 ? kept.map((item) => item.trim()).join(', ') : 'identity'
+  const answer = kept.length > 0 ? kept.map((item) => item.trim()).join(', ') : 'identity'
+  if (narrowed.size < 100 && acceptEncoding.length <= 100) narrowed.set(acceptEncoding, answer)
+  return answer
 }
 
 /** Flat pairs as Node's HTTP/2 wants them: lower-case names, repeats as arrays. */

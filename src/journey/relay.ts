@@ -1,4 +1,5 @@
 import type { Clock } from '#base/clock.ts'
+import { foldName } from '#base/header-name.ts'
 import type { ScrubChain } from '#credentials/scrub-chain.ts'
 import type { ReplyKind } from '#providers/types.ts'
 import { headerValue, replyHeaders } from './headers.ts'
@@ -54,10 +55,11 @@ export class Relay implements ReplySink {
     this.#seen.status = status
     this.#seen.repliedAt = this.#clock.elapsed()
     const bodyless = this.#bodyless || status === 204 || status === 304
-    const kind = replyKind(status, headers)
-    const reframed = (this.#scrubber !== undefined || (this.#metered?.mayEnd(kind) ?? false)) && !bodyless
+    const kind = this.#metered && replyKind(status, headers)
+    const ends = kind !== undefined && this.#metered?.mayEnd(kind) === true
+    const reframed = (this.#scrubber !== undefined || ends) && !bodyless
     this.#client.head(status, this.#clean(replyHeaders(headers, { reframed })), last)
-    this.#metered?.begin(kind, (ending) => this.#finish(ending))
+    if (kind) this.#metered?.begin(kind, (ending) => this.#finish(ending))
   }
 
   data(chunk: Uint8Array): boolean {
@@ -129,17 +131,22 @@ export class Relay implements ReplySink {
     const scrubber = this.#scrubber
     if (!scrubber) return headers
     const clean = scrubber.isClean(headers)
+    if (clean && !headers.some((text, i) => i % 2 === 0 && isCookie(text))) return headers
     const kept: string[] = []
     for (let i = 0; i < headers.length; i += 2) {
       const name = headers[i] ?? ''
       const value = headers[i + 1] ?? ''
-      if (name.toLowerCase() === 'set-cookie') continue
+      if (isCookie(name)) continue
       if (clean) kept.push(name, value)
       // A name cannot be rewritten: what takes it as a hiding place goes whole.
       else if (scrubber.scrubText(name) === name) kept.push(name, scrubber.scrubText(value))
     }
     return kept
   }
+}
+
+function isCookie(name: string): boolean {
+  return name.length === 'set-cookie'.length && foldName(name) === 'set-cookie'
 }
 
 function replyKind(status: number, headers: RawHeaders): ReplyKind {

@@ -1,3 +1,4 @@
+import { isoTime } from '#base/clock.ts'
 import type { Clock } from '#base/clock.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Swap } from '#credentials/types.ts'
@@ -86,7 +87,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
   // Named one by one: an object that is spread into the middle of another costs 5 µs, and every request pays.
   return {
     id: seen.id,
-    time: new Date(seen.startedTime).toISOString(),
+    time: isoTime(seen.startedTime),
     type: arrival.kind === 'broken' ? (arrival.code.startsWith('tls_') ? 'tls' : 'request') : arrival.kind,
     event,
     agent: seen.exchange?.agent.id ?? null,

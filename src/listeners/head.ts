@@ -2,9 +2,11 @@ import type { ErrorCode } from '#base/errors.ts'
 import { parseAuthority } from '#base/host.ts'
 import type { Authority } from '#base/host.ts'
 import { decodeBase64 } from '#base/bytes.ts'
+import { foldName } from '#base/header-name.ts'
 import { Secret } from '#base/secret.ts'
 import { refusePath } from '#policy/path.ts'
 import type { ProxyAuth, RawHeaders, RequestHead, Scheme } from '#journey/types.ts'
+import { isFieldText, isToken } from '#wire/characters.ts'
 import type { Connection } from './connection.ts'
 
 /** A head as a parser handed it over, for HTTP/1.x and HTTP/2 alike. */
@@ -64,7 +66,7 @@ const neverForwarded = new Set(['TRACE', 'TRACK', 'CONNECT'])
 
 /**
  * The one screen every request head passes, before anything looks at it: RFC 9110, 9112 and 9113 read strictly, where
- * Node's parsers are lenient. Refuses, never repairs; what passes goes out byte for byte.
+ * parsers are lenient. Refuses, never repairs; what passes goes out byte for byte.
  */
 export function screen(raw: RawHead, connection: Connection): Screened | Refused {
   if (!versions.has(raw.version)) return refused('malformed_request', 'the protocol version is not HTTP/1.0 or HTTP/1.1')
@@ -84,7 +86,7 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
   const { path, query } = target
   const fault = refusePath(path)
   if (fault !== undefined) return refused('bad_path', fault)
-  if (!/^(?:\?[\x21\x22\x24-\x7e]*)?$/.test(query))
+  if (query !== '' && !/^\?[\x21\x22\x24-\x7e]*$/.test(query))
     return refused('bad_path', 'the query holds a control, non-ASCII or # character')
 
   const { host, port } = place
@@ -128,6 +130,28 @@ function checkMethod(method: string): Refused | undefined {
   return undefined
 }
 
+/** Names that decide how a message is read: a server that folds another spelling to one of them would read another message. */
+const ofThisHop = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'proxy-authorization',
+  'transfer-encoding',
+  'upgrade',
+])
+
+const keepAlive: readonly string[] = ['keep-alive']
+
+/** The options of a Connection header, in lower case. Mostly there is one. */
+function optionsOf(value: string): readonly string[] {
+  if (value === 'keep-alive') return keepAlive
+  return value
+    .toLowerCase()
+    .split(',')
+    .map((option) => option.trim())
+}
+
 interface Fields {
   readonly kind: 'fields'
   readonly host: string | undefined
@@ -154,13 +178,16 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   let form = false
   let bytes = 0
   for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] ?? '').toLowerCase()
+    const sent = headers[i] ?? ''
+    const name = foldName(sent)
     const value = headers[i + 1] ?? ''
     // Node holds an HTTP/2 client to our limit only once it has acknowledged it (RFC 9113 section 6.5.3).
     bytes += name.length + value.length
     if (bytes > most.headBytes) return refused('head_too_large', 'the header fields are too long')
-    if (!isToken(name)) return refused('bad_header', 'a header name is not a token')
-    if (!isFieldValue(value)) return refused('bad_header', `${name} holds a control character`)
+    if (!isToken(sent)) return refused('bad_header', 'a header name is not a token')
+    if (!isFieldText(value)) return refused('bad_header', `${name} holds a control character`)
+    if (ofThisHop.has(name) && sent.toLowerCase() !== name)
+      return refused('bad_header', `a header name is another spelling of ${name}`)
     switch (name) {
       case 'host':
         if (host !== undefined) return refused('bad_host', 'Host is there twice')
@@ -178,13 +205,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
         break
       case 'connection':
         if (version === '2') return refused('bad_header', 'Connection does not exist in HTTP/2')
-        options = [
-          ...options,
-          ...value
-            .toLowerCase()
-            .split(',')
-            .map((option) => option.trim()),
-        ]
+        options = [...options, ...optionsOf(value)]
         break
       case 'upgrade':
         upgrade = value.toLowerCase()
@@ -197,7 +218,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
       }
       case 'accept':
       case 'content-type':
-        dnsMessage ||= dnsMedia.test(value)
+        dnsMessage ||= value.includes('dns-') && dnsMedia.test(value)
         form ||= name === 'content-type' && value.slice(0, formMedia.length).toLowerCase() === formMedia
         break
       case 'x-run-id':
@@ -209,7 +230,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
     }
   }
   if (chunked && length !== undefined) return refused('bad_framing', 'both Content-Length and Transfer-Encoding')
-  const nominated = options.find((option) => notNominable.has(option))
+  const nominated = options.find((option) => notNominable.has(foldName(option)))
   if (nominated) return refused('bad_header', `Connection may not name ${nominated}`)
   const upgrading = options.includes('upgrade') && upgrade !== undefined
   if (upgrading && upgrade !== 'websocket') return refused('bad_header', 'the only upgrade is websocket')
@@ -233,7 +254,9 @@ function readTarget(raw: RawHead, fields: Fields, connection: Connection): Targe
   if (named === undefined) return refused('bad_host', raw.version === '2' ? 'no :authority' : 'no Host')
   if (raw.version === '2' && fields.host !== undefined && fields.host !== named)
     return refused('bad_host', 'Host is not :authority')
-  const authority = parseAuthority(named)
+  // The name of the connection was read before.
+  const authority =
+    connection.bound && named === connection.bound.host ? { host: connection.bound.host, port: undefined } : parseAuthority(named)
   if (!authority) return refused('bad_host', 'the host is not a plain DNS name with an optional port')
   if (raw.target.startsWith('/')) return { kind: 'target', scheme: connection.scheme, authority, ...split(raw.target) }
   const absolute = /^http:\/\/([^/?#]*)(.*)$/s.exec(raw.target)
@@ -273,17 +296,6 @@ export function readProxyAuth(value: string): ProxyAuth | undefined {
   const colon = text?.indexOf(':') ?? -1
   if (text === undefined || colon < 0) return undefined
   return { username: text.slice(0, colon), password: new Secret('proxy password', text.slice(colon + 1)) }
-}
-
-const token = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
-
-function isToken(name: string): boolean {
-  return token.test(name)
-}
-
-/** Visible characters, space, tab and obs-text (RFC 9110 section 5.5); no leading or trailing space is left by parsers. */
-function isFieldValue(value: string): boolean {
-  return !/[^\t\x20-\x7e\x80-\xff]/.test(value)
 }
 
 function refused(code: ErrorCode, detail: string): Refused {

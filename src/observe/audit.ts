@@ -1,6 +1,7 @@
 import type { Audit } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
-import { auditLine } from './audit-line.ts'
+import { writeAuditLine } from './audit-line.ts'
+import { LineBuffer } from './line-buffer.ts'
 import type { Sink } from './sinks.ts'
 
 export interface AuditLogOptions {
@@ -30,8 +31,9 @@ export class AuditLog implements Audit {
   readonly #onResult: NonNullable<AuditLogOptions['onResult']>
   readonly #queueBytes: number
   readonly #closeTimeoutMs: number
-  #lines: string[] = []
-  #lineBytes = 0
+  readonly #lines = new LineBuffer(64 * 1024)
+  /** Records in `#lines`. */
+  #records = 0
   #batches: Batch[] = []
   #queuedBytes = 0
   #depth = 0
@@ -61,24 +63,16 @@ export class AuditLog implements Audit {
   }
 
   write(record: AuditRecord): void {
-    this.put(auditLine(record))
+    const before = this.#lines.length
+    writeAuditLine(record, this.#lines)
+    this.#ended(before)
   }
 
   /** One line of printable ASCII, as it stands. */
   put(text: string): void {
-    const line = `${text}\n`
-    // Lines are ASCII: as many bytes as characters.
-    if (this.#closed || this.#queuedBytes + line.length > this.#queueBytes) {
-      this.#troubled = true
-      this.#onResult('dropped', 1)
-      return
-    }
-    this.#lines.push(line)
-    this.#lineBytes += line.length
-    this.#queuedBytes += line.length
-    this.#depth += 1
-    if (this.#lineBytes >= batchBytes) this.#send()
-    else this.#timer ??= setTimeout(() => this.#send(), batchMs)
+    const before = this.#lines.length
+    this.#lines.raw(text)
+    this.#ended(before)
   }
 
   /** Resolves when all that was written before is on the sink, and on disk where the sink is a file. */
@@ -109,13 +103,29 @@ export class AuditLog implements Audit {
     if (!this.#draining) await this.#sink.close().catch(() => {})
   }
 
+  /** A line was written behind `before`: it stays if there is room for it. */
+  #ended(before: number): void {
+    this.#lines.raw('\n')
+    const bytes = this.#lines.length - before
+    if (this.#closed || this.#queuedBytes + bytes > this.#queueBytes) {
+      this.#lines.cut(before)
+      this.#troubled = true
+      this.#onResult('dropped', 1)
+      return
+    }
+    this.#records += 1
+    this.#queuedBytes += bytes
+    this.#depth += 1
+    if (this.#lines.length >= batchBytes) this.#send()
+    else this.#timer ??= setTimeout(() => this.#send(), batchMs)
+  }
+
   #send(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#lines.length > 0) {
-      this.#batches.push({ bytes: Buffer.from(this.#lines.join(''), 'latin1'), records: this.#lines.length })
-      this.#lines = []
-      this.#lineBytes = 0
+    if (this.#records > 0) {
+      this.#batches.push({ bytes: this.#lines.take(), records: this.#records })
+      this.#records = 0
     }
     this.#pump()
   }

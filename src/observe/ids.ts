@@ -8,14 +8,14 @@ const randomPart = 16
 
 /** ULIDs: 48 bits of time in milliseconds and 80 random bits, in Crockford's base 32. They sort by time as text. */
 export function ulids(now: () => number): Ids {
-  let pool = Buffer.alloc(0)
+  let pool = ''
   let at = 0
   let lastTime = -1
   let prefix = ''
   return {
     next() {
       if (at + randomPart > pool.length) {
-        pool = randomBytes(randomPart * batch)
+        pool = Array.from(randomBytes(randomPart * batch), (byte) => alphabet[byte & 31]).join('')
         at = 0
       }
       const time = now()
@@ -23,10 +23,8 @@ export function ulids(now: () => number): Ids {
         lastTime = time
         prefix = timePart(time)
       }
-      let id = prefix
-      for (let i = 0; i < randomPart; i += 1) id += alphabet[(pool[at + i] ?? 0) & 31]
       at += randomPart
-      return id
+      return prefix + pool.slice(at - randomPart, at)
     },
   }
 }

@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, type Registry } from 'prom-client'
 import type { BudgetGauge } from './budgets.ts'
+import { Buckets, Tally } from './tally.ts'
 
 /** Values that are asked for when someone scrapes. Each answers from memory and at once. */
 export interface Gauges {
@@ -55,11 +56,11 @@ const durations = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 export function describeMetrics(registry: Registry, gauges: () => Gauges) {
   const registers = [registry]
   const counter = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Counter({ name: `ironproxy_${name}`, help, labelNames, registers })
+    new Tally({ name: `ironproxy_${name}`, help, labelNames, registry })
   const gauge = <Label extends string = never>(name: string, help: string, labelNames: readonly Label[] = []) =>
     new Gauge({ name: `ironproxy_${name}`, help, labelNames, registers })
   const histogram = <Label extends string>(name: string, help: string, labelNames: readonly Label[]) =>
-    new Histogram({ name: `ironproxy_${name}`, help, labelNames, buckets: durations, registers })
+    new Buckets({ name: `ironproxy_${name}`, help, labelNames, registry }, durations)
   /** A gauge by one label that asks for its values when it is scraped; a value that is gone leaves no series behind. */
   const asked = <Label extends string>(
     name: string,
@@ -286,7 +287,7 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
         if (lag !== undefined) this.set(lag)
       },
     }),
-    workerRestarts: counter('worker_restarts_total', 'Threads that ended of themselves and were started again.', []),
+    workerRestarts: counter<never>('worker_restarts_total', 'Threads that ended of themselves and were started again.', []),
     auditEvents: counter('audit_events_total', 'Audit records by how they fared.', ['sink', 'result']),
   }
 }

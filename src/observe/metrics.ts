@@ -61,7 +61,7 @@ export function createMetrics(build: Build, options: { readonly runtime?: boolea
     blind: (budget, result) => instruments.blind.inc({ budget, result }),
     leafMinted: (result) => instruments.leafsMinted.inc({ result }),
     workers: (up) => instruments.workers.set(up),
-    workerRestarted: () => instruments.workerRestarts.inc(),
+    workerRestarted: () => instruments.workerRestarts.inc({}),
     auditResult: (sink, result, records) => instruments.auditEvents.inc({ sink, result }, records),
   }
 }

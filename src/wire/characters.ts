@@ -25,3 +25,15 @@ function marked(codes: readonly number[]): Uint8Array {
 function range(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i)
 }
+
+/** Whether a text is a token (RFC 9110 section 5.6.2), as methods and header names are. */
+export function isToken(text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) if (tokenCharacters[text.charCodeAt(i)] !== 1) return false
+  return text.length > 0
+}
+
+/** Whether a text, one character a byte, can be a field value (RFC 9110 section 5.5). */
+export function isFieldText(text: string): boolean {
+  for (let i = 0; i < text.length; i += 1) if (valueCharacters[text.charCodeAt(i)] !== 1) return false
+  return true
+}

@@ -1,4 +1,4 @@
-import { tokenCharacters } from './characters.ts'
+import { isToken } from './characters.ts'
 
 /** The last chunk of a body without trailers. */
 export const lastChunk: Buffer = Buffer.from('0\r\n\r\n')
@@ -56,11 +56,6 @@ function fieldLines(fields: readonly string[]): string {
     text += `${name}: ${value}\r\n`
   }
   return text
-}
-
-function isToken(text: string): boolean {
-  for (let i = 0; i < text.length; i += 1) if (tokenCharacters[text.charCodeAt(i)] !== 1) return false
-  return text.length > 0
 }
 
 /** No space and no control character, either of which would end it. */

@@ -31,7 +31,7 @@ describe('README', () => {
 
   it('names every field of an audit record', () => {
     const record = textOf('src/observe/audit-line.ts')
-    const fields = [...record.matchAll(/^ {6}(\w+): /gm)].map(([, name]) => name)
+    const fields = [...record.matchAll(/^ {2}(?:else )?(?:\w+\(line, |line\.raw\()'[{,]"(\w+)":/gm)].map(([, name]) => name)
     const table = /^\| of a record \|[^]*?\n\n/m.exec(readme)?.[0] ?? ''
     expect(fields).toContain('verdict')
     expect(fields.filter((name) => !table.includes(`\`${name}\``))).toEqual([])
