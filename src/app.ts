@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
@@ -304,6 +305,8 @@ export class App {
           credentials: () => this.#custody.inventory(),
           budgets: () => this.#budgets.rows(),
           setBudget: (change) => this.#budgets.set(change),
+          spent: async () => ({ policies: resolve(this.#settings.policies), spent: await this.#budgets.spent() }),
+          moveSpend: (move) => this.#budgets.move(move),
           identify: (credential) => this.#custody.identify(credential),
           beginLogin: (credential) => this.#custody.beginLogin(credential),
           runs: this.#runs,

@@ -30,6 +30,22 @@ export interface BudgetChange {
   readonly usd: number | undefined
 }
 
+/** Spend under an old name, and the names it belongs under; what is left out stays. */
+export interface SpendMove {
+  readonly budget: string
+  /** `undefined`: the budget was shared by its crew. */
+  readonly agent: string | undefined
+  readonly to: string | undefined
+  readonly toAgent: string | undefined
+}
+
+export interface SpendSources {
+  /** Folder of the policy in force, and what was spent in the windows that run, under whatever name. */
+  readonly spent: () => Promise<{ readonly policies: string; readonly spent: readonly object[] }>
+  /** `undefined`: done; else which of the two accounts is not known. */
+  readonly moveSpend: (move: SpendMove) => Promise<'from' | 'to' | undefined>
+}
+
 export interface BudgetSources {
   readonly budgets: () => Promise<readonly BudgetRow[]>
   /** `false`: nobody has this budget. */
@@ -63,6 +79,38 @@ export async function changeBudget(body: Readonly<Record<string, unknown>>, sour
   }
   const holder = agent === undefined ? 'shared by a crew' : `of agent ${JSON.stringify(agent)}`
   return fault(404, 'unknown_budget', `there is no budget ${JSON.stringify(budget)} ${holder}`)
+}
+
+/** `GET /v1/budgets/spent`. */
+export async function showSpent({ spent }: SpendSources): Promise<Answer> {
+  try {
+    return json(200, await spent())
+  } catch {
+    return fault(503, 'ledger_unavailable', 'the ledger of the budgets cannot be read')
+  }
+}
+
+/** `POST /v1/budgets/move`: answers with the budgets as they are then. */
+export async function moveSpent(body: Readonly<Record<string, unknown>>, sources: SpendSources & BudgetSources): Promise<Answer> {
+  const { budget, agent, to, to_agent: toAgent } = body
+  const names = [agent, to, toAgent]
+  if (
+    typeof budget !== 'string' ||
+    names.some((each) => each !== undefined && typeof each !== 'string') ||
+    (to ?? toAgent) === undefined
+  )
+    return fault(400, 'bad_body', 'name the budget and its agent, and what they are called now: to, to_agent or both')
+  try {
+    const unknown = await sources.moveSpend({ budget, agent, to, toAgent } as SpendMove)
+    if (unknown === undefined) return await showBudgets(sources)
+    const [name, holder] = unknown === 'from' ? [budget, agent] : [to ?? budget, toAgent ?? agent]
+    const of = `budget ${JSON.stringify(name)}${holder === undefined ? '' : ` of agent ${JSON.stringify(holder)}`}`
+    return unknown === 'from'
+      ? fault(404, 'unknown_budget', `nothing is spent of ${of} in the window that runs`)
+      : fault(404, 'unknown_budget', `the policy in force has no ${of}`)
+  } catch {
+    return fault(503, 'ledger_unavailable', 'the ledger of the budgets cannot be written')
+  }
 }
 
 function isAmount(value: unknown): value is number {

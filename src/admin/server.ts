@@ -6,8 +6,8 @@
 import { SingleFlight } from '#base/async.ts'
 import type { Secret } from '#base/secret.ts'
 import { holdsToken, isCrossSite, isLocalHost, isLoopback } from './guard.ts'
-import { changeBudget, showBudgets } from './budgets.ts'
-import type { BudgetSources } from './budgets.ts'
+import { changeBudget, moveSpent, showBudgets, showSpent } from './budgets.ts'
+import type { BudgetSources, SpendSources } from './budgets.ts'
 import { readiness, startup, type Check, type Health } from './health.ts'
 import { fault, json, serve, text, type Answer, type Guard, type Listening } from './http.ts'
 import { loginRoutes, pagePath, problem } from './login-routes.ts'
@@ -42,7 +42,7 @@ export interface ReloadResult {
   readonly issues: readonly unknown[]
 }
 
-export interface AdminSources extends LoginSources, BudgetSources, RunSources {
+export interface AdminSources extends LoginSources, BudgetSources, SpendSources, RunSources {
   /** Anything that JSON can hold and anyone with access may see. */
   readonly status: () => object
   /** Reads everything anew: a reload already under way may have read the files before they were edited. */
@@ -89,6 +89,8 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
       '/v1/whoami': { method: 'POST', takes: 'json', patience: 60_000, answer: (_query, body) => identified(body, sources) },
       '/v1/budgets': { method: 'GET', answer: () => showBudgets(sources) },
       '/v1/budgets/set': { method: 'POST', takes: 'json', answer: (_query, body) => changeBudget(body, sources) },
+      '/v1/budgets/spent': { method: 'GET', answer: () => showSpent(sources) },
+      '/v1/budgets/move': { method: 'POST', takes: 'json', answer: (_query, body) => moveSpent(body, sources) },
       ...runRoutes(sources),
       ...loginRoutes(sources),
       '/version': { method: 'GET', answer: () => json(200, { version: sources.version }) },

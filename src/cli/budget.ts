@@ -22,20 +22,24 @@ interface Measure {
 
 export const budget: Command = {
   name: 'budget',
-  summary: 'show what agents have used of their budgets, and set or reset it',
-  usage: 'show [NAME] | set NAME [options] | reset NAME [options]',
+  summary: 'show what agents have used of their budgets, set or reset it, or carry it over to another name',
+  usage: 'show [NAME] | set NAME [options] | reset NAME [options] | move NAME [options]',
   options: {
     ...settingOptions,
     agent: { type: 'string' },
     tokens: { type: 'string' },
     usd: { type: 'string' },
+    to: { type: 'string' },
+    'to-agent': { type: 'string' },
     json: { type: 'boolean' },
   },
   help: {
     ...settingHelp,
-    agent: 'set, reset: this agent; left out where the budget is shared by a crew',
+    agent: 'set, reset, move: this agent; left out where the budget is shared by a crew',
     tokens: 'set: what counts as used in this window, in weighted tokens',
     usd: 'set: what counts as used in this window, in US dollars',
+    to: 'move: what the budget is called now',
+    'to-agent': 'move: what the agent is called now',
     json: 'for scripts',
   },
   words: 2,
@@ -44,20 +48,27 @@ export const budget: Command = {
     'iron-proxy budget show',
     'iron-proxy budget set crew --agent devbot --tokens 1000000',
     'iron-proxy budget reset crew --agent devbot',
+    'iron-proxy budget move crew --agent devbot --to-agent builder',
   ],
   async run(input, terminal) {
-    const { agent, tokens, usd, json, ...values } = input.values
+    const { agent, tokens, usd, json, to, 'to-agent': toAgent, ...values } = input.values
     const [verb, name, ...rest] = input.positionals
-    if (!['show', 'set', 'reset'].includes(verb ?? '') || rest.length > 0) throw new UsageError('say show, set or reset')
+    if (!['show', 'set', 'reset', 'move'].includes(verb ?? '') || rest.length > 0)
+      throw new UsageError('say show, set, reset or move')
     if (verb !== 'show' && name === undefined) throw new UsageError(`name the budget to ${verb}`)
+    if (verb === 'move' && to === undefined && toAgent === undefined)
+      throw new UsageError('say what it is called now: --to, --to-agent or both')
     const change = verb === 'set' ? changeOf({ tokens, usd }) : { tokens: 0, usd: 0 }
     const { settings } = await readSettings({ positionals: [], values }, terminal)
     if (!settings) return exit.config
     const all =
       verb === 'show'
         ? await toldByAdmin(settings, 'GET', '/v1/budgets')
-        : await toldByAdmin(settings, 'POST', '/v1/budgets/set', { budget: name, agent, ...change })
-    const rows = (all as readonly BudgetRow[]).filter((row) => name === undefined || row.budget === name)
+        : verb === 'move'
+          ? await toldByAdmin(settings, 'POST', '/v1/budgets/move', { budget: name, agent, to, to_agent: toAgent })
+          : await toldByAdmin(settings, 'POST', '/v1/budgets/set', { budget: name, agent, ...change })
+    const shown = verb === 'move' ? (to ?? name) : name
+    const rows = (all as readonly BudgetRow[]).filter((row) => shown === undefined || row.budget === shown)
     if (rows.length === 0) {
       line(terminal.stderr, name === undefined ? 'no agent has a budget' : `no agent has a budget called ${JSON.stringify(name)}`)
       return exit.findings

@@ -1,7 +1,11 @@
 import { accessSync, constants } from 'node:fs'
+import { resolve } from 'node:path'
 import { checkJson, checkPolicies, checkText } from '#config/check.ts'
 import { unusableFiles } from '#config/setting-files.ts'
 import type { SecretRef } from '#base/secret.ts'
+import type { SpentRow } from '#config/review-spend.ts'
+import type { Settings } from '#config/settings-schema.ts'
+import { askAdmin } from './admin.ts'
 import { exit, line } from './command.ts'
 import type { Command, Terminal } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -13,7 +17,7 @@ export const check: Command = {
   options: { ...settingOptions, json: { type: 'boolean' }, strict: { type: 'boolean' }, print: { type: 'boolean' } },
   help: { ...settingHelp, json: 'for scripts', strict: 'warnings fail too', print: 'show each setting and where it comes from' },
   words: 1,
-  settings: ['config', 'policies'],
+  settings: ['config', 'policies', 'listen-admin', 'admin-token'],
   examples: ['iron-proxy check policies/', 'iron-proxy check --config iron-proxy.yaml --print'],
   async run(input, terminal) {
     const { json, strict, print, ...values } = input.values
@@ -24,10 +28,23 @@ export const check: Command = {
         line(terminal.stdout, `${path.padEnd(24)} ${JSON.stringify(value)}  (${origin})`)
     }
     const directory = input.positionals[0] ?? settings.policies
-    const report = await checkPolicies(directory, (ref) => readable(ref, terminal.env), await unusableFiles(settings))
+    const spent = await spentOf(directory, settings)
+    const report = await checkPolicies(directory, (ref) => readable(ref, terminal.env), await unusableFiles(settings), spent)
     line(terminal.stdout, json ? checkJson(report) : checkText(report))
     return report.ok && !(strict && report.counts.warnings > 0) ? exit.ok : exit.findings
   },
+}
+
+/** Milliseconds a running proxy has to say what was spent. */
+const patience = 2_000
+
+/** What the proxy that runs on this directory has charged; without one nothing is known. */
+async function spentOf(directory: string, settings: Settings): Promise<readonly SpentRow[]> {
+  const answer = await askAdmin(settings, 'GET', '/v1/budgets/spent', undefined, patience).catch(() => undefined)
+  if (answer?.status !== 200) return []
+  const { policies, spent } = answer.body as { readonly policies: string; readonly spent: readonly SpentRow[] }
+  // Another proxy of this machine may have the usual port.
+  return policies === resolve(directory) ? spent : []
 }
 
 function readable(ref: SecretRef, env: Terminal['env']): boolean {

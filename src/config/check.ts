@@ -3,6 +3,8 @@ import { formatIssue } from './issue.ts'
 import type { Issue } from './issue.ts'
 import { loadPolicies } from './load.ts'
 import type { LoadOptions } from './load.ts'
+import { reviewSpend } from './review-spend.ts'
+import type { SpentRow } from './review-spend.ts'
 
 export interface CheckReport {
   /** Whether a proxy would take this policy. */
@@ -18,15 +20,19 @@ export interface CheckReport {
   }
 }
 
-/** Loads a directory of policies as the proxy would, where a missing secret is an error. `besides` was found elsewhere. */
+/**
+ * Loads a directory of policies as the proxy would, where a missing secret is an error. `besides` was found elsewhere; `spent`: what a
+ * running proxy has charged.
+ */
 export async function checkPolicies(
   directory: string,
   secretExists?: LoadOptions['secretExists'],
   besides: readonly Issue[] = [],
+  spent: readonly SpentRow[] = [],
 ): Promise<CheckReport> {
   const loaded = await loadPolicies(directory, { ...(secretExists && { secretExists }), missingSecret: 'error' })
   const { snapshot, files } = loaded
-  const issues = [...besides, ...loaded.issues]
+  const issues = [...besides, ...loaded.issues, ...(snapshot ? reviewSpend(snapshot, spent, directory) : [])]
   const errors = issues.filter(({ severity }) => severity === 'error').length
   return {
     ok: errors === 0,

@@ -1,4 +1,5 @@
 import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
+import { lesser, nothing } from './amount.ts'
 import type { Basis, Ending, Reckoned } from './charge.ts'
 import { reckon, weigh } from './charge.ts'
 import type { Desk } from './desk.ts'
@@ -63,7 +64,7 @@ export class Held {
   #looking = false
   #shrunk = false
   #cut = false
-  #last: Counted | undefined
+  #progress: Progress | undefined
 
   constructor(
     desk: Desk,
@@ -106,6 +107,7 @@ export class Held {
 
   /** Looks at a reply as it streams: holds less once its prompt is known, more once it has outgrown its hold, and ends it where there is no more. Never throws. */
   follow(progress: Progress): void {
+    this.#progress = progress
     if (this.#looking || (progress.visible < this.#lookAt && progress.reports === this.#reports)) return
     this.#reports = progress.reports
     this.watch(progress.seen())
@@ -114,7 +116,6 @@ export class Held {
   /** The same with what has come by so far. */
   watch(counted: Counted): void {
     if (!this.watches || this.#looking) return
-    this.#last = counted
     const grown = Math.max(counted.usage?.tokens.output ?? 0, counted.visibleOutput)
     // Never end a reply on an estimate of input that we have not seen.
     const amounts = this.#amounts(reckon({ counted, complete: false, stream: true }, this.#certain))
@@ -123,13 +124,17 @@ export class Held {
     else if (counted.usage && !this.#shrunk) this.#shrink(counted.usage, grown)
   }
 
-  /** Its budgets have changed: a reply that is over a lower limit is ended. */
+  /** Its budgets have changed: a stream that is over a lower limit is ended, now or once it has used what is left. */
   revise(budgets: readonly Budget[]): void {
-    const changed = budgets.some((budget, i) => budget !== this.#budgets[i])
+    const lowered = budgets.map((budget, i) => cuttable(this.order, budget) && isLower(budget, this.#budgets[i]))
     this.#budgets = budgets
-    if (!changed || this.#cut || this.#looking || !budgets.some((budget) => cuttable(this.order, budget))) return
-    const seen = this.#last ?? { usage: undefined, final: false, visibleOutput: 0, failed: false, lost: false }
-    void this.#look(this.#amounts(reckon({ counted: seen, complete: false, stream: true }, this.#certain)))
+    if (this.#cut || !lowered.includes(true)) return
+    const counted = this.#progress?.seen() ?? nothingSeen
+    const amounts = this.#amounts(reckon({ counted, complete: false, stream: true }, this.#certain))
+    // What it has used so far: all that comes from here on must find room under the new limit.
+    this.#hold(this.#holds.map((hold, i) => (lowered[i] ? lesser(hold, amounts[i] ?? hold) : hold)))
+    this.#lookAt = 0
+    void this.#look(amounts)
   }
 
   /** Ends the running reply, once. */
@@ -243,12 +248,13 @@ export class Held {
         need.nano < (this.#holds[i]?.nano ?? 0) * (1 - worthwhile),
     )
     if (!frees) return
-    this.#holds = this.#holds.map((hold, i) => ({
-      tokens: Math.min(hold.tokens, needs[i]?.tokens ?? hold.tokens),
-      nano: Math.min(hold.nano, needs[i]?.nano ?? hold.nano),
-    }))
-    // A ledger that does not hear of it holds too much, and never too little.
-    this.#desk.ledger.shrink(order.id, this.#holds).then(() => this.#desk.wake(), ignore)
+    this.#hold(this.#holds.map((hold, i) => lesser(hold, needs[i] ?? hold)))
+  }
+
+  /** Holds less from now on. A ledger that does not hear of it holds too much, and never too little. */
+  #hold(holds: readonly Amount[]): void {
+    this.#holds = holds
+    this.#desk.ledger.shrink(this.order.id, holds).then(() => this.#desk.wake(), ignore)
   }
 
   /** Takes more than was held: what has been used beyond it, and some of what may come. */
@@ -321,7 +327,12 @@ function exceeds({ tokens, nano }: Amount, hold: Amount | undefined): boolean {
   return hold !== undefined && (tokens > hold.tokens || nano > hold.nano)
 }
 
-const nothing: Amount = { tokens: 0, nano: 0 }
+/** One of its limits is lower than before. */
+function isLower(budget: Budget, before: Budget | undefined): boolean {
+  return (budget.tokens ?? Infinity) < (before?.tokens ?? Infinity) || (budget.nano ?? Infinity) < (before?.nano ?? Infinity)
+}
+
+const nothingSeen: Counted = { usage: undefined, final: false, visibleOutput: 0, failed: false, lost: false }
 const unweighted = { weights: Object.freeze({ input: 1, cache_read: 1, cache_write: 1, output: 1 }) }
 
 function ignore(): void {}

@@ -1,3 +1,4 @@
+import { minus, nothing, plus } from './amount.ts'
 import type { Account, Amount, Balance, Claim } from './types.ts'
 
 /**
@@ -55,17 +56,17 @@ export class Lease {
   }
 
   hold(amount: Amount): void {
-    this.#held = plus(this.#held, amount, 1)
+    this.#held = plus(this.#held, amount)
     this.#holds += 1
   }
 
   /** Makes a hold smaller. */
   shrink(before: Amount, after: Amount): void {
-    this.#held = plus(plus(this.#held, before, -1), after, 1)
+    this.#held = plus(minus(this.#held, before), after)
   }
 
   release(amount: Amount): void {
-    this.#held = plus(this.#held, amount, -1)
+    this.#held = minus(this.#held, amount)
     this.#holds -= 1
   }
 
@@ -78,7 +79,7 @@ export class Lease {
   }
 
   charge(amount: Amount): void {
-    this.#used = plus(this.#used, amount, 1)
+    this.#used = plus(this.#used, amount)
     this.#requests += 1
   }
 
@@ -97,14 +98,14 @@ export class Lease {
   /** The ledger has charged the part. */
   reported(part: Part): void {
     this.#part = undefined
-    this.#used = plus(this.#used, part.amount, -1)
+    this.#used = minus(this.#used, part.amount)
     this.#requests -= part.requests
-    this.#size = plus(this.#size, part.amount, -1)
+    this.#size = minus(this.#size, part.amount)
   }
 
   /** Gives up what is free; the ledger goes on holding what this returns. */
   giveUp(): Amount {
-    return (this.#size = plus(this.#used, this.#held, 1))
+    return (this.#size = plus(this.#used, this.#held))
   }
 
   get size(): Amount {
@@ -115,8 +116,8 @@ export class Lease {
   show({ account, spent, held, requests }: Balance): Balance {
     return {
       account,
-      spent: plus(spent, this.#used, 1),
-      held: atLeastZero(plus(plus(held, this.#size, -1), this.#held, 1)),
+      spent: plus(spent, this.#used),
+      held: atLeastZero(plus(minus(held, this.#size), this.#held)),
       requests: requests + this.#requests,
     }
   }
@@ -144,12 +145,6 @@ function carries(size: Amount, hold: Amount): boolean {
 function sizeIn(limit: number | undefined, hold: number, gone: number): number {
   if (limit === undefined) return hold * terms.unlimited
   return Math.max(0, Math.floor(Math.min(limit * terms.ofLimit, (limit - gone) * terms.ofRest)))
-}
-
-const nothing: Amount = { tokens: 0, nano: 0 }
-
-function plus(one: Amount, other: Amount, sign: 1 | -1): Amount {
-  return { tokens: one.tokens + sign * other.tokens, nano: one.nano + sign * other.nano }
 }
 
 function atLeastZero({ tokens, nano }: Amount): Amount {

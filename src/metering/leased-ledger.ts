@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock.ts'
 import { keyOf } from './account.ts'
+import { lesser, nothing } from './amount.ts'
 import { Lease, leaseSize, mayLease } from './lease.ts'
 import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from './types.ts'
 
@@ -278,11 +279,5 @@ function retire(share: Share): void {
 function leasesOf({ current, old }: Share): readonly Lease[] {
   return current ? [current, ...old] : [...old]
 }
-
-function lesser(one: Amount, other: Amount): Amount {
-  return { tokens: Math.min(one.tokens, other.tokens), nano: Math.min(one.nano, other.nano) }
-}
-
-const nothing: Amount = { tokens: 0, nano: 0 }
 
 function ignore(): void {}

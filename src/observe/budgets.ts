@@ -6,9 +6,11 @@ import type { Snapshot } from '#journey/types.ts'
 import { readBook } from '#metering/book.ts'
 import type { BookLine } from '#metering/book.ts'
 import { nanoDollars } from '#metering/compile.ts'
-import { accountOf, Desk } from '#metering/desk.ts'
+import { accountOf, sameAccount } from '#metering/account.ts'
+import { Desk } from '#metering/desk.ts'
 import type { BudgetEvent } from '#metering/notice.ts'
-import type { Amount, Blind, Ledger } from '#metering/types.ts'
+import { moveSpend, spentNow } from '#metering/spent.ts'
+import type { Account, Amount, Blind, Ledger } from '#metering/types.ts'
 import { localTime } from '#metering/window.ts'
 import { alertOf, summaryOf } from './budget-alert.ts'
 import type { Log } from './log.ts'
@@ -30,6 +32,15 @@ export interface BudgetGauge {
 interface Measured {
   readonly tokens: number | undefined
   readonly usd: number | undefined
+}
+
+/** Spend under an old name, and the account of the policy that it belongs to. What is left out stays as it was. */
+interface SpendMove {
+  readonly budget: string
+  /** `undefined`: the budget was shared by its crew. */
+  readonly agent: string | undefined
+  readonly to: string | undefined
+  readonly toAgent: string | undefined
 }
 
 export interface BudgetPorts {
@@ -116,20 +127,57 @@ export class Budgets {
     readonly tokens: number | undefined
     readonly usd: number | undefined
   }): Promise<boolean> {
-    const snapshot = this.#ports.snapshot()
     const { ledger } = this.desk
     await ledger.open()
-    const budget = snapshot?.budgets.get(change.budget)
-    const holders = [...(snapshot?.policy.agents.values() ?? [])].filter(({ budgets }) => budgets.includes(change.budget))
-    const holder = budget?.per === 'crew' ? holders[0]?.id : holders.find(({ id }) => id === change.agent)?.id
-    if (!budget || holder === undefined || (budget.per === 'crew' && change.agent !== undefined)) return false
-    const account = accountOf(budget, holder, ledger.now())
+    const account = this.#account(change.budget, change.agent)
+    if (!account || (account.holder === '*' && change.agent !== undefined)) return false
     const [balance] = await ledger.balances([account])
     await ledger.set(account, {
       tokens: change.tokens ?? balance?.spent.tokens ?? 0,
       nano: change.usd === undefined ? (balance?.spent.nano ?? 0) : nanoDollars(change.usd),
     })
     return true
+  }
+
+  /** What was spent in the windows that run, also on accounts that the policy does not have any more. Throws `StoreError`. */
+  async spent() {
+    const { ledger } = this.desk
+    await ledger.open()
+    const found = await spentNow(ledger, this.#ports.snapshot()?.budgets ?? new Map())
+    return found.map(({ account, spent, requests }) => ({
+      budget: account.budget,
+      holder: account.holder,
+      started: new Date(account.window).toISOString(),
+      requests,
+      tokens: spent.tokens,
+      usd: spent.nano / 1e9,
+    }))
+  }
+
+  /**
+   * Moves what was spent under old names to an account of the policy. `undefined`: done; else what is not known: the account it comes from,
+   * or the one it goes to. Throws `StoreError`.
+   */
+  async move({ budget, agent, to, toAgent }: SpendMove): Promise<'from' | 'to' | undefined> {
+    const { ledger } = this.desk
+    await ledger.open()
+    const snapshot = this.#ports.snapshot()
+    const target = this.#account(to ?? budget, toAgent ?? agent)
+    if (!target) return 'to'
+    const spent = await spentNow(ledger, snapshot?.budgets ?? new Map())
+    const source = spent.find(({ account }) => account.budget === budget && account.holder === (agent ?? '*'))
+    if (!source) return 'from'
+    if (!sameAccount(source.account, target)) await moveSpend(ledger, source.account, target)
+    return undefined
+  }
+
+  /** The account of a budget of the policy in its present window; `agent` is left out where a crew shares it. */
+  #account(name: string, agent: string | undefined): Account | undefined {
+    const snapshot = this.#ports.snapshot()
+    const budget = snapshot?.budgets.get(name)
+    const holders = [...(snapshot?.policy.agents.values() ?? [])].filter(({ budgets }) => budgets.includes(name))
+    const holder = budget?.per === 'crew' ? holders[0]?.id : holders.find(({ id }) => id === agent)?.id
+    return budget && holder !== undefined ? accountOf(budget, holder, this.desk.ledger.now()) : undefined
   }
 
   #book(): Promise<readonly BookLine[]> {

@@ -1,11 +1,11 @@
 /** The ledger's tables and what is done to them: each function is one step of a transaction that its caller holds. */
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { lesser, minus, nothing } from '#metering/amount.ts'
 import type { Account, Amount, Balance, Claim, Lesson, Reserved } from '#metering/types.ts'
 import { transact } from './database.ts'
 import { judge } from './judge.ts'
 import type { Met } from './judge.ts'
-import { less, lesser } from './amounts.ts'
 import { makeWhole } from './new-file.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
@@ -206,7 +206,7 @@ export function accountsIn(database: DatabaseSync) {
         const before = amountOf(row)
         const after = lesser(before, holds[position] ?? before)
         statements.shrink.run({ id, position, ...after })
-        if (row['charged'] === 1) add(accountOf(row), negative(less(before, after)), 0)
+        if (row['charged'] === 1) add(accountOf(row), minus(after, before), 0)
       }
     },
 
@@ -254,8 +254,6 @@ interface Charge {
   /** Default 1. */
   readonly requests?: number | undefined
 }
-
-const nothing: Amount = { tokens: 0, nano: 0 }
 
 function keyOf({ budget, holder, window }: Account) {
   return { budget, holder, window }

@@ -24,13 +24,3 @@ export function accountOfKey(key: string): Account | undefined {
   }
   return undefined
 }
-
-/** The smaller of two amounts, measure by measure. */
-export function lesser(one: Amount, other: Amount): Amount {
-  return { tokens: Math.min(one.tokens, other.tokens), nano: Math.min(one.nano, other.nano) }
-}
-
-/** What is left of an amount. */
-export function less(from: Amount, taken: Amount): Amount {
-  return { tokens: from.tokens - taken.tokens, nano: from.nano - taken.nano }
-}

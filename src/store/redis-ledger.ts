@@ -1,5 +1,6 @@
+import { lesser } from '#metering/amount.ts'
 import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '#metering/types.ts'
-import { accountKey, accountOfKey, lesser, mustBeWhole } from './amounts.ts'
+import { accountKey, accountOfKey, mustBeWhole } from './amounts.ts'
 import type { Journal, Owed } from './redis-journal.ts'
 import { ledgerScript } from './redis-ledger-script.ts'
 import { Leases } from './redis-leases.ts'

@@ -1,5 +1,5 @@
+import { lesser } from '#metering/amount.ts'
 import type { Account, Amount, Reserved } from '#metering/types.ts'
-import { lesser } from '#store/amounts.ts'
 import type { Order } from '#store/ledger.ts'
 import type { MainSide } from './sides.ts'
 

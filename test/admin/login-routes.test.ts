@@ -19,6 +19,8 @@ async function stage(some: Partial<AdminSources> = {}) {
     credentials: () => [],
     budgets: () => Promise.resolve([]),
     setBudget: () => Promise.resolve(false),
+    spent: () => Promise.resolve({ policies: '', spent: [] }),
+    moveSpend: () => Promise.resolve('from'),
     identify: (credential) => Promise.resolve([{ id: credential ?? 'all' }]),
     beginLogin: (credential) => `https://login.test/${credential}?begun=${(begun += 1)}`,
     finishLogin(credential, code) {

@@ -205,6 +205,8 @@ function adminSources(some: Partial<AdminSources> = {}): AdminSources {
     reload: notExpected,
     credentials: () => [],
     budgets: notExpected,
+    spent: notExpected,
+    moveSpend: notExpected,
     setBudget: notExpected,
     beginLogin: (credential) => `https://login.test/?for=${credential}`,
     identify: notExpected,

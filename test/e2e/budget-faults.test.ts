@@ -7,6 +7,7 @@ import { startChild } from '../kit/child.ts'
 import type { Child } from '../kit/child.ts'
 import { curl, run } from '../kit/clients.ts'
 import { throughDoor } from '../kit/doors.ts'
+import { figure } from '../kit/figures.ts'
 import { Llm } from '../kit/llm.ts'
 import { scenario } from '../kit/scenario.ts'
 import { streamCurl } from '../kit/stream-curl.ts'
@@ -122,6 +123,65 @@ describe('a budget', () => {
     expect((await cli('reset', 'nothing')).code).toBe(69)
     expect((await cli('show', 'nothing')).code).toBe(1)
     expect((await cli('set', 'day', '--agent', 'devbot', '--tokens', '-1')).code).toBe(64)
+  })
+
+  it('that is lowered ends the streams that run over it, and no others', { timeout: 30_000 }, async () => {
+    const limits = (cut: number, open: number) => `version: 1
+agents:
+  devbot: {from: [{cidr: 127.0.0.0/24}], budget: cut}
+  neighbour: {from: [{cidr: 127.0.1.0/24}], budget: open}
+budgets:
+  cut: {window: day, atLimit: cut, tokens: ${cut}}
+  open: {window: day, tokens: ${open}}
+rules:
+  - {id: llm, hosts: [${host}], meter: anthropic}
+`
+    await using on = await stage('tokens: 1')
+    await on.s.editPolicy(limits(1_000_000, 1_000_000))
+    on.llm.with({
+      input: 500,
+      pieces: 200,
+      text: 'some words, and more of them. ',
+      pace: () => new Promise((go) => setTimeout(go, 20)),
+    })
+    const streams = ['127.0.0.1', '127.0.1.1'].map((from) => on.ask({ ...message, max_tokens: 8_000, stream: true }, from))
+    expect(await within(() => on.llm.requests.length === 2 && on.llm.requests.every(({ pieces }) => pieces > 20))).toBeDefined()
+    const began = performance.now()
+    await on.s.editPolicy(limits(600, 600))
+    const [cut, open] = await Promise.all(streams)
+    figure(
+      `a lowered limit: cut ${Math.round((on.llm.requests.find(({ abortedAt }) => abortedAt)?.abortedAt ?? 0) - Date.now() + performance.now() - began)} ms after the edit`,
+    )
+    expect(cut?.body.toString()).toContain('billing_error')
+    expect(cut?.body.toString()).not.toContain('message_stop')
+    expect(open?.body.toString()).toContain('message_stop')
+    expect(on.llm.requests.filter(({ abortedAt }) => abortedAt !== undefined)).toHaveLength(1)
+  })
+
+  it('under another name begins at zero: `check` says so, with the command that carries the spend over', async () => {
+    await using on = await stage('tokens: 1000')
+    on.llm.with({ input: 290, output: 10 })
+    expect((await on.ask()).status).toBe(200)
+    const renamed = policyOf('tokens: 1000')
+      .replaceAll('devbot', 'builder')
+      .replaceAll('budget: day', 'budget: daily')
+      .replace('  day: {', '  daily: {')
+    const bin = join(import.meta.dirname, '..', '..', 'src', 'bin.js')
+    const admin = ['--listen-admin', `127.0.0.1:${on.s.ports.admin}`]
+    const check = () => run(process.execPath, [bin, 'check', '--policies', on.s.files.policies, ...admin], {})
+    expect((await check()).stdout).not.toContain('budget move')
+    await on.s.editPolicy(renamed)
+    expect((await on.row('builder'))?.tokens.used).toBe(0)
+    const { stdout } = await check()
+    expect(stdout).toContain('300 tokens are spent of budget "day" of agent devbot in the window that runs')
+    expect(stdout).toContain('`iron-proxy budget move day --agent devbot --to BUDGET --to-agent AGENT` carries it over')
+    const move = (...args: string[]) => run(process.execPath, [bin, 'budget', 'move', ...args, ...admin], {})
+    expect((await move('day', '--agent', 'nobody', '--to', 'daily')).code).toBe(69)
+    expect((await move('day', '--agent', 'devbot', '--to', 'unheard-of')).code).toBe(69)
+    expect((await move('day', '--agent', 'devbot')).code).toBe(64)
+    const moved = await move('day', '--agent', 'devbot', '--to', 'daily', '--to-agent', 'builder')
+    expect(moved.stdout).toMatch(/^daily +builder +day +300 of 1000 tokens/m)
+    expect((await check()).stdout).not.toContain('budget move')
   })
 
   it.each([
