@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import { secretRefField } from '#base/fields.ts'
+import { foldName } from '#base/header-name.ts'
+import { misleadsHost } from '#base/misleading-header.ts'
 import { commonFields, credentialKind, stubField } from './fields.ts'
 
 // Headers that say where a message goes and where it ends are written by the proxy and by no one else.
@@ -19,8 +21,12 @@ export const header = credentialKind({
       .string()
       .toLowerCase()
       .regex(/^[!#$%&'*+.^_`|~0-9a-z-]+$/, { error: 'this is not a header name (RFC 9110 section 5.1)' })
-      .refine((name) => !reserved.has(name), {
+      .refine((name) => !reserved.has(foldName(name)), {
         error: 'this header is written by the proxy; name the header that carries the credential',
+      })
+      .refine((name) => !misleadsHost(foldName(name)), {
+        error:
+          'the proxy removes this header, which could change the method, URL or client that a host sees; name another header',
       })
       .meta({ description: 'The header the stub arrives in; case does not matter' }),
     format: z

@@ -2,6 +2,7 @@
  * What a head loses on its way through the proxy, in both directions. Order, case and repeats of what stays are kept.
  */
 import { foldName } from '#base/header-name.ts'
+import { misleadsHost } from '#base/misleading-header.ts'
 import type { RawHeaders } from './types.ts'
 
 // RFC 9110 section 7.6.1, and the older names that peers still act on.
@@ -18,65 +19,12 @@ const hopByHop = [
   'upgrade',
 ] as const
 
-// What an agent could set to make an upstream believe another host, path, method or client than the one we judged; and
-// what it says to us alone.
-const misleading = [
-  'client-ip',
-  'cf-connecting-ip',
-  'expect',
-  'fastly-client-ip',
-  'forwarded',
-  'front-end-https',
-  'http2-settings',
-  'true-client-ip',
-  'via',
-  'x-client-ip',
-  'x-cluster-client-ip',
-  'x-envoy-external-address',
-  'x-envoy-original-host',
-  'x-envoy-original-method',
-  'x-envoy-original-path',
-  'x-forwarded',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-method',
-  'x-forwarded-path',
-  'x-forwarded-port',
-  'x-forwarded-prefix',
-  'x-forwarded-proto',
-  'x-forwarded-protocol',
-  'x-forwarded-scheme',
-  'x-forwarded-server',
-  'x-forwarded-ssl',
-  'x-forwarded-uri',
-  'x-forwarded-url',
-  'x-host',
-  'x-http-host-override',
-  'x-http-method',
-  'x-http-method-override',
-  'x-method',
-  'x-method-override',
-  'x-original-host',
-  'x-original-method',
-  'x-original-uri',
-  'x-original-url',
-  'x-override-method',
-  'x-override-url',
-  'x-proxy-url',
-  'x-real-ip',
-  'x-request-uri',
-  'x-rewrite-uri',
-  'x-rewrite-url',
-  'x-run-id',
-  'x-url-scheme',
-] as const
-
 // Replies must not teach an agent a way around the proxy (HTTP/3, other ports) or upgrade behind its back.
 const unwelcome = ['alt-svc', 'proxy-status', 'alternate-protocol'] as const
 
 /** What becomes of a header on its way to an upstream, by its folded name; it stays where nothing is said. */
 const outgoing: ReadonlyMap<string, 'drop' | 'te' | 'range' | 'accept-encoding'> = new Map([
-  ...[...hopByHop, ...misleading, 'host'].map((name) => [name, 'drop'] as const),
+  ...[...hopByHop, 'host'].map((name) => [name, 'drop'] as const),
   ['te', 'te'],
   ['range', 'range'],
   ['if-range', 'range'],
@@ -113,7 +61,7 @@ export function requestHeaders(headers: RawHeaders, options: { readonly decode: 
     const folded = foldName(name)
     const fate = outgoing.get(folded)
     if (fate === 'te' && /(?:^|,)\s*trailers\s*(?:,|$)/i.test(value)) kept.push('te', 'trailers')
-    else if (fate === 'drop' || fate === 'te' || dropped.has(folded)) continue
+    else if (fate === 'drop' || fate === 'te' || misleadsHost(folded) || dropped.has(folded)) continue
     // A value could be fetched in pieces, each too short to be known: the whole reply or nothing.
     else if (fate === 'range' && options.decode && !options.parts) continue
     else if (fate === 'accept-encoding' && options.decode) kept.push(name, decodable(value))

@@ -90,15 +90,20 @@ export class H2 {
   }
 }
 
-/** Splits pseudo-headers off; `undefined` when one is missing, repeated or unknown (RFC 9113 section 8.3.1). */
+/** Splits pseudo-headers off and makes one Cookie of its pieces; `undefined` when one is missing, repeated or unknown (RFC 9113 section 8.3.1). */
 function rawHead(rawHeaders: readonly string[]): RawHead | undefined {
   const pseudo: Record<string, string> = Object.create(null) as Record<string, string>
   const headers: string[] = []
+  let cookie: number | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
     const value = rawHeaders[i + 1] ?? ''
-    if (!name.startsWith(':')) headers.push(name, value)
-    else if (name in pseudo) return undefined
+    // HTTP/2 may split Cookie and HTTP/1.1 may not (RFC 9113 section 8.2.3).
+    if (name === 'cookie' && cookie !== undefined) headers[cookie] += `; ${value}`
+    else if (!name.startsWith(':')) {
+      headers.push(name, value)
+      if (name === 'cookie') cookie = headers.length - 1
+    } else if (name in pseudo) return undefined
     else pseudo[name] = value
   }
   const { ':method': method, ':path': target, ':scheme': scheme, ':authority': authority } = pseudo

@@ -133,6 +133,7 @@ function checkMethod(method: string): Refused | undefined {
 /** Names that decide how a message is read: a server that folds another spelling to one of them would read another message. */
 const ofThisHop = new Set([
   'connection',
+  'content-encoding',
   'content-length',
   'expect',
   'host',
@@ -176,6 +177,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   let runId: string | undefined
   let dnsMessage = false
   let form = false
+  let expects = false
   let bytes = 0
   for (let i = 0; i < headers.length; i += 2) {
     const sent = headers[i] ?? ''
@@ -209,6 +211,11 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
         break
       case 'upgrade':
         upgrade = value.toLowerCase()
+        break
+      case 'expect':
+        if (expects || value.toLowerCase() !== '100-continue')
+          return refused('expectation_failed', 'Expect may only be 100-continue, once')
+        expects = true
         break
       case 'proxy-authorization': {
         const read = readProxyAuth(value)

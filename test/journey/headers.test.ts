@@ -39,6 +39,22 @@ describe('a request', () => {
   })
 
   it.each([
+    'X-Forwardable',
+    'X-Originality',
+    'X-Method-Name',
+    'X-Hostname',
+    'X-GitHub-Api-Version',
+    'X_Api_Version',
+    'Destination',
+  ])('keeps %s, which overrides nothing', (name) => {
+    expect(requestHeaders([name, '1'], { decode: false })).toEqual([name, '1'])
+  })
+
+  it('leaves without what Connection names in another spelling', () => {
+    expect(requestHeaders(['X-Hop', '1', 'connection', 'X_Hop', 'x-kept', '2'], { decode: false })).toEqual(['x-kept', '2'])
+  })
+
+  it.each([
     'Forwarded',
     'X-Forwarded-For',
     'X-Forwarded-Host',
@@ -54,6 +70,31 @@ describe('a request', () => {
     'Via',
     'Expect',
     'HTTP2-Settings',
+    'X_HTTP_Method_Override',
+    'X_Original_URL',
+    'x.forwarded_for',
+    'X-Forwarded-Client-Cert',
+    'X-Forwarded-Port',
+    'X-Original-Method',
+    'X-Original-Uri',
+    'X_Original_Path',
+    'X-Method',
+    'X-HTTP_Method',
+    'X-Host',
+    'X-Envoy-Original-Path',
+    'X.Envoy.Original.Method',
+    'X-Override-URL',
+    'X~Rewrite~URL',
+    'True_Client_IP',
+    'CF-Connecting-IP',
+    'X-Cluster-Client-IP',
+    'X-Client-IP',
+    'Client-Cert',
+    'Proxy',
+    'Proxy_Authorization',
+    'Keep_Alive',
+    'X_Run_Id',
+    'Transfer_Encoding',
   ])('leaves without %s, which could mislead the host', (name) => {
     expect(requestHeaders([name, 'evil.test', 'a', 'b'], { decode: false })).toEqual(['a', 'b'])
   })

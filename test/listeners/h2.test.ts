@@ -37,6 +37,14 @@ describe('a stream', () => {
     h2.destroy()
   })
 
+  it('sends the pieces of its cookie as one (RFC 9113 section 8.2.3)', async () => {
+    await using on = await stage()
+    const h2 = await session(on)
+    await requestH2(h2, { ...good, cookie: ['a=1', 'b=2', 'c=3'], 'x-twice': ['1', '2'] })
+    expect(on.world.sent[0]?.headers.join('|')).toContain('cookie|a=1; b=2; c=3|x-twice|1|x-twice|2')
+    h2.destroy()
+  })
+
   it('with CONNECT is refused', async () => {
     await using on = await stage()
     const h2 = await session(on)

@@ -464,3 +464,32 @@ describe('the proxy password', () => {
     expect(JSON.stringify(proxyAuth)).not.toContain('"password":"password"')
   })
 })
+
+describe('a header in a spelling that servers fold', () => {
+  it.each([
+    ['Content_Length: 5', 'bad_header'],
+    ['Transfer_Encoding: chunked', 'bad_header'],
+    ['content.length: 5', 'bad_header'],
+    ['TRANSFER~ENCODING: chunked', 'bad_header'],
+    ['Content_Encoding: gzip', 'bad_header'],
+    ['Connection: content_length', 'bad_header'],
+    ['Connection: x.api.key', 'bad_header'],
+    ['Proxy_Authorization: Bearer x', 'bad_header'],
+    ['X_Run_Id: no spaces', 'bad_header'],
+    ['Content_Type: text/plain', plain],
+    ['X_Content_Length: 5', plain],
+  ])('%s is %s', (line, expected) => {
+    expect(outcome(h1(`GET / HTTP/1.1\nHost: good.test\n${line}`))).toBe(expected)
+    const [name = '', value = ''] = field(line)
+    if (!name.startsWith('Connection')) expect(outcome(h2({ headers: [name.toLowerCase(), value] }))).toBe(expected)
+  })
+
+  it.each(['x', '100-continue, x', '', '200-ok', '100-continue, 100-continue'])('Expect: %j is refused over HTTP/2', (value) => {
+    expect(outcome(h2({ headers: ['expect', value] }))).toBe('expectation_failed')
+  })
+
+  it('Expect twice is refused, and 100-continue in any case is not', () => {
+    expect(outcome(h2({ headers: ['expect', '100-continue', 'expect', '100-continue'] }))).toBe('expectation_failed')
+    expect(outcome(h2({ headers: ['expect', '100-Continue'] }))).toBe(plain)
+  })
+})
