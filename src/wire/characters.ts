@@ -11,6 +11,13 @@ export const hexValues = Int8Array.from(range(0, 255), (code) =>
   '0123456789abcdef'.indexOf(String.fromCharCode(code).toLowerCase()),
 )
 
+/** `1` at each character of an authority: userinfo, host and port (RFC 3986 section 3.2). */
+export const authorityCharacters = marked(
+  "-._~!$&'()*+,;=%:@[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    .split('')
+    .map((each) => each.charCodeAt(0)),
+)
+
 export const tab = 9
 export const lineFeed = 10
 export const carriageReturn = 13

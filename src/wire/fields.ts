@@ -1,6 +1,6 @@
 import { carriageReturn, lineFeed, space, tab, tokenCharacters, valueCharacters } from './characters.ts'
 import { refusal } from './faults.ts'
-import { foldedId } from './names.ts'
+import { contentLengthId, foldedId, transferEncodingId } from './names.ts'
 import { incomplete } from './types.ts'
 import type { FieldBlock, WireRefusal } from './types.ts'
 
@@ -33,12 +33,12 @@ export function readFields(text: string, from: number, most: number): FieldBlock
     const valueAt = at
     while (valueCharacters[code] === 1) code = text.charCodeAt(++at)
     if (code !== carriageReturn) return at >= end ? incomplete : badValue(text, nameAt, nameEnd)
-    let valueEnd = at
+    const lineEnd = at
     if (text.charCodeAt(++at) !== lineFeed) return at >= end ? incomplete : badValue(text, nameAt, nameEnd)
     at += 1
-    while (valueEnd > valueAt && isBlank(text.charCodeAt(valueEnd - 1))) valueEnd -= 1
-    fields.push(text.slice(nameAt, nameEnd), text.slice(valueAt, valueEnd))
-    ids.push(foldedId(text, nameAt, nameEnd))
+    const id = foldedId(text, nameAt, nameEnd)
+    fields.push(text.slice(nameAt, nameEnd), text.slice(valueAt, trimEnd(text, valueAt, lineEnd, id)))
+    ids.push(id)
   }
   return { fields, ids }
 }
@@ -66,6 +66,15 @@ function isEnd(text: string, at: number, lineAt: number): boolean {
   return at === lineAt && at === text.length - 1 && text.charCodeAt(at) === carriageReturn
 }
 
-function isBlank(code: number): boolean {
-  return code === space || code === tab
+/**
+ * Where a value ends, without the white space behind it. A tab stays where it is about framing, and spoils the value: llhttp refuses
+ * one behind a length, and takes `chunked` with one for another coding, and no two readers may differ there (RFC 9112 section 11.2).
+ */
+function trimEnd(text: string, from: number, to: number, id: number): number {
+  const tabs = id !== contentLengthId && id !== transferEncodingId
+  for (let end = to; end > from; end -= 1) {
+    const code = text.charCodeAt(end - 1)
+    if (code !== space && !(tabs && code === tab)) return end
+  }
+  return from
 }

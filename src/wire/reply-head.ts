@@ -47,6 +47,8 @@ export function readReplyHead(text: string, method: string, limits: WireLimits):
   const bodyless = status < 200 || status === 204
   // RFC 9110 section 8.6. Hosts that say 0 mean what the status says.
   if (bodyless && (chunked || length > 0)) return refusal('upstream_protocol', `a ${status} reply announces a body`)
+  // The final reply must still come (RFC 9110 section 15.2).
+  if (isInterim(status) && lastOnConnection) return refusal('upstream_protocol', 'an interim reply ends the connection')
   const framing = bodyless || status === 304 || method === 'HEAD' ? noBody : framingOf(chunked, length)
   return {
     status,
@@ -57,6 +59,11 @@ export function readReplyHead(text: string, method: string, limits: WireLimits):
     framing,
     lastOnConnection: lastOnConnection || framing === closeBody,
   }
+}
+
+/** 101 is final on its connection: what follows is another protocol (RFC 9110 section 15.2.2). */
+export function isInterim(status: number): boolean {
+  return status < 200 && status !== 101
 }
 
 function framingOf(chunked: boolean, length: number): Framing {

@@ -1,6 +1,6 @@
 import { replyFaults } from './faults.ts'
 import { MessageReader } from './message-reader.ts'
-import { readReplyHead } from './reply-head.ts'
+import { isInterim, readReplyHead } from './reply-head.ts'
 import type { Framing, ReplyEvents, WireLimits, WireRefusal, WireReplyHead } from './types.ts'
 
 /** Replies of one connection (RFC 9112 section 4), each to a request whose method is given before. */
@@ -37,9 +37,4 @@ export class ReplyReader extends MessageReader {
     if (isInterim(head.status)) this.#events.informational(head)
     else this.#events.head(head)
   }
-}
-
-/** 101 is final on its connection: what follows is another protocol (RFC 9110 section 15.2.2). */
-function isInterim(status: number): boolean {
-  return status < 200 && status !== 101
 }

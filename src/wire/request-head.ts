@@ -1,4 +1,4 @@
-import { carriageReturn, lineFeed, space, tokenCharacters } from './characters.ts'
+import { authorityCharacters, carriageReturn, lineFeed, space, tokenCharacters } from './characters.ts'
 import { refusal } from './faults.ts'
 import { readFields } from './fields.ts'
 import { chunkedBody, noBody, readFraming } from './framing.ts'
@@ -24,6 +24,8 @@ const targetTooLong = refusal('head_too_large', 'the request target is too long'
 
 const slash = 47
 const asterisk = 42
+const questionMark = 63
+const atSign = 64
 const del = 127
 
 /**
@@ -45,7 +47,7 @@ export function readRequestHead(text: string, limits: WireLimits): WireRequestHe
 
   const targetAt = ++at
   code = text.charCodeAt(at)
-  while (code > space && code !== del) {
+  while (code > space && code < del) {
     if (at - targetAt === limits.targetBytes) return targetTooLong
     code = text.charCodeAt(++at)
   }
@@ -71,13 +73,27 @@ export function readRequestHead(text: string, limits: WireLimits): WireRequestHe
  * which says more about it.
  */
 function isTarget(text: string, from: number, to: number, method: string): boolean {
+  if (method === 'CONNECT') return authorityEnd(text, from, to) === to && to > from
   const first = text.charCodeAt(from)
-  if (method === 'CONNECT') return to > from && first !== slash && first !== asterisk
   if (first === slash) return true
   if (first === asterisk) return to === from + 1
   let at = from
   while (isLetter(text.charCodeAt(at))) at += 1
-  return at > from && at + 3 < to && text.startsWith('://', at)
+  if (at === from || !text.startsWith('://', at)) return false
+  const end = authorityEnd(text, at + 3, to)
+  const behind = text.charCodeAt(end)
+  return end > at + 3 && (end === to || behind === slash || behind === questionMark)
+}
+
+/** Behind the last character of an authority, which has at most one `@`. */
+function authorityEnd(text: string, from: number, to: number): number {
+  let at = from
+  for (let signs = 0; at < to; at += 1) {
+    const code = text.charCodeAt(at)
+    if (code === atSign) signs += 1
+    if (authorityCharacters[code] !== 1 || signs > 1) break
+  }
+  return at
 }
 
 function isLetter(code: number): boolean {
