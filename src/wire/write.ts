@@ -3,8 +3,6 @@ import { isToken } from './characters.ts'
 /** The last chunk of a body without trailers. */
 export const lastChunk: Buffer = Buffer.from('0\r\n\r\n')
 
-const endOfChunk = Buffer.from('\r\n')
-
 /**
  * A request head with its empty line, in latin1. Throws on what is not a method, a target or a field: whatever the caller gives, no line
  * can be added through it.
@@ -34,17 +32,23 @@ export function chunkPrefix(length: number): string {
 export function joinHead(head: string, body: Uint8Array | undefined, chunked: boolean, ends: boolean): Buffer {
   const size = body?.length ?? 0
   const prefix = chunked && size > 0 ? chunkPrefix(size) : ''
-  const framing = chunked ? prefix.length + (size > 0 ? endOfChunk.length : 0) + (ends ? lastChunk.length : 0) : 0
+  const framing = chunked ? prefix.length + (size > 0 ? 2 : 0) + (ends ? lastChunk.length : 0) : 0
   const joined = Buffer.allocUnsafe(head.length + size + framing)
-  let at = joined.write(head, 0, 'latin1')
+  let at = head.length > 0 ? joined.write(head, 0, 'latin1') : 0
   if (size > 0 && body) {
-    if (chunked) at += joined.write(prefix, at, 'latin1')
+    if (chunked) at = writeShort(joined, prefix, at)
     joined.set(body, at)
     at += size
-    if (chunked) at += endOfChunk.copy(joined, at)
+    if (chunked) at = writeShort(joined, '\r\n', at)
   }
-  if (chunked && ends) lastChunk.copy(joined, at)
+  if (chunked && ends) writeShort(joined, '0\r\n\r\n', at)
   return joined
+}
+
+/** A few characters of ASCII: for so few, a call into Node's own writer costs more than the loop. */
+function writeShort(bytes: Buffer, text: string, from: number): number {
+  for (let i = 0; i < text.length; i += 1) bytes[from + i] = text.charCodeAt(i)
+  return from + text.length
 }
 
 function fieldLines(fields: readonly string[]): string {
