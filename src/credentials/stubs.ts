@@ -119,16 +119,19 @@ const none: readonly never[] = []
  * between user and password too. A stub within a longer word is not that stub.
  */
 export function stubsIn(index: StubIndex, text: string): readonly string[] {
+  const { length } = text
+  const { lengths } = index
+  if (length < shortest) return none
   let found: string[] | undefined
   let start = 0
-  for (let i = 0; i <= text.length; i += 1) {
-    const code = text.charCodeAt(i)
-    if (wordCharacter[code] === 1) continue
+  for (let i = 0; i <= length; i += 1) {
+    const code = i < length ? text.charCodeAt(i) : 0
+    if (isWordCharacter(code)) continue
     const longer = code === colon && index.withColon.size > 0 ? stubWithColon(index, text, start, i) : undefined
     if (longer !== undefined) {
       i = start + longer.length
       ;(found ??= []).push(longer)
-    } else if (index.lengths[i - start] === 1) {
+    } else if (i - start < lengths.length && lengths[i - start] === 1) {
       const word = text.slice(start, i)
       if (index.byStub.has(word)) (found ??= []).push(word)
     }
@@ -139,7 +142,7 @@ export function stubsIn(index: StubIndex, text: string): readonly string[] {
 
 function stubWithColon(index: StubIndex, text: string, start: number, end: number): string | undefined {
   const stubs = index.withColon.get(text.slice(start, end))
-  return stubs?.find((stub) => text.startsWith(stub, start) && wordCharacter[text.charCodeAt(start + stub.length)] !== 1)
+  return stubs?.find((stub) => text.startsWith(stub, start) && !isWordCharacter(text.charCodeAt(start + stub.length)))
 }
 
 /**
@@ -151,7 +154,7 @@ export function stubInPath(index: StubIndex, path: string): string | undefined {
     if (index.begins[mixed(path, at)] !== 1) continue
     for (const stub of index.byBeginning.get(path.slice(at, at + shortest)) ?? none) {
       const after = path.charCodeAt(at + stub.length)
-      if (path.startsWith(stub, at) && (wordCharacter[after] !== 1 || after === dot)) return stub
+      if (path.startsWith(stub, at) && (!isWordCharacter(after) || after === dot)) return stub
     }
   }
   return undefined
@@ -162,11 +165,16 @@ const dot = 0x2e
 
 /** Whether a text as a whole is a stub. */
 export function isStub(index: StubIndex, text: string): boolean {
-  return index.lengths[text.length] === 1 && index.byStub.has(text)
+  return text.length < index.lengths.length && index.lengths[text.length] === 1 && index.byStub.has(text)
 }
 
 // The characters of `stubField`, but for the colon.
-const wordCharacter = Uint8Array.from({ length: 128 }, (_, code) => (/[A-Za-z0-9._~-]/.test(String.fromCharCode(code)) ? 1 : 0))
+const wordCharacters = Uint8Array.from({ length: 128 }, (_, code) => (/[A-Za-z0-9._~-]/.test(String.fromCharCode(code)) ? 1 : 0))
+
+// The bound is checked first: V8 gives up on fast code for a read past the end of an array.
+function isWordCharacter(code: number): boolean {
+  return code < 128 && wordCharacters[code] === 1
+}
 
 /** Whether a credential is scoped to a host. */
 export function covers(credential: Credential, host: Host): boolean {

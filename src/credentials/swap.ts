@@ -174,12 +174,23 @@ function refuseRepeats(head: SwapHead, placements: readonly Placement[]): Refuse
     const { credential, name } = placement
     const repeated =
       placement.kind === 'header'
-        ? head.headers.filter((sent, i) => i % 2 === 0 && foldName(sent) === foldName(name)).length > 1
+        ? isRepeated(head.headers, name)
         : readParams(head.query).filter((param) => param.name.toLowerCase() === name.toLowerCase()).length > 1
     if (repeated)
       return refuse('stub_misplaced', credential.id, `${placement.kind} ${name} with the stub of ${credential.id} is sent twice`)
   }
   return undefined
+}
+
+function isRepeated(headers: readonly string[], name: string): boolean {
+  const folded = foldName(name)
+  let seen = 0
+  for (let at = 0; at < headers.length; at += 2) {
+    const sent = headers[at] ?? ''
+    // Folding changes no length, so most names need not be folded.
+    if (sent.length === name.length && foldName(sent) === folded) seen += 1
+  }
+  return seen > 1
 }
 
 /** The credential that a stub means in this request, or why it means none. */

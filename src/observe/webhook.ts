@@ -1,5 +1,3 @@
-import { fetch } from 'undici'
-
 /** Milliseconds the receiver may take, and how often it is tried. */
 const limits = { patience: 10_000, attempts: 5, pause: 2_000 } as const
 /** Alerts waiting to be delivered; past it the oldest is dropped. */
@@ -50,6 +48,8 @@ export class Webhook {
     for (let attempt = 0; attempt < limits.attempts && !this.#stop.signal.aborted; attempt += 1) {
       if (attempt > 0) await pause(limits.pause * attempt, this.#stop.signal)
       try {
+        // Loaded with the first alert: most processes send none, and it is 8 MiB and 40 ms of their start.
+        const { fetch } = await import('undici')
         const reply = await fetch(this.#url, {
           method: 'POST',
           headers: { 'content-type': 'application/json', 'user-agent': 'iron-proxy' },
