@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { AuditRecord } from '#journey/types.ts'
 import { auditLine } from '#observe/audit-line.ts'
@@ -64,4 +65,65 @@ test.each([
   const line = auditLine(record({ path: `/${hostile}`, host: hostile, method: hostile, reason: hostile }))
   expect(line).toMatch(/^\{[\x20-\x7e]*\}$/)
   expect(JSON.parse(line)).toMatchObject({ path: `/${hostile}`, host: hostile, method: hostile, reason: hostile })
+})
+
+// Every field that a record may have: a new one does not compile here until it is named.
+const text = fc.oneof(fc.string({ unit: 'grapheme-ascii', maxLength: 40 }), fc.string({ unit: 'binary', maxLength: 40 }))
+const count = fc.oneof(fc.nat(), fc.double({ min: 0, max: 1e6, noNaN: true }))
+const fields: { readonly [Field in keyof Required<AuditRecord>]: fc.Arbitrary<Required<AuditRecord>[Field]> } = {
+  id: text,
+  time: text,
+  type: fc.constantFrom('request', 'upgrade', 'tunnel', 'tls', 'dns', 'credential', 'budget', 'run'),
+  event: fc.constantFrom('exchange', 'open', 'close', 'needs_login', 'recovered', 'warning', 'exhausted', 'minted', 'bound', 'ended'),
+  agent: fc.option(text),
+  peer: text,
+  door: fc.constantFrom('dns', 'http', 'https', 'proxy', 'self'),
+  protocol: text,
+  method: text,
+  scheme: fc.constantFrom('http', 'https'),
+  host: text,
+  port: fc.nat(65535),
+  path: text,
+  rule: text,
+  verdict: fc.constantFrom('allow', 'deny', 'would_deny', 'error'),
+  code: fc.constantFrom('client_closed', 'rule_denied'),
+  reason: text,
+  swaps: fc.array(fc.record({ credential: text, place: fc.string().map((name) => `query:${name}` as const) }), { maxLength: 3 }),
+  scrubbed: fc.dictionary(text, fc.nat()),
+  credential: text,
+  answered: fc.constant(true),
+  captured: fc.constant(true),
+  budget: text,
+  waited: count,
+  limits: fc.dictionary(text, count),
+  usage: fc.record(
+    { meter: text, model: text, input: fc.nat(), output: fc.nat(), reasoning: fc.nat(), usd: count, estimated: fc.constant(true) },
+    { requiredKeys: ['meter', 'model'] },
+  ),
+  status: fc.nat(599),
+  bytesUp: fc.nat(),
+  bytesDown: fc.nat(),
+  duration: count,
+  ttfb: count,
+  upstream: text,
+  parent: text,
+  runId: text,
+  policyHash: text,
+  dns: fc.record({ qtype: text, rcode: text, outcome: text, proto: fc.constantFrom('udp', 'tcp') }),
+  count: fc.nat(),
+}
+const always = ['id', 'time', 'type', 'event', 'agent', 'peer', 'door', 'protocol', 'verdict', 'swaps', 'bytesUp', 'bytesDown', 'duration']
+
+test('a line says byte for byte what JSON.stringify says of the fields in their order', () => {
+  const order = Object.keys(fields)
+  fc.assert(
+    fc.property(fc.record(fields, { requiredKeys: always as never }), (some) => {
+      const each = some as AuditRecord
+      // JSON.stringify with a list of names would look inside nested objects too; a sorted copy does not.
+      const sorted = Object.fromEntries(order.flatMap((name) => (name in each ? [[name, each[name as keyof AuditRecord]]] : [])))
+      const json = JSON.stringify(sorted)
+      const ascii = json.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      expect(auditLine(each)).toBe(ascii)
+    }),
+  )
 })

@@ -1,6 +1,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { compilePolicy } from '#policy/compile.ts'
 import { decide, decideHost, explainDecision } from '#policy/decide.ts'
+import { mismatch, question } from '#policy/match.ts'
+import { ruleSchema } from '#policy/schema.ts'
 import type { HostVerdict, Verdict } from '#policy/types.ts'
 import { agentOf, askOf, hostOf, snapshotOf } from '../kit/policy.ts'
 
@@ -199,3 +202,42 @@ async function compiled(rules: readonly object[]) {
   })
   return { policy, agents: [...policy.agents.values()] }
 }
+
+describe('the index of rules by host', () => {
+  const host = fc.constantFrom('x.test', 'a.x.test', 'b.a.x.test', 'y.test', 'a.y.test')
+  const pattern = fc.oneof(host, fc.constantFrom('*.x.test', '*.a.x.test', '*.y.test'))
+  const sometimes = <Value>(...values: Value[]) => fc.option(fc.constantFrom(...values), { nil: undefined })
+  const rule = fc.record({
+    effect: fc.constantFrom('allow', 'deny'),
+    agents: sometimes(['a'], ['b']),
+    hosts: fc.array(pattern, { minLength: 1, maxLength: 3 }),
+    methods: sometimes(['GET'], ['POST']),
+    paths: sometimes(['/v1/**'], ['/v1/x', '/v2/*'], ['/**']),
+  })
+  const asks = fc.record({
+    name: host,
+    method: fc.constantFrom('GET', 'POST'),
+    path: fc.constantFrom('/', '/v1/x', '/v2/y', '/V1/x', '/v1//x', '/v1/%2e%2e/x'),
+  })
+
+  it('changes no verdict: the first of all rules that matches decides', () => {
+    const position = { file: '', line: 1, column: 1 }
+    const dns = { deny: undefined, forward: [], records: [] }
+    const agent = { id: 'a', mode: 'enforce', budgets: [], cidrs: [], proxyAuth: [], pods: [] } as const
+    fc.assert(
+      fc.property(fc.array(rule, { maxLength: 8 }), asks, (inputs, { name, method, path }) => {
+        const rules = inputs.map((each, index) => ({ rule: ruleSchema.parse({ id: `r${index}`, ...each }), position }))
+        const policy = compilePolicy({ agents: new Map(), rules, dns, foreign: new Map() })
+        // Without an index every rule is a candidate for every host.
+        const naive = { ...policy, rulesFor: () => policy.rules }
+        const ask = askOf(`${method} https://${name}${path}`)
+        const asked = question('a', ask)
+        const first = 'refused' in asked ? undefined : policy.rules.find((each) => mismatch(each, asked) === undefined)
+        const verdict = decide(policy, agent, ask)
+        expect(words(verdict)).toBe(words(decide(naive, agent, ask)))
+        if (verdict.kind === 'allow') expect(verdict.rule).toBe(first)
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+})
