@@ -1,4 +1,3 @@
-import { request } from 'node:http'
 import type { Settings } from '#config/settings-schema.ts'
 import { exit, Failure } from './command.ts'
 import { readNamed } from './files.ts'
@@ -42,6 +41,8 @@ export async function askAdmin(
   if (admin === 'off') return { status: 0, body: 'listen.admin is off' }
   const token = settings.adminToken === undefined ? undefined : String(await readNamed(settings.adminToken)).trim()
   const text = body === undefined ? undefined : JSON.stringify(body)
+  // Every command is loaded at every start, and `node:http` costs 40 ms; see admin/http.ts.
+  const { request } = await import('node:http')
   return new Promise((resolve) => {
     const asked = request(
       {

@@ -1,4 +1,3 @@
-import { request } from 'node:http'
 import { exit, line } from './command.ts'
 import type { Command } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -31,7 +30,9 @@ export const healthcheck: Command = {
   },
 }
 
-function get(host: string, port: number, path: string): Promise<{ readonly status: number; readonly body: string }> {
+async function get(host: string, port: number, path: string): Promise<{ readonly status: number; readonly body: string }> {
+  // Every command is loaded at every start, and `node:http` costs 40 ms; see admin/http.ts.
+  const { request } = await import('node:http')
   return new Promise((resolve) => {
     const asked = request({ host, port, path, timeout: patience }, (res) => {
       let body = ''

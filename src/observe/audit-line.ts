@@ -41,6 +41,7 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer): void {
   value(line, ',"answered":', record.answered)
   value(line, ',"captured":', record.captured)
   word(line, ',"budget":', record.budget)
+  value(line, ',"waited":', record.waited)
   object(line, ',"limits":', record.limits)
   object(line, ',"usage":', record.usage && boundedUsage(record.usage))
   value(line, ',"status":', record.status)

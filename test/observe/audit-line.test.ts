@@ -74,7 +74,18 @@ const fields: { readonly [Field in keyof Required<AuditRecord>]: fc.Arbitrary<Re
   id: text,
   time: text,
   type: fc.constantFrom('request', 'upgrade', 'tunnel', 'tls', 'dns', 'credential', 'budget', 'run'),
-  event: fc.constantFrom('exchange', 'open', 'close', 'needs_login', 'recovered', 'warning', 'exhausted', 'minted', 'bound', 'ended'),
+  event: fc.constantFrom(
+    'exchange',
+    'open',
+    'close',
+    'needs_login',
+    'recovered',
+    'warning',
+    'exhausted',
+    'minted',
+    'bound',
+    'ended',
+  ),
   agent: fc.option(text),
   peer: text,
   door: fc.constantFrom('dns', 'http', 'https', 'proxy', 'self'),
@@ -97,7 +108,15 @@ const fields: { readonly [Field in keyof Required<AuditRecord>]: fc.Arbitrary<Re
   waited: count,
   limits: fc.dictionary(text, count),
   usage: fc.record(
-    { meter: text, model: text, input: fc.nat(), output: fc.nat(), reasoning: fc.nat(), usd: count, estimated: fc.constant(true) },
+    {
+      meter: text,
+      model: text,
+      input: fc.nat(),
+      output: fc.nat(),
+      reasoning: fc.nat(),
+      usd: count,
+      estimated: fc.constant(true),
+    },
     { requiredKeys: ['meter', 'model'] },
   ),
   status: fc.nat(599),
@@ -112,7 +131,21 @@ const fields: { readonly [Field in keyof Required<AuditRecord>]: fc.Arbitrary<Re
   dns: fc.record({ qtype: text, rcode: text, outcome: text, proto: fc.constantFrom('udp', 'tcp') }),
   count: fc.nat(),
 }
-const always = ['id', 'time', 'type', 'event', 'agent', 'peer', 'door', 'protocol', 'verdict', 'swaps', 'bytesUp', 'bytesDown', 'duration']
+const always = [
+  'id',
+  'time',
+  'type',
+  'event',
+  'agent',
+  'peer',
+  'door',
+  'protocol',
+  'verdict',
+  'swaps',
+  'bytesUp',
+  'bytesDown',
+  'duration',
+]
 
 test('a line says byte for byte what JSON.stringify says of the fields in their order', () => {
   const order = Object.keys(fields)
