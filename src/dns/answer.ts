@@ -12,7 +12,7 @@ import type { AuditRecord, Exchange } from '#journey/types.ts'
 import { decideHost } from '#policy/decide.ts'
 import type { AgentId, Denial } from '#policy/types.ts'
 import { extendedErrors, types } from './codes.ts'
-import { namesOf } from './names.ts'
+import { hasBelow, namesOf } from './names.ts'
 import type { Resolver } from './names.ts'
 import type { Reply, Resource } from './reply.ts'
 import type { Query } from './wire.ts'
@@ -50,7 +50,8 @@ export function answer(query: Query, asker: Asker, ours: Ours): Answer {
   if (asker.kind === 'deny') return turnAway(asker)
   const { policy } = asker.snapshot
   const host = parseHost(query.name)
-  if (!host) return refuse(badHost)
+  // The root exists, whatever else does.
+  if (!host) return absent(badHost, query.name === '' ? 'NOERROR' : 'NXDOMAIN')
   // Whatever the policy says of names: an agent can always ask who it is.
   if (host === selfHost) return give(query, addressesFor(query, ours))
   const names = namesOf(policy.dns)
@@ -59,7 +60,7 @@ export function answer(query: Query, asker: Asker, ours: Ours): Answer {
   if (resolvers)
     return forwarded.has(query.type) ? { kind: 'forward', agent: asker.agent.id, host, to: resolvers } : give(query, [])
   const verdict = decideHost(policy, asker.agent, host)
-  if (verdict.kind === 'deny') return policy.dns.deny === 'sinkhole' ? sink(query, verdict, ours) : refuse(verdict)
+  if (verdict.kind === 'deny') return denied(query, host, verdict, asker, ours)
   const rule = verdict.rule?.id
   const addresses = addressesFor(query, ours)
   const outcome = addresses.length > 0 ? 'intercept' : 'nodata'
@@ -136,13 +137,28 @@ const minimal: Resource = { kind: 'HINFO' }
 const start: Resource = { kind: 'SOA' }
 
 /**
- * A refused name under `dns.deny: sinkhole`: our address, so that the client reads a 403 that says why. What clients
- * ask beside A is empty rather than refused, or they would take the whole name for broken.
+ * A name the agent may not reach. Under `dns.deny: sinkhole` it leads to us, so that the client reads a 403 that says why;
+ * else it does not exist. Never REFUSED: musl and glibc take that for a resolver that is ill, ask again until their time is
+ * up, and do not go on with their search list. Names that a search list makes of forwarded names and of records, and
+ * addresses turned into names, lead nowhere under a sinkhole too: their client has another name to try, or none to connect to.
  */
-function sink(query: Query, denial: Denial, ours: Ours): Answer {
-  const beside = query.type === types.AAAA || query.type === types.HTTPS || query.type === types.SVCB
-  if (query.type !== types.A && !beside) return refuse(denial)
-  return { kind: 'reply', reply: positive(query, addressesFor(query, ours), blocked(denial)), finding: found(denial) }
+function denied(query: Query, host: Host, denial: Denial, { snapshot }: Exchange, ours: Ours): Answer {
+  const { policy } = snapshot
+  const names = namesOf(policy.dns)
+  const isSunk = policy.dns.deny === 'sinkhole' && !isReverse(host) && !names.isExpansion(host)
+  if (isSunk)
+    return { kind: 'reply', reply: positive(query, addressesFor(query, ours), blocked(denial)), finding: found(denial) }
+  // A name that has others below it exists (RFC 8020): a cache would take those for absent too.
+  return absent(denial, hasBelow(policy, host) ? 'NOERROR' : 'NXDOMAIN')
+}
+
+/** The trees in which addresses are names (RFC 1035 section 3.5, RFC 3596 section 2.5). */
+function isReverse(host: Host): boolean {
+  return /(?:^|\.)(?:in-addr|ip6)\.arpa$/.test(host)
+}
+
+function absent(denial: Denial, rcode: 'NOERROR' | 'NXDOMAIN'): Answer {
+  return { kind: 'reply', reply: { rcode, answers: [], authority: [start], error: blocked(denial) }, finding: found(denial) }
 }
 
 function refuse(denial: Denial): Answer {

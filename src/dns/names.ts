@@ -3,7 +3,7 @@ import { parseAddress } from '#base/address.ts'
 import type { Address } from '#base/address.ts'
 import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
-import type { DnsPolicy } from '#policy/types.ts'
+import type { DnsPolicy, Policy } from '#policy/types.ts'
 import type { Resource } from './reply.ts'
 
 export interface Resolver {
@@ -16,6 +16,8 @@ export interface Names {
   recordsOf(host: Host): readonly Resource[] | undefined
   /** The resolvers of the longest forwarded zone that holds the name, the zone's own name included. */
   resolversOf(host: Host): readonly Resolver[] | undefined
+  /** Whether the name is one of a record or below a forwarded zone, with a search domain behind it (resolv.conf(5)). */
+  isExpansion(host: Host): boolean
 }
 
 const indexed = new WeakMap<DnsPolicy, Names>()
@@ -41,7 +43,37 @@ function index(dns: DnsPolicy): Names {
   return {
     recordsOf: (host) => records.get(host),
     resolversOf: (host) => longestZone(zones, host),
+    isExpansion(host) {
+      for (let dot = host.lastIndexOf('.'); dot > 0; dot = host.lastIndexOf('.', dot - 1)) {
+        const name = host.slice(0, dot) as Host
+        if (records.has(name) || (!zones.has(name) && longestZone(zones, name))) return true
+      }
+      return false
+    },
   }
+}
+
+const above = new WeakMap<Policy, ReadonlySet<string>>()
+
+/** Whether there are names below this one: of rules that allow, of records, or of forwarded zones. */
+export function hasBelow(policy: Policy, host: Host): boolean {
+  let known = above.get(policy)
+  if (!known) above.set(policy, (known = namesAbove(policy)))
+  return known.has(host)
+}
+
+function namesAbove({ rules, dns }: Policy): ReadonlySet<string> {
+  const found = new Set<string>()
+  const add = (name: string): void => {
+    for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) found.add(name.slice(dot + 1))
+  }
+  for (const { effect, hosts } of rules) {
+    if (effect !== 'allow') continue
+    for (const pattern of hosts) add(pattern.kind === 'exact' ? pattern.host : `*.${pattern.zone}`)
+  }
+  for (const { name } of dns.records) add(name)
+  for (const zone of dns.forward.flatMap(({ zones }) => zones)) add(zone)
+  return found
 }
 
 function longestZone(zones: ReadonlyMap<string, readonly Resolver[]>, host: Host): readonly Resolver[] | undefined {

@@ -42,10 +42,10 @@ export function writeReply(asked: Asked, reply: Reply, limit: number): Buffer {
   const parts = [...reply.answers, ...reply.authority].map(encodeResource)
   const records = parts.reduce((sum, part) => sum + part.length, 0)
   const fits = headerSize + asked.question.length + records + opt.length <= limit
-  const found = reply.rcode === 'NOERROR'
+  const isOurs = reply.rcode === 'NOERROR' || reply.rcode === 'NXDOMAIN'
   return assemble(asked, {
     rcode: rcodeNumber(reply.rcode),
-    authoritative: found,
+    authoritative: isOurs,
     truncated: !fits,
     answers: fits ? reply.answers.length : 0,
     authority: fits ? reply.authority.length : 0,

@@ -25,7 +25,7 @@ export const dnsSchema = z
   .strictObject({
     deny: z.enum(['sinkhole', 'refuse']).optional().meta({
       description:
-        'An unreachable name: sinkhole answers with our address, so that the client reads a 403; refuse answers REFUSED',
+        'An unreachable name: sinkhole answers with our address, so that the client reads a 403; refuse answers NXDOMAIN',
     }),
     forward: z
       .array(

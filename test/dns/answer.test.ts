@@ -72,17 +72,32 @@ describe('what a question gets', () => {
     ['evil.test', 'AAAA', 'blocked deny NOERROR +SOA'],
     ['evil.test', 'HTTPS', 'blocked deny NOERROR +SOA'],
     ['evil.test', 'SVCB', 'blocked deny NOERROR +SOA'],
-    ['evil.test', 'TXT', 'blocked deny REFUSED'],
-    ['evil.test', 'NULL', 'blocked deny REFUSED'],
-    ['evil.test', 'ANY', 'blocked deny REFUSED'],
+    ['evil.test', 'TXT', 'blocked deny NOERROR +SOA'],
+    ['evil.test', 'NULL', 'blocked deny NOERROR +SOA'],
+    ['evil.test', 'ANY', 'blocked deny NOERROR HINFO'],
     ['vault.good.test', 'A', 'blocked deny NOERROR A 10.43.0.53'],
     ['infra.test', 'A', 'blocked deny NOERROR A 10.43.0.53'],
     ['xgood.test', 'A', 'blocked deny NOERROR A 10.43.0.53'],
     ['good.test.evil', 'A', 'blocked deny NOERROR A 10.43.0.53'],
     ['test', 'A', 'blocked deny NOERROR A 10.43.0.53'],
-    ['', 'NS', 'blocked deny REFUSED'],
-    ['10.0.0.1', 'A', 'blocked deny REFUSED'],
-    ['a*b.good.test', 'A', 'blocked deny REFUSED'],
+    ['', 'NS', 'blocked deny NOERROR +SOA'],
+    ['10.0.0.1', 'A', 'blocked deny NXDOMAIN +SOA'],
+    ['a*b.good.test', 'A', 'blocked deny NXDOMAIN +SOA'],
+
+    ['web.agents.svc.cluster.local.node.example', 'A', 'blocked deny NXDOMAIN +SOA'],
+    ['web.agents.svc.cluster.local.node.example', 'AAAA', 'blocked deny NXDOMAIN +SOA'],
+    ['db.svc.ec2.internal', 'A', 'blocked deny NXDOMAIN +SOA'],
+    ['db.svc.corp.example.com', 'SRV', 'blocked deny NXDOMAIN +SOA'],
+    ['matrix.test.node.example', 'A', 'blocked deny NXDOMAIN +SOA'],
+    ['note.test.lan', 'A', 'blocked deny NXDOMAIN +SOA'],
+    ['svc.node.example', 'A', 'blocked deny NOERROR A 10.43.0.53'],
+    ['good.test.node.example', 'A', 'blocked deny NOERROR A 10.43.0.53'],
+    ['1.0.0.10.in-addr.arpa', 12, 'blocked deny NXDOMAIN +SOA'],
+    ['1.0.0.10.in-addr.arpa', 'A', 'blocked deny NXDOMAIN +SOA'],
+    ['8.8.8.8.in-addr.arpa', 12, 'blocked deny NXDOMAIN +SOA'],
+    [`${'0.'.repeat(31)}f.ip6.arpa`, 12, 'blocked deny NXDOMAIN +SOA'],
+    ['b.e.f.ip6.arpa', 'NS', 'blocked deny NXDOMAIN +SOA'],
+    ['10.in-addr.arpa', 'SOA', 'blocked deny NOERROR +SOA'],
 
     ['matrix.test', 'A', 'record allow NOERROR A 10.43.7.7, A 10.43.7.8'],
     ['Matrix.Test', 'A', 'record allow NOERROR A 10.43.7.7, A 10.43.7.8'],
@@ -116,13 +131,25 @@ describe('what a question gets', () => {
     expect(told(ask(name, type))).toBe(expected)
   })
 
-  test.each<[string, TypeName]>([
-    ['evil.test', 'A'],
-    ['evil.test', 'AAAA'],
-    ['evil.test', 'HTTPS'],
-    ['vault.good.test', 'A'],
-  ])('%s %s is REFUSED under `deny: refuse`', (name, type) => {
-    expect(told(ask(name, type, asker('devbot', refuse)))).toBe('blocked deny REFUSED')
+  test.each<[string, TypeName, string]>([
+    ['evil.test', 'A', 'NXDOMAIN'],
+    ['evil.test', 'AAAA', 'NXDOMAIN'],
+    ['evil.test', 'HTTPS', 'NXDOMAIN'],
+    ['evil.test', 'TXT', 'NXDOMAIN'],
+    ['evil.test', 'ANY', 'NXDOMAIN'],
+    ['vault.good.test', 'A', 'NXDOMAIN'],
+    ['good.test.node.example', 'A', 'NXDOMAIN'],
+    ['web.node.example', 'A', 'NXDOMAIN'],
+    ['web.agents.svc.cluster.local.node.example', 'A', 'NXDOMAIN'],
+    ['web', 'A', 'NXDOMAIN'],
+    ['4.3.2.1.in-addr.arpa', 'A', 'NXDOMAIN'],
+    // Names are below these, so they exist.
+    ['test', 'A', 'NOERROR'],
+    ['local', 'AAAA', 'NOERROR'],
+    ['arpa', 'TXT', 'NOERROR'],
+    ['10.in-addr.arpa', 'A', 'NOERROR'],
+  ])('%s %s is %s with a start of authority under `deny: refuse`', (name, type, rcode) => {
+    expect(told(ask(name, type, asker('devbot', refuse)))).toBe(`blocked deny ${rcode} +SOA`)
   })
 
   test('a name is decided for the agent that asks', () => {
