@@ -146,8 +146,7 @@ function denied(query: Query, host: Host, denial: Denial, { snapshot }: Exchange
   const { policy } = snapshot
   const names = namesOf(policy.dns)
   const isSunk = policy.dns.deny === 'sinkhole' && !isReverse(host) && !names.isExpansion(host)
-  if (isSunk)
-    return { kind: 'reply', reply: positive(query, addressesFor(query, ours), blocked(denial)), finding: found(denial) }
+  if (isSunk) return { kind: 'reply', reply: positive(query, addressesFor(query, ours), blocked(denial)), finding: found(denial) }
   // A name that has others below it exists (RFC 8020): a cache would take those for absent too.
   return absent(denial, hasBelow(policy, host) ? 'NOERROR' : 'NXDOMAIN')
 }

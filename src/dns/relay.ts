@@ -1,7 +1,10 @@
 /**
  * Reads what a zone's resolver sent, before any of it reaches an agent. Records pass byte for byte when every name in
- * them is plain and every pointer sound; the additional section is dropped, so no address or key rides along. Pure.
+ * them is plain and every pointer sound; records of other names than the question leads to and the additional section are
+ * dropped, so no address or key rides along. Pure.
  */
+import { belonging, writtenOut } from './chain.ts'
+import type { Found } from './chain.ts'
 import { classIn, types } from './codes.ts'
 import { headerSize, isPlain } from './wire.ts'
 import type { Asked } from './wire.ts'
@@ -13,7 +16,7 @@ export interface Relayed {
   readonly authoritative: boolean
   readonly answers: number
   readonly authority: number
-  /** A copy; its compression pointers hold behind a question of the same length. */
+  /** A copy; its compression pointers, if it has any, hold behind a question of the same length. */
   readonly records: Buffer
 }
 
@@ -38,13 +41,22 @@ export function readReply(message: Buffer, id: number, question: Asked['question
   const copy = Buffer.from(message)
   const names: NameTable = new Map()
   readName(copy, headerSize, names)
+  const found: Found[] = []
   let at: number | undefined = start
-  for (let count = 0; count < answers + authority && at !== undefined; count += 1) at = readRecord(copy, at, names)
+  for (let count = 0; count < answers + authority && at !== undefined; count += 1) {
+    const record = readRecord(copy, at, names, count < answers ? 'answer' : 'authority')
+    if (record) found.push(record)
+    at = record?.end
+  }
   if (at === undefined) return { kind: 'broken' }
   const records = copy.subarray(start, at)
   for (let count = 0; count < additional && at !== undefined; count += 1) at = readExtra(copy, at, names)
   if (at !== copy.length) return { kind: 'broken' }
-  return { kind: 'answer', rcode: message.readUInt8(3) & 0xf, authoritative: (high & 0x04) !== 0, answers, authority, records }
+  const reply = { kind: 'answer', rcode: message.readUInt8(3) & 0xf, authoritative: (high & 0x04) !== 0 } as const
+  const kept = belonging(copy, headerSize, found)
+  if (kept.length === found.length) return { ...reply, answers, authority, records }
+  const keptAnswers = kept.filter(({ section }) => section === 'answer').length
+  return { ...reply, answers: keptAnswers, authority: kept.length - keptAnswers, records: writtenOut(copy, kept) }
 }
 
 /** The same bytes, letters in either case: some resolvers answer in lower case. */
@@ -83,8 +95,8 @@ function remember(labels: readonly number[], end: number, rest: number, names: N
   return end - (labels[0] ?? end) + rest <= 255
 }
 
-/** Reads an answer or authority record and answers where the next begins; `undefined`: it may not pass. */
-function readRecord(message: Buffer, start: number, names: NameTable): number | undefined {
+/** Reads an answer or authority record; `undefined`: it may not pass. */
+function readRecord(message: Buffer, start: number, names: NameTable, section: Found['section']): Found | undefined {
   const fixed = readName(message, start, names)
   if (fixed === undefined || fixed + 10 > message.length) return undefined
   if (message.readUInt16BE(fixed + 2) !== classIn) return undefined
@@ -93,7 +105,8 @@ function readRecord(message: Buffer, start: number, names: NameTable): number | 
   const data = fixed + 10
   const end = data + message.readUInt16BE(fixed + 8)
   if (end > message.length) return undefined
-  return dataEnd(message, message.readUInt16BE(fixed), data, end, names) === end ? end : undefined
+  const type = message.readUInt16BE(fixed)
+  return dataEnd(message, type, data, end, names) === end ? { section, start, fixed, end, type } : undefined
 }
 
 /** Where the data of a record ends by its own account; `undefined`: a type that does not pass, or bad names in it. */

@@ -138,3 +138,78 @@ describe('a reply is refused for', () => {
     expect(kind(reply({ answers: grown.slice(0, 4) }))).toBe('answer')
   })
 })
+
+describe('of a reply with records of other names', () => {
+  const ip = (last: number): Buffer => Buffer.from([10, 0, 0, last])
+  const at = (name: string, last: number): Buffer => record(labels(name), 1, ip(last))
+  const alias = (name: string, target: string): Buffer => record(labels(name), 5, labels(target))
+  const soa = (zone: string): Buffer => record(labels(zone), 6, Buffer.concat([labels('ns'), labels('admin'), Buffer.alloc(20)]))
+
+  function kept(parts: Parts): readonly [number, number, Buffer] {
+    const reading = readReply(reply(parts), 9, asked)
+    if (reading.kind !== 'answer') throw new Error(reading.kind)
+    return [reading.answers, reading.authority, reading.records]
+  }
+
+  test.each<[string, readonly Buffer[], readonly Buffer[]]>([
+    ['an address of a host on the internet', [at('db.svc', 1), at('github.com', 2)], [at('db.svc', 1)]],
+    ['an address of another name of the zone', [at('other.svc', 2), at('db.svc', 1)], [at('db.svc', 1)]],
+    ['an address of a name below', [at('x.db.svc', 2)], []],
+    ['an address of the zone', [at('svc', 2), at('', 3)], []],
+    ['an alias of another name', [alias('github.com', 'db.svc'), at('db.svc', 1)], [at('db.svc', 1)]],
+    ['an alias that leads to the question and its address', [alias('x.svc', 'db.svc')], []],
+    ['a name that looks like the question', [at('xdb.svc', 2), at('db.svc.evil.test', 2)], []],
+    [
+      'a chain, in any order, and something beside it',
+      [at('c.test', 1), alias('b.svc', 'c.test'), at('evil.test', 2), alias('db.svc', 'b.svc')],
+      [at('c.test', 1), alias('b.svc', 'c.test'), alias('db.svc', 'b.svc')],
+    ],
+    [
+      'a second alias, whose target is followed no more',
+      [alias('db.svc', 'b.svc'), alias('db.svc', 'evil.test'), at('b.svc', 1), at('evil.test', 2)],
+      [alias('db.svc', 'b.svc'), alias('db.svc', 'evil.test'), at('b.svc', 1)],
+    ],
+    [
+      'a circle',
+      [alias('db.svc', 'b.svc'), alias('b.svc', 'db.svc'), at('evil.test', 2)],
+      [alias('db.svc', 'b.svc'), alias('b.svc', 'db.svc')],
+    ],
+    ['a DNAME above another name', [record(labels('evil.test'), 39, labels('svc')), at('db.svc', 1)], [at('db.svc', 1)]],
+  ])('%s does not pass', (_, answers, expected) => {
+    expect(kept({ answers })).toEqual([expected.length, 0, Buffer.concat(expected)])
+  })
+
+  test('the zone of the question may say what is not there, and no other', () => {
+    const authority = [
+      soa('svc'),
+      soa('evil.test'),
+      soa('db.svc'),
+      soa('other.svc'),
+      record(labels('test'), 2, labels('ns.evil.test')),
+    ]
+    expect(kept({ authority })).toEqual([0, 2, Buffer.concat([soa('svc'), soa('db.svc')])])
+  })
+
+  test('those that stay are written without pointers to those that go', () => {
+    const evil = at('www.evil.test', 2)
+    // The alias of the question leads into the name of the record that goes, and its address stands under a pointer to it.
+    const into = u16(0xc000 | (start + 4))
+    const answers = [
+      evil,
+      record(toQuestion, 5, into),
+      record(into, 1, ip(1)),
+      record(into, 33, Buffer.concat([Buffer.alloc(6), into])),
+    ]
+    const target = labels('evil.test')
+    const expected = [
+      record(labels('db.svc'), 5, target),
+      record(target, 1, ip(1)),
+      record(target, 33, Buffer.concat([Buffer.alloc(6), target])),
+    ]
+    expect(kept({ answers })).toEqual([3, 0, Buffer.concat(expected)])
+  })
+
+  test('names are the same in either case', () => {
+    expect(kept({ answers: [alias('DB.Svc', 'B.svc'), at('b.SVC', 1)] })[0]).toBe(2)
+  })
+})
