@@ -114,6 +114,7 @@ export class App {
       tools: leaseTools,
       random: Math.random,
       abandonedAfter: this.#state.abandonedAfter,
+      marksByOurClock: this.#state.marksByOurClock,
       say,
       count: (credential, result) => this.#metrics.refreshed(credential, result),
       unread: (credential) => this.#metrics.secretReadFailed(credential),

@@ -32,6 +32,9 @@ export interface RefusalReply {
   readonly body: Buffer
 }
 
+/** What passes without an operator: a client that waits, RFC 9110 section 10.2.3, succeeds. */
+const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['credential_unavailable', 'ledger_unavailable', 'shutting_down'])
+
 /**
  * A refusal as an HTTP reply: JSON for programs and people, and Proxy-Status (RFC 9209) for tools. Never 401: clients take
  * that for their own login having expired, and log out.
@@ -48,6 +51,7 @@ export function refusalReply(refusal: Refusal): RefusalReply {
     'no-store',
     ...proxyStatus(refusal.code),
   ]
+  if (passing.has(refusal.code)) headers.push('retry-after', '5')
   if (status === 407) headers.push('proxy-authenticate', 'Basic realm="iron-proxy", charset="UTF-8"')
   return { status: status || 400, headers, body }
 }

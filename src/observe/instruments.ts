@@ -23,11 +23,18 @@ export interface Gauges {
   readonly identity?: () => IdentityGauges | undefined
   readonly caBundles?: () => BundleGauges
   /** Of a state that replicas share: whether it can be asked, and how many charges wait to be told. */
-  readonly shared?: (() => { readonly up: boolean; readonly owed: number }) | undefined
+  readonly shared?: (() => SharedGauges) | undefined
   /** Of the CA that signs leaves. */
   readonly caFingerprint?: () => string
   /** When each certificate expires, by role, in milliseconds since the epoch. */
   readonly caExpiry?: () => Readonly<Record<string, number>>
+}
+
+export interface SharedGauges {
+  readonly up: boolean
+  readonly owed: number
+  /** Milliseconds that our clock is ahead of the server's; `undefined`: never compared. */
+  readonly skew?: number | undefined
 }
 
 export interface BundleGauges {
@@ -114,7 +121,7 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       },
     })
   /** A gauge of a state that replicas share; one that is a file leaves no series. */
-  const ofShared = (name: string, help: string, read: (shared: { readonly up: boolean; readonly owed: number }) => number) =>
+  const ofShared = (name: string, help: string, read: (shared: SharedGauges) => number | undefined) =>
     new Gauge({
       name: `ironproxy_state_${name}`,
       help,
@@ -122,7 +129,8 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
       collect() {
         this.remove()
         const shared = gauges().shared?.()
-        if (shared) this.set(read(shared))
+        const value = shared && read(shared)
+        if (value !== undefined) this.set(value)
       },
     })
   const measures = [
@@ -143,6 +151,11 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
     state: [
       ofShared('up', 'Whether the shared state can be asked; 1 if so.', ({ up }) => (up ? 1 : 0)),
       ofShared('owed_charges', 'Charges that wait in the journal for the shared state.', ({ owed }) => owed),
+      ofShared(
+        'clock_skew_seconds',
+        'How far the clock of this replica is ahead of the shared state’s; negative: behind.',
+        ({ skew }) => (skew === undefined ? undefined : skew / 1000),
+      ),
     ],
     blind: counter('budget_blind_total', 'Requests that came while the ledger could not be asked, by what became of them.', [
       'budget',

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { appendFile } from 'node:fs/promises'
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { appendFile, truncate } from 'node:fs/promises'
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Account, Amount } from '#metering/types.ts'
 import { accountOfKey } from './amounts.ts'
+import { readLines } from './journal-lines.ts'
 import type { RunFact } from './run-facts.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
@@ -53,17 +54,40 @@ export class Journal {
   #waiting: Line[] = []
   #writing: Promise<void> | undefined
   #added = 0
+  /** Bytes of the file that are whole lines. */
+  #size = 0
+  /** True from a failed append on, until what it left of a line is cut off. */
+  #isTorn = false
+  #skipped = 0
+  /** Which file it is: another one of this name is not ours. */
+  #inode: number | undefined
+  #lost = 0
 
   /** Throws StoreError where the file can be neither read nor made, or is of another version. */
   constructor(path: string, now: number) {
     this.#path = path
     this.#load()
-    for (const key of this.#spends.keys()) {
-      const account = accountOfKey(key)
-      if (!account || account.window < now - kept) this.#spends.delete(key)
-    }
+    const windows = new Map([...this.#spends.keys()].map((key) => [key, accountOfKey(key)?.window ?? 0]))
+    // The clock may be a year ahead just now: the newest account is a second witness of what time it is.
+    const latest = Math.min(now, Math.max(...windows.values()))
+    for (const [key, window] of windows) if (window < latest - kept) this.#spends.delete(key)
     for (const [name, { until }] of this.#ended) if (until < now) this.#ended.delete(name)
-    this.#rewrite()
+    try {
+      this.#rewrite()
+    } catch (error) {
+      // On a full disk the file goes on as it is; there is room for nothing else.
+      if (!this.#isTorn || !(error instanceof StoreError) || error.code !== 'store_full') throw error
+    }
+  }
+
+  /** Lines that could not be read when the file was opened, and were left out: parts of writes that a full disk or a crash cut off. */
+  get skipped(): number {
+    return this.#skipped
+  }
+
+  /** How often the file was deleted or replaced under us, and written again from memory. */
+  get lost(): number {
+    return this.#lost
   }
 
   /** The name this replica charges under: the same as long as its file is there. */
@@ -142,8 +166,18 @@ export class Journal {
     this.#waiting = []
     const text = textOf(lines)
     try {
-      if (this.#added > longest) this.#rewrite()
-      else await appendFile(this.#path, text, { flush: true, mode: 0o600 })
+      const isGone = !this.#isThere()
+      if (isGone || this.#added > longest) {
+        this.#rewrite()
+        if (isGone) this.#lost += 1
+        return
+      }
+      // A full disk takes a part of what is appended: the next line must not begin in the middle of that.
+      if (this.#isTorn) await truncate(this.#path, this.#size)
+      this.#isTorn = true
+      await appendFile(this.#path, text, { flush: true, mode: 0o600 })
+      this.#isTorn = false
+      this.#size += Buffer.byteLength(text)
       this.#added += text.length
     } catch (error) {
       this.#waiting = [...lines, ...this.#waiting]
@@ -159,18 +193,20 @@ export class Journal {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
       throw toStoreError(this.#path, error, 'journal')
     }
-    // The last line of a process that was killed may be half of one.
-    for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
-      if (line === '') continue
-      const read = parse(line)
-      if (!read) throw new StoreError('store_corrupt', `${this.#path}: is not a journal; move it away`)
-      if (read.kind === 'head' && read.version !== version)
-        throw new StoreError(
-          'store_version',
-          `${this.#path}: is of version ${read.version} and this program reads version ${version}; run the newer iron-proxy`,
-        )
-      this.#take(read)
-    }
+    const { lines, skipped } = readLines(text, parse)
+    const [head] = lines
+    if (head?.kind !== 'head' && !headStart.startsWith(text.slice(0, headStart.length)))
+      throw new StoreError('store_corrupt', `${this.#path}: is not a journal; name another file in \`redis.journal\``)
+    if (head?.kind === 'head' && head.version !== version)
+      throw new StoreError(
+        'store_version',
+        `${this.#path}: is of version ${head.version} and this program reads version ${version}; run the newer iron-proxy`,
+      )
+    for (const line of lines) this.#take(line)
+    this.#skipped = skipped
+    this.#size = Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1))
+    this.#inode = statSync(this.#path).ino
+    this.#isTorn = true
   }
 
   #take(line: Line): void {
@@ -215,20 +251,30 @@ export class Journal {
       ...this.ended.map((fact): Line => ({ kind: 'ended', fact })),
     ]
     const temporary = `${this.#path}.${randomUUID()}.new`
+    const text = textOf(lines)
     try {
       mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
       const descriptor = openSync(temporary, 'wx', 0o600)
       try {
-        writeSync(descriptor, textOf(lines))
+        writeFileSync(descriptor, text)
         fsyncSync(descriptor)
       } finally {
         closeSync(descriptor)
       }
       renameSync(temporary, this.#path)
     } catch (error) {
+      // On a full disk what is left of it would be in the way of everything else.
+      rmSync(temporary, { force: true })
       throw toStoreError(this.#path, error, 'journal')
     }
     this.#added = 0
+    this.#size = Buffer.byteLength(text)
+    this.#isTorn = false
+    this.#inode = statSync(this.#path).ino
+  }
+
+  #isThere(): boolean {
+    return statSync(this.#path, { throwIfNoEntry: false })?.ino === this.#inode
   }
 }
 
@@ -239,6 +285,9 @@ function larger(one: Counts | undefined, other: Counts): Counts {
 function textOf(lines: readonly Line[]): string {
   return lines.map((line) => `${JSON.stringify(line)}\n`).join('')
 }
+
+/** What a journal begins with. */
+const headStart = '{"kind":"head","version":'
 
 const kinds = new Set<unknown>(['head', 'spend', 'owe', 'paid', 'grant', 'ended', 'told'])
 

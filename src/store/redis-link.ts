@@ -29,8 +29,8 @@ export interface Member {
   turned?(): void
 }
 
-/** Milliseconds between two looks, after which a silent connection is given up, and for others to bring back what they know. */
-const times = { beat: 500, silence: 10_000, calm: 2_000 } as const
+/** Milliseconds: between two looks, until a silent connection is given up, for others to bring back what they know, between two looks at the server's clock. */
+const times = { beat: 500, silence: 10_000, calm: 2_000, measure: 5_000 } as const
 /** Grows with every change of what the keys hold. */
 const layout = '1'
 const keyCheck = { text: 'iron-proxy', context: ['redis', 'key'] } as const
@@ -47,6 +47,8 @@ if version ~= ARGV[1] then return {version, '', '', 0, 0} end
 local made = redis.call('SET', p .. 'era', ARGV[3], 'NX')
 return {version, redis.call('HGET', p .. 'meta', 'sealed') or '', redis.call('GET', p .. 'era'), made and 1 or 0, time[1] * 1000 + math.floor(time[2] / 1000)}
 `
+
+const timeScript = "return redis.call('TIME')"
 
 /**
  * The one connection to the shared state. A server may be away, come back empty, or be replaced by one that lags behind: each
@@ -71,6 +73,7 @@ export class RedisLink {
   #offset: number | undefined
   #beating = false
   #timer: NodeJS.Timeout | undefined
+  #measuredAt = 0
   #closed = false
 
   constructor(options: LinkOptions) {
@@ -94,6 +97,11 @@ export class RedisLink {
   /** Milliseconds since the epoch by the server's clock; `undefined` before it was ever heard. */
   get serverNow(): number | undefined {
     return this.#offset === undefined ? undefined : this.#offset + performance.now() + (this.#options.ahead?.() ?? 0)
+  }
+
+  /** Milliseconds that this machine's clock is ahead of the server's; negative: behind. `undefined` before it was ever heard. */
+  get skew(): number | undefined {
+    return this.#offset === undefined ? undefined : Date.now() - performance.now() - this.#offset
   }
 
   enter(member: Member): void {
@@ -200,11 +208,25 @@ export class RedisLink {
       )
     if (seal.open(Buffer.from(sealed, 'base64'), keyCheck.context) !== keyCheck.text)
       throw this.#fault('seal_key_wrong', 'is sealed with another key than `sealKey`; give every replica the same one')
-    this.#offset = time - (asked + performance.now()) / 2
+    this.#setTime(time, asked)
     const again = this.#era !== undefined
     this.#era = era
     for (const member of this.#members) await member.bring()
     if (again || made === 1) this.#calmUntil = performance.now() + (this.#options.calm ?? times.calm)
+  }
+
+  /** `asked`: when, on our monotonic clock. */
+  #setTime(time: number, asked: number): void {
+    this.#measuredAt = performance.now()
+    this.#offset = time - (asked + this.#measuredAt) / 2
+  }
+
+  /** Compares the clocks again: they drift, and either may be set. */
+  async #measure(): Promise<void> {
+    if (performance.now() - this.#measuredAt < times.measure) return
+    const asked = performance.now()
+    const [seconds, micros] = (await this.#run(scriptOf(timeScript))) as readonly [string, string]
+    this.#setTime(Number(seconds) * 1000 + Math.floor(Number(micros) / 1000), asked)
   }
 
   #rise(): void {
@@ -230,6 +252,7 @@ export class RedisLink {
     try {
       if (!this.#up) await this.join()
       for (const member of this.#members) await member.beat()
+      await this.#measure()
     } catch {
       if (performance.now() - this.#heardAt > times.silence && isSingle(this.#client)) {
         this.#heardAt = performance.now()

@@ -37,8 +37,17 @@ export interface State {
   readonly runs: RunStore
   /** See `RotationOptions`. */
   readonly abandonedAfter: number
+  /** See `RotationOptions`. */
+  readonly marksByOurClock: boolean
   /** Of a server: whether it can be asked, and how many charges wait to be told; `undefined`: the state is a file. */
-  readonly shared: (() => { readonly up: boolean; readonly owed: number }) | undefined
+  readonly shared: (() => SharedState) | undefined
+}
+
+export interface SharedState {
+  readonly up: boolean
+  readonly owed: number
+  /** Milliseconds that this machine's clock is ahead of the server's; negative: behind; `undefined`: never compared. */
+  readonly skew: number | undefined
 }
 
 interface StateOptions {
@@ -70,6 +79,7 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
     }),
     // Longer than a token call may take: another process that has the store open may be making one just now.
     abandonedAfter: 40_000,
+    marksByOurClock: true,
     shared: undefined,
   }
 }
@@ -77,6 +87,11 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
 function openShared(place: StatePlace, { uid, log }: StateOptions): State {
   const seal = sharedSeal(place.sealKey, uid)
   const journal = new Journal(place.redis.journal, Date.now())
+  if (journal.skipped > 0)
+    log.warn(
+      { event: 'state', lines: journal.skipped },
+      `${place.redis.journal}: ${journal.skipped} lines were cut off by a full disk or a crash and are left out; all others count`,
+    )
   const link = linkTo(place, seal, (up, why) => log[up ? 'info' : 'warn']({ event: 'state' }, why))
   return {
     grants: new RedisGrants(link, journal, { seal }),
@@ -84,7 +99,8 @@ function openShared(place: StatePlace, { uid, log }: StateOptions): State {
     runs: new RedisRuns(link, journal, { seal }),
     // A replica that was stopped for a minute in the middle of a call still has the only copy of what came back.
     abandonedAfter: 120_000,
-    shared: () => ({ up: link.up, owed: journal.owed.size }),
+    marksByOurClock: false,
+    shared: () => ({ up: link.up, owed: journal.owed.size, skew: link.skew }),
   }
 }
 

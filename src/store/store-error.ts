@@ -60,6 +60,8 @@ const sqliteFaults: Readonly<Record<number, keyof typeof fixes>> = {
 const fileFaults: Readonly<Record<string, keyof typeof fixes>> = {
   ENOSPC: 'store_full',
   EDQUOT: 'store_full',
+  // Past RLIMIT_FSIZE, or the largest file of its file system.
+  EFBIG: 'store_full',
   EACCES: 'store_readonly',
   EPERM: 'store_readonly',
   EROFS: 'store_readonly',

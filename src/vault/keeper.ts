@@ -26,6 +26,8 @@ const idleLook = 30_000
 const eagerLook = 1000
 /** Timers are looked at this often: the wall clock may have been set, and a timer takes 24 days at most. */
 const longestTimer = 10 * 60_000
+/** Milliseconds that a request waits for a value. A dead replica's mark holds for two minutes, and few clients wait that long. */
+const longestWait = 25_000
 /** Takeovers of another replica's pair in one go. */
 const mostTurns = 3
 
@@ -93,17 +95,18 @@ export class Keeper {
    * `needs_login` or `credential_unavailable` when there will be none.
    */
   async renew(credential: Credential, generation: number): Promise<Grant | undefined> {
-    for (;;) {
+    const until = this.#clock.elapsed() + longestWait
+    while (this.#clock.elapsed() < until) {
       const held = this.#usable()
       if (held && held.generation > generation) return grantOf(credential, held)
       if (!this.#flight) break
-      await this.#flight
+      await this.#within(until, this.#flight)
     }
     const now = this.#clock.elapsed()
     if (this.#ended === undefined) {
       if (this.#closed || now < this.#notBefore || !this.#forced.begin(generation, now)) return undefined
       this.#refused = Math.max(this.#refused, generation)
-      await this.#start()
+      await this.#within(until, this.#start())
       this.#forced.end(this.#held?.generation ?? 0)
       const held = this.#usable()
       if (held && held.generation > generation) return grantOf(credential, held)
@@ -193,16 +196,25 @@ export class Keeper {
 
   async #obtain(credential: Credential): Promise<Grant> {
     this.#used = true
+    const until = this.#clock.elapsed() + longestWait
     // Twice: the flight that was joined may have begun when there was no hurry.
     for (let tries = 0; tries < 2; tries += 1) {
       if (this.#closed || (!this.#flight && this.#clock.elapsed() < this.#notBefore)) break
-      await this.#start()
+      await this.#within(until, this.#start())
       const held = this.#usable()
       if (!held) continue
       this.#use()
       return grantOf(credential, held)
     }
     throw this.#unavailable()
+  }
+
+  /** Resolves when the flight has ended, at the latest at `until` on the monotonic clock. */
+  async #within(until: number, flight: Promise<void>): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const cancel = this.#clock.later(Math.max(0, until - this.#clock.elapsed()), resolve)
+    await Promise.race([flight, late])
+    cancel()
   }
 
   #use(): void {

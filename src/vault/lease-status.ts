@@ -46,6 +46,6 @@ export const leaseNews = {
   store_failed: {
     level: 'warn',
     result: 'store_failed',
-    message: 'the new value could not be kept on disk; it is used from memory and written again',
+    message: 'the store of grants cannot be used; nothing is refreshed until it can',
   },
 } as const satisfies Record<LeaseEvent['kind'], { level: 'info' | 'warn'; result: string | undefined; message: string }>

@@ -25,6 +25,8 @@ export interface LeasePorts {
   readonly onEvent: (event: LeaseEvent) => void
   /** See `RotationOptions`. */
   readonly abandonedAfter: number
+  /** See `RotationOptions`. */
+  readonly marksByOurClock?: boolean | undefined
 }
 
 /** What the vault knows and a lease needs. */
@@ -125,14 +127,14 @@ export class Leases {
   }
 
   #course(id: string, current: { readonly lease: Lease }): Course {
-    const { store, caller, clock, tools, abandonedAfter } = this.#ports
+    const { store, caller, clock, tools, abandonedAfter, marksByOurClock } = this.#ports
     const lease = (): Lease => current.lease
     const calling: Calling = { credential: id, lease, caller, clock, tools, secrets: () => this.#secrets(lease()) }
     const seed = new Seed(lease, () => {
       const ref = lease().seed
       return ref && this.#materials.valueOf(ref)
     })
-    return lease().rotating ? new Rotation({ calling, store, seed, abandonedAfter }) : new Minting(calling, seed)
+    return lease().rotating ? new Rotation({ calling, store, seed, abandonedAfter, marksByOurClock }) : new Minting(calling, seed)
   }
 
   #leave(id: string): void {

@@ -20,6 +20,11 @@ export interface RotationOptions {
    * Zero where nobody else has the store open: then it was us, before a crash.
    */
   readonly abandonedAfter: number
+  /**
+   * True if every mark is set by the clock of this machine, as in a file: then its age at first sight counts. Clocks of other
+   * machines differ by minutes, so a mark of theirs is aged from the moment we first see it. Default false.
+   */
+  readonly marksByOurClock?: boolean | undefined
 }
 
 /** A mark we have set ourselves. */
@@ -43,8 +48,9 @@ export class Rotation implements Course {
   readonly #store: GrantStore
   readonly #seed: Seed
   readonly #abandonedAfter: number
+  readonly #marksByOurClock: boolean
   #mark: Mark | undefined
-  /** A mark of someone else, and since when on our clock: wall clocks of replicas differ. */
+  /** A mark of someone else, and since when it is there, on our monotonic clock. */
   #foreign: { readonly since: number; readonly seenAt: number } | undefined
   /** What came back and could not be written. It is the only copy. */
   #unwritten: { readonly generation: number; readonly pair: Pair } | undefined
@@ -52,11 +58,12 @@ export class Rotation implements Course {
   #closed = false
   #wake = (): void => {}
 
-  constructor({ calling, store, seed, abandonedAfter }: RotationOptions) {
+  constructor({ calling, store, seed, abandonedAfter, marksByOurClock = false }: RotationOptions) {
     this.#calling = calling
     this.#store = store
     this.#seed = seed
     this.#abandonedAfter = abandonedAfter
+    this.#marksByOurClock = marksByOurClock
   }
 
   async load(): Promise<Loaded> {
@@ -228,15 +235,18 @@ export class Rotation implements Course {
     return this.#mark?.generation === generation && this.#mark.since === inFlightSince
   }
 
-  /** Old by the clock, so that a restart does not wait again; or seen unchanged for so long, whatever the clocks say. */
+  /** Only our monotonic clock ages a mark: a wall clock that is ahead would take a call that still runs for abandoned. */
   #isAbandoned(marked: number): boolean {
-    const { clock } = this.#calling
-    return clock.now() - marked >= this.#abandonedAfter || clock.elapsed() - this.#look(marked) >= this.#abandonedAfter
+    return this.#calling.clock.elapsed() - this.#look(marked) >= this.#abandonedAfter
   }
 
-  /** Since when, on our clock, this mark is known. */
+  /** Since when, on our monotonic clock, this mark is there. */
   #look(marked: number): number {
-    if (this.#foreign?.since !== marked) this.#foreign = { since: marked, seenAt: this.#calling.clock.elapsed() }
+    const { clock } = this.#calling
+    if (this.#foreign?.since !== marked) {
+      const age = this.#marksByOurClock ? Math.max(0, clock.now() - marked) : 0
+      this.#foreign = { since: marked, seenAt: clock.elapsed() - age }
+    }
     return this.#foreign.seenAt
   }
 
