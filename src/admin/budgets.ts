@@ -50,6 +50,13 @@ export interface BudgetSources {
   readonly budgets: () => Promise<readonly BudgetRow[]>
   /** `false`: nobody has this budget. */
   readonly setBudget: (change: BudgetChange) => Promise<boolean>
+  readonly budgetClock: {
+    /** Milliseconds. */
+    ahead(): number
+    putRight(): Promise<
+      readonly { readonly account: { readonly budget: string; readonly holder: string; readonly window: number } }[]
+    >
+  }
 }
 
 /** `GET /v1/budgets`. */
@@ -108,6 +115,22 @@ export async function moveSpent(body: Readonly<Record<string, unknown>>, sources
     return unknown === 'from'
       ? fault(404, 'unknown_budget', `nothing is spent of ${of} in the window that runs`)
       : fault(404, 'unknown_budget', `the policy in force has no ${of}`)
+  } catch {
+    return fault(503, 'ledger_unavailable', 'the ledger of the budgets cannot be written')
+  }
+}
+
+/** `POST /v1/budgets/clock`: the time of budgets becomes that of this machine, and windows that have not begun are empty again. */
+export async function putClockRight({ budgetClock }: BudgetSources): Promise<Answer> {
+  try {
+    const before = budgetClock.ahead()
+    const early = await budgetClock.putRight()
+    const emptied = early.map(({ account: { budget, holder, window } }) => ({
+      budget,
+      holder,
+      began: new Date(window).toISOString(),
+    }))
+    return json(200, { before: before / 1000, ahead: budgetClock.ahead() / 1000, emptied })
   } catch {
     return fault(503, 'ledger_unavailable', 'the ledger of the budgets cannot be written')
   }

@@ -6,7 +6,7 @@
 import { SingleFlight } from '#base/async.ts'
 import type { Secret } from '#base/secret.ts'
 import { holdsToken, isCrossSite, isLocalHost, isLoopback } from './guard.ts'
-import { changeBudget, moveSpent, showBudgets, showSpent } from './budgets.ts'
+import { changeBudget, moveSpent, putClockRight, showBudgets, showSpent } from './budgets.ts'
 import type { BudgetSources, SpendSources } from './budgets.ts'
 import { readiness, startup, type Check, type Health } from './health.ts'
 import { fault, json, serve, text, type Answer, type Guard, type Listening } from './http.ts'
@@ -91,6 +91,7 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
       '/v1/budgets/set': { method: 'POST', takes: 'json', answer: (_query, body) => changeBudget(body, sources) },
       '/v1/budgets/spent': { method: 'GET', answer: () => showSpent(sources) },
       '/v1/budgets/move': { method: 'POST', takes: 'json', answer: (_query, body) => moveSpent(body, sources) },
+      '/v1/budgets/clock': { method: 'POST', takes: 'json', answer: () => putClockRight(sources) },
       ...runRoutes(sources),
       ...loginRoutes(sources),
       '/version': { method: 'GET', answer: () => json(200, { version: sources.version }) },

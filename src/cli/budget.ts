@@ -1,6 +1,6 @@
 import { toldByAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
-import type { Command, Input } from './command.ts'
+import type { Command, ExitCode, Input, Terminal } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 /** A limit of an account as `GET /v1/budgets` gives it: tokens are weighted, money is in US dollars. */
@@ -22,8 +22,8 @@ interface Measure {
 
 export const budget: Command = {
   name: 'budget',
-  summary: 'show what agents have used of their budgets, set or reset it, or carry it over to another name',
-  usage: 'show [NAME] | set NAME [options] | reset NAME [options] | move NAME [options]',
+  summary: 'show what agents have used of their budgets, set, reset or rename it, or put their clock right',
+  usage: 'show [NAME] | set NAME [options] | reset NAME [options] | move NAME [options] | clock',
   options: {
     ...settingOptions,
     agent: { type: 'string' },
@@ -49,12 +49,17 @@ export const budget: Command = {
     'iron-proxy budget set crew --agent devbot --tokens 1000000',
     'iron-proxy budget reset crew --agent devbot',
     'iron-proxy budget move crew --agent devbot --to-agent builder',
+    'iron-proxy budget clock',
   ],
   async run(input, terminal) {
     const { agent, tokens, usd, json, to, 'to-agent': toAgent, ...values } = input.values
     const [verb, name, ...rest] = input.positionals
-    if (!['show', 'set', 'reset', 'move'].includes(verb ?? '') || rest.length > 0)
-      throw new UsageError('say show, set, reset or move')
+    if (!['show', 'set', 'reset', 'move', 'clock'].includes(verb ?? '') || rest.length > 0)
+      throw new UsageError('say show, set, reset, move or clock')
+    if (verb === 'clock') {
+      if (name !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(name)}`)
+      return putClockRight(values, terminal)
+    }
     if (verb !== 'show' && name === undefined) throw new UsageError(`name the budget to ${verb}`)
     if (verb === 'move' && to === undefined && toAgent === undefined)
       throw new UsageError('say what it is called now: --to, --to-agent or both')
@@ -76,6 +81,23 @@ export const budget: Command = {
     line(terminal.stdout, json ? JSON.stringify(rows, null, 2) : rows.map(described).join('\n'))
     return exit.ok
   },
+}
+
+interface ClockAnswer {
+  readonly before: number
+  readonly ahead: number
+  readonly emptied: readonly { readonly budget: string; readonly holder: string; readonly began: string }[]
+}
+
+/** Takes the clock of the proxy's machine for right, where budgets go by another time. */
+async function putClockRight(values: Input['values'], terminal: Terminal): Promise<ExitCode> {
+  const { settings } = await readSettings({ positionals: [], values }, terminal)
+  if (!settings) return exit.config
+  const { before, ahead, emptied } = (await toldByAdmin(settings, 'POST', '/v1/budgets/clock', {})) as ClockAnswer
+  line(terminal.stdout, `budgets were ${Math.round(before)} s ahead of the clock, and are ${Math.round(ahead)} s ahead of it now`)
+  for (const { budget: name, holder, began } of emptied)
+    line(terminal.stdout, `${name} ${holder}: the window of ${began} has not begun; what was spent in it is taken back`)
+  return exit.ok
 }
 
 function changeOf({ tokens, usd }: Input['values']): { readonly tokens?: number; readonly usd?: number } {

@@ -24,6 +24,8 @@ export interface Gauges {
   readonly caBundles?: () => BundleGauges
   /** Of a state that replicas share: whether it can be asked, and how many charges wait to be told. */
   readonly shared?: (() => SharedGauges) | undefined
+  /** Milliseconds that the time of budgets is ahead of the wall clock; negative: behind. */
+  readonly ledgerAhead?: () => number
   /** Of the CA that signs leaves. */
   readonly caFingerprint?: () => string
   /** When each certificate expires, by role, in milliseconds since the epoch. */
@@ -204,6 +206,16 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
         () => gauges().identity?.()?.failures,
       ),
     ],
+    ledgerAhead: new Gauge({
+      name: 'ironproxy_ledger_ahead_seconds',
+      help: 'How far the time that budgets go by is ahead of the clock of this machine; negative: behind.',
+      registers,
+      collect() {
+        this.remove()
+        const ahead = gauges().ledgerAhead?.()
+        if (ahead !== undefined) this.set(ahead / 1000)
+      },
+    }),
     leafCacheEntries: new Gauge({
       name: 'ironproxy_tls_leaf_cache_entries',
       help: 'Leaf certificates kept in memory.',

@@ -5,6 +5,7 @@ import { lesser, minus, nothing } from '#metering/amount.ts'
 import type { Account, Amount, Balance, Claim, Lesson, Reserved } from '#metering/types.ts'
 import { transact } from './database.ts'
 import { judge } from './judge.ts'
+import type { KeptTime } from './ledger-clock.ts'
 import type { Met } from './judge.ts'
 import { makeWhole } from './new-file.ts'
 import { StoreError, toStoreError } from './store-error.ts'
@@ -41,6 +42,8 @@ const lessonsTable = `
   CREATE TABLE IF NOT EXISTS lessons (name TEXT PRIMARY KEY, text TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID
 `
 
+const clockTable = 'CREATE TABLE IF NOT EXISTS clock (floor INTEGER NOT NULL) STRICT'
+
 const day = 86_400_000
 /** Milliseconds after which a request is not heard of again, a month's account is of the past, and a lesson is out of date. */
 const kept = { ids: 2 * day, accounts: 40 * day, lessons: 40 * day } as const
@@ -65,6 +68,7 @@ export function openAccounts(path: string): DatabaseSync {
       transact(database, () => {
         database.exec('UPDATE meta SET version = version')
         database.exec(lessonsTable)
+        database.exec(clockTable)
       })
       return database
     } catch (error) {
@@ -99,6 +103,9 @@ export function accountsIn(database: DatabaseSync) {
   const statements = {
     now: database.prepare('SELECT now FROM meta'),
     setNow: database.prepare('UPDATE meta SET now = :now'),
+    floor: database.prepare('SELECT floor FROM clock'),
+    setFloor: database.prepare('UPDATE clock SET floor = :floor'),
+    addFloor: database.prepare('INSERT INTO clock (floor) VALUES (:floor)'),
     spend: database.prepare(`SELECT tokens, nano, requests FROM spend WHERE ${ofAccount}`),
     add: database.prepare(`INSERT INTO spend (budget, holder, window, tokens, nano, requests)
       VALUES (:budget, :holder, :window, max(:tokens, 0), max(:nano, 0), :requests)
@@ -161,14 +168,16 @@ export function accountsIn(database: DatabaseSync) {
   }
 
   return {
-    /** The time of this ledger, never before what it was: `wall` is what the machine says. */
-    tick(wall: number): number {
-      const now = Math.max(wall, wholeOf(statements.now.get()?.['now']))
+    /** Keeps the time, for the next start. */
+    tick({ now, floor }: { readonly now: number; readonly floor: number }): void {
       statements.setNow.run({ now })
-      return now
+      if (statements.setFloor.run({ floor }).changes === 0) statements.addFloor.run({ floor })
     },
 
-    lastTick: (): number => wholeOf(statements.now.get()?.['now']),
+    kept(): KeptTime {
+      const floor = statements.floor.get()?.['floor']
+      return { now: wholeOf(statements.now.get()?.['now']), floor: typeof floor === 'number' ? floor : undefined }
+    },
 
     /** Holds past their deadline become charges. */
     expire(now: number): void {
@@ -176,7 +185,7 @@ export function accountsIn(database: DatabaseSync) {
       statements.charge.run({ now })
     },
 
-    /** Takes out what nobody asks for any more. */
+    /** Takes out what nobody asks for any more. `now`: a time that no jump of a clock has moved. */
     forget(now: number): void {
       for (const { statement, after } of statements.forget) statement.run({ time: now - after })
     },

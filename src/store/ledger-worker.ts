@@ -21,7 +21,7 @@ let open: { readonly database: DatabaseSync; readonly accounts: Accounts } | und
 let firstOpen = true
 let failedAt = Number.NEGATIVE_INFINITY
 let failure: unknown
-let forgotAt = 0
+let forgotAt = Number.NEGATIVE_INFINITY
 let waiting: Asked[] = []
 
 parentPort?.on('message', (asked: Asked) => {
@@ -41,19 +41,25 @@ function work(): void {
 function answers(batch: readonly Asked[]): readonly Answer[] {
   try {
     const { database, accounts } = ready()
-    const wall = Math.max(...batch.map((asked) => asked.wall))
-    if (batch.every(({ order }) => reads.has(order.kind))) {
-      const now = Math.max(wall, accounts.lastTick())
-      return batch.map(({ seq, order }) => ({ seq, now, result: apply(order, accounts, now) }))
-    }
+    const kept = accounts.kept()
+    const asked = batch.reduce((one, other) => (other.time.now > one.time.now ? other : one)).time
+    // Until the time of the file is known there, what is said of the time may be a clock that is wrong since before our start.
+    const resumed = batch.every((each) => each.resumed)
+    const now = resumed ? asked.now : Math.max(asked.now, kept.now)
+    const answer = ({ seq, order }: Asked): Answer => ({
+      seq,
+      kept: resumed ? undefined : kept,
+      result: apply(order, accounts, now),
+    })
+    if (batch.every(({ order }) => reads.has(order.kind))) return batch.map(answer)
     return transact(database, () => {
-      const now = accounts.tick(wall)
+      if (resumed) accounts.tick(asked)
       accounts.expire(now)
-      if (now - forgotAt > pause.forget) {
-        accounts.forget(now)
-        forgotAt = now
+      if (resumed && performance.now() - forgotAt > pause.forget) {
+        accounts.forget(asked.floor)
+        forgotAt = performance.now()
       }
-      return batch.map(({ seq, order }) => ({ seq, now, result: apply(order, accounts, now) }))
+      return batch.map(answer)
     })
   } catch (error) {
     const { code, message } = toStoreError(path, error, 'ledger')

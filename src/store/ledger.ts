@@ -1,6 +1,8 @@
 import { Worker } from 'node:worker_threads'
 import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '#metering/types.ts'
 import { mustBeWhole } from './amounts.ts'
+import { LedgerClock } from './ledger-clock.ts'
+import type { KeptTime } from './ledger-clock.ts'
 import { StoreError } from './store-error.ts'
 import type { StoreFault } from './store-error.ts'
 
@@ -29,15 +31,17 @@ export type Order =
 
 export interface Asked {
   readonly seq: number
-  /** Milliseconds since the epoch as this machine has it. */
-  readonly wall: number
+  /** The ledger's time, and what to keep beside it. */
+  readonly time: { readonly now: number; readonly floor: number }
+  /** False until what the file has kept of the time is known here. */
+  readonly resumed: boolean
   readonly order: Order
 }
 
-/** `now`: the ledger's time. */
 export interface Answer {
   readonly seq: number
-  readonly now?: number
+  /** What the file had kept of the time when it was opened. */
+  readonly kept?: KeptTime | undefined
   readonly result?: unknown
   readonly fault?: { readonly code: StoreFault; readonly message: string }
 }
@@ -55,23 +59,45 @@ export class EmbeddedLedger implements Ledger {
   readonly #waiting = new Map<number, Waiting>()
   #worker: Worker | undefined
   #opened: Promise<void> | undefined
+  readonly #elapsed: () => number
+  readonly #clock = new LedgerClock()
+  #resumed = false
   #seq = 0
-  #now = 0
   #fault: string | undefined
 
   /**
    * `wall`: this machine’s clock, which may be set back and forth. `onChange` is told when the file cannot be used, once for each
-   * reason, and `undefined` when it can again.
+   * reason, and `undefined` when it can again. `elapsed`: the monotonic clock.
    */
-  constructor(path: string, wall: () => number = Date.now, onChange: (fault: StoreError | undefined) => void = () => {}) {
+  constructor(
+    path: string,
+    wall: () => number = Date.now,
+    onChange: (fault: StoreError | undefined) => void = () => {},
+    elapsed: () => number = () => performance.now(),
+  ) {
     this.#path = path
     this.#wall = wall
     this.#onChange = onChange
+    this.#elapsed = elapsed
   }
 
   now(): number {
-    this.#now = Math.max(this.#now, this.#wall())
-    return this.#now
+    return Math.floor(this.#clock.read(this.#wall(), this.#elapsed()))
+  }
+
+  /** Milliseconds that the time of this ledger is ahead of the wall clock; negative: behind. */
+  ahead(): number {
+    return this.#clock.ahead(this.#wall(), this.#elapsed())
+  }
+
+  /** Takes the wall clock for right, and what was spent in windows that have not begun for nothing. Gives their balances. */
+  async putRight(): Promise<readonly Balance[]> {
+    await this.open()
+    const wall = this.#wall()
+    this.#clock.set(wall, this.#elapsed())
+    const early = await this.accounts(wall + 1)
+    for (const { account } of early) await this.set(account, { tokens: 0, nano: 0 })
+    return early
   }
 
   open(): Promise<void> {
@@ -144,8 +170,10 @@ export class EmbeddedLedger implements Ledger {
     const worker = this.#thread()
     // Idle, it is no reason for the process to go on; asked, it is.
     worker.ref()
+    const kept = this.#clock.kept(this.#wall(), this.#elapsed())
+    const time = { now: Math.floor(kept.now), floor: Math.floor(kept.floor) }
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-    worker.postMessage({ seq: this.#seq, wall: this.#wall(), order } satisfies Asked)
+    worker.postMessage({ seq: this.#seq, time, resumed: this.#resumed, order } satisfies Asked)
     try {
       return (await promise) as Result
     } finally {
@@ -164,8 +192,11 @@ export class EmbeddedLedger implements Ledger {
   }
 
   #take(answers: readonly Answer[]): void {
-    for (const { seq, now = 0, result, fault } of answers) {
-      this.#now = Math.max(this.#now, now)
+    for (const { seq, kept, result, fault } of answers) {
+      if (kept && !this.#resumed) {
+        this.#resumed = true
+        this.#clock.resume(kept, this.#wall(), this.#elapsed())
+      }
       const waiting = this.#waiting.get(seq)
       this.#waiting.delete(seq)
       const error = fault && new StoreError(fault.code, fault.message)

@@ -16,7 +16,14 @@ local day = 86400000
 local function int(n) return string.format('%.0f', n) end
 local function keyOf(kind, name) return p .. kind .. ':' .. name end
 
-local now = math.max(wall, tonumber(redis.call('GET', p .. 'now') or '0'))
+-- The clock of this server may jump, and so may the one of who asks: where they differ by minutes, the one that goes on from the
+-- time of the order before is believed, and without one the earlier.
+local known = order.known or tonumber(redis.call('GET', p .. 'now') or '')
+local now = wall
+if math.abs(wall - order.clock) > 300000 then
+  if not known then now = math.min(wall, order.clock)
+  elseif math.abs(order.clock - known) < math.abs(wall - known) then now = order.clock end
+end
 local touched = {}
 
 local function counts(text)
@@ -25,15 +32,25 @@ local function counts(text)
   return found
 end
 
-local function keep(key, window) redis.call('PEXPIREAT', key, int(window + 40 * day)) end
+-- No key of an account expires by itself: a clock that jumps ahead would take the spend away. They go when the account is of the past.
+local function keep(account) redis.call('ZADD', p .. 'accounts', int(account.window), account.key) end
+
+-- \`floor\` is a time that no jump has moved.
+local function forget()
+  local past = int(math.min(now, order.floor) - 40 * day)
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', p .. 'accounts', '-inf', '(' .. past, 'LIMIT', 0, 20)) do
+    for _, kind in ipairs({'spend', 'held', 'leases', 'marks'}) do redis.call('DEL', keyOf(kind, key)) end
+    redis.call('ZREM', p .. 'accounts', key)
+  end
+end
 
 local function write(account, replica, numbers)
   local key = keyOf('spend', account.key)
   local words = {}
   for i = 1, 6 do words[i] = int(numbers[i]) end
   redis.call('HSET', key, replica, table.concat(words, ' '))
-  keep(key, account.window)
-  redis.call('ZADD', p .. 'accounts', int(account.window), account.key)
+  redis.call('PERSIST', key)
+  keep(account)
   touched[account.key] = account.window
 end
 
@@ -64,7 +81,8 @@ local function enlist(account, id, text)
     if before[i] ~= after[i] then redis.call('HINCRBY', key, name, int(after[i] - before[i])) end
   end
   if text then redis.call('HSET', key, id, text) else redis.call('HDEL', key, id) end
-  keep(key, account.window)
+  redis.call('PERSIST', key)
+  keep(account)
 end
 
 local function balanceOf(account)
@@ -113,7 +131,6 @@ local function enter(id, claims, tail, deadline)
       'tokens' .. i, int(claim.tokens), 'nano' .. i, int(claim.nano))
     enlist(claim.account, id, int(claim.tokens) .. ' ' .. int(claim.nano) .. ' ' .. mark .. ' 1')
   end
-  redis.call('PEXPIREAT', key, int(deadline + 2 * day))
   redis.call('ZADD', p .. 'deadlines', int(deadline), id)
 end
 
@@ -133,6 +150,7 @@ local function expire()
         enlist(claim.account, id, nil)
       end
       redis.call('HSET', keyOf('hold', id), 'charged', '1')
+      redis.call('PEXPIRE', keyOf('hold', id), int(2 * day))
     end
     redis.call('ZREM', p .. 'deadlines', id)
   end
@@ -208,7 +226,6 @@ function verbs.extend()
     local hold = holdOf(id)
     if hold and not hold.charged and order.deadline > hold.deadline then
       redis.call('HSET', keyOf('hold', id), 'deadline', int(order.deadline))
-      redis.call('PEXPIREAT', keyOf('hold', id), int(order.deadline + 2 * day))
       redis.call('ZADD', p .. 'deadlines', int(order.deadline), id)
     end
   end
@@ -278,7 +295,7 @@ end
 function verbs.mark()
   local key = keyOf('marks', order.accounts[1].key)
   local taken = redis.call('SADD', key, order.mark)
-  keep(key, order.accounts[1].window)
+  keep(order.accounts[1])
   return {taken}
 end
 
@@ -306,7 +323,7 @@ function verbs.lessons() return redis.call('HGETALL', p .. 'lessons') end
 
 -- A share for a replica that may be cut off: given only while there is plenty, so that it is in nobody's way at the end.
 function verbs.lease()
-  redis.call('ZREMRANGEBYSCORE', p .. 'accounts', '-inf', '(' .. int(now - 40 * day))
+  forget()
   local given = {}
   for i, lease in ipairs(order.leases) do
     local account = lease.account
@@ -319,7 +336,7 @@ function verbs.lease()
     end
     if fits then
       redis.call('HSET', key, order.me, int(lease.size.tokens) .. ' ' .. int(lease.size.nano) .. ' ' .. int(order.deadline))
-      keep(key, account.window)
+      keep(account)
     else
       redis.call('HDEL', key, order.me)
     end
@@ -352,9 +369,7 @@ function verbs.bring()
 end
 
 -- Another life of this server, or one in which our own numbers are less than we know: bring them back first.
-if order.verb == 'bring' then
-  now = math.max(now, order.now)
-else
+if order.verb ~= 'bring' then
   if redis.call('GET', p .. 'era') ~= order.era then return {'lost'} end
   for _, floor in ipairs(order.floors) do
     local here = counts(redis.call('HGET', keyOf('spend', floor.key), order.me))

@@ -4,6 +4,7 @@ import { accountKey, accountOfKey, mustBeWhole } from './amounts.ts'
 import type { Journal, Owed } from './redis-journal.ts'
 import { ledgerScript } from './redis-ledger-script.ts'
 import { Leases } from './redis-leases.ts'
+import { LedgerClock } from './ledger-clock.ts'
 import { scriptOf } from './redis-client.ts'
 import type { Member, RedisLink } from './redis-link.ts'
 import { StoreError } from './store-error.ts'
@@ -17,6 +18,14 @@ interface Live {
 const script = scriptOf(ledgerScript)
 /** Milliseconds: what a hold that is brought back lives for unless it is extended, and how long a settled id is told again. */
 const times = { hold: 60_000, settled: 120_000 } as const
+/** The clocks of this machine, in milliseconds: the wall's, and the monotonic one. */
+export interface MachineTime {
+  wall(): number
+  elapsed(): number
+}
+
+const machine: MachineTime = { wall: Date.now, elapsed: () => performance.now() }
+
 /** Accounts in one order: what is brought back must not keep the server from others for long. */
 const batch = 200
 
@@ -34,17 +43,35 @@ export class RedisLedger implements Ledger, Member {
   readonly #settled = new Map<string, number>()
   /** Holds that may be there though nobody has them. */
   readonly #unwanted = new Set<string>()
-  #now = 0
+  readonly #time: MachineTime
+  readonly #clock = new LedgerClock()
+  /** What the server said last of the time of budgets, and when on our monotonic clock. */
+  #heard: { readonly now: number; readonly elapsed: number } | undefined
 
-  constructor(link: RedisLink, journal: Journal) {
+  constructor(link: RedisLink, journal: Journal, time: MachineTime = machine) {
     this.#link = link
     this.#journal = journal
+    this.#time = time
     link.enter(this)
   }
 
   now(): number {
-    this.#now = Math.max(this.#now, this.#link.serverNow ?? Date.now())
-    return Math.floor(this.#now)
+    const [heard, elapsed] = [this.#heard, this.#time.elapsed()]
+    return Math.floor(heard ? heard.now + elapsed - heard.elapsed : this.#clock.read(this.#time.wall(), elapsed))
+  }
+
+  /** Milliseconds that the time of this ledger is ahead of the wall clock; negative: behind. */
+  ahead(): number {
+    return this.now() - this.#time.wall()
+  }
+
+  /** Takes the wall clock for right, and what was spent in windows that have not begun for nothing. Gives their balances. */
+  async putRight(): Promise<readonly Balance[]> {
+    const wall = this.#time.wall()
+    this.#clock.set(wall, this.#time.elapsed())
+    const early = await this.accounts(wall + 1)
+    for (const { account } of early) await this.set(account, { tokens: 0, nano: 0 })
+    return early
   }
 
   open(): Promise<void> {
@@ -158,7 +185,13 @@ export class RedisLedger implements Ledger, Member {
     const settled = [...this.#settled.keys()]
     for (let at = 0; at === 0 || at < Math.max(spends.length, holds.length, settled.length); at += batch) {
       const part = <Each>(all: readonly Each[]) => all.slice(at, at + batch)
-      const order = { spends: part(spends), holds: part(holds), settled: part(settled), now: this.#now }
+      const order = {
+        spends: part(spends),
+        holds: part(holds),
+        settled: part(settled),
+        known: this.#heard && this.now(),
+        ...this.#clockNow(),
+      }
       this.#learn(await this.#link.tell(script, { verb: 'bring', me: this.#journal.replica, ...order }))
     }
   }
@@ -204,6 +237,7 @@ export class RedisLedger implements Ledger, Member {
     const reply = await this.#link.ask(script, () => ({
       verb,
       me,
+      ...this.#clockNow(),
       accounts: accounts.map(shaped),
       floors: accounts.map(accountKey).flatMap((key) => {
         const counts = this.#journal.spends.get(key)?.get(me)
@@ -214,9 +248,15 @@ export class RedisLedger implements Ledger, Member {
     return this.#learn(['ok', ...reply])
   }
 
+  /** Our clock, which the server compares with its own. */
+  #clockNow(): { readonly clock: number; readonly floor: number } {
+    const { now, floor } = this.#clock.kept(this.#time.wall(), this.#time.elapsed())
+    return { clock: Math.floor(now), floor: Math.floor(floor) }
+  }
+
   /** Takes in what a reply says of time and accounts; gives its result. */
   #learn([, now, result, views]: readonly unknown[]): readonly unknown[] {
-    this.#now = Math.max(this.#now, Number(now))
+    this.#heard = { now: Number(now), elapsed: this.#time.elapsed() }
     for (const [key = '', , fields = []] of (views ?? []) as readonly (readonly [string, string, readonly string[]])[]) {
       for (let i = 0; i + 1 < fields.length; i += 2)
         this.#journal.learn(key, fields[i] ?? '', (fields[i + 1] ?? '').split(' ').map(Number))

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Secret } from '#base/secret.ts'
 import type { GrantStore, RunStore } from '#journey/ports.ts'
-import type { Ledger } from '#metering/types.ts'
+import type { Balance, Ledger } from '#metering/types.ts'
 import { EmbeddedRuns } from './embedded-runs.ts'
 import { LazyStore } from './lazy.ts'
 import { EmbeddedLedger } from './ledger.ts'
@@ -35,12 +35,19 @@ export interface State {
   readonly grants: GrantStore
   readonly ledger: Ledger
   readonly runs: RunStore
+  /** The time that budgets go by. */
+  readonly clock: BudgetClock
   /** See `RotationOptions`. */
-  readonly abandonedAfter: number
-  /** See `RotationOptions`. */
-  readonly marksByOurClock: boolean
+  readonly marks: { readonly abandonedAfter: number; readonly marksByOurClock: boolean }
   /** Of a server: whether it can be asked, and how many charges wait to be told; `undefined`: the state is a file. */
   readonly shared: (() => SharedState) | undefined
+}
+
+export interface BudgetClock {
+  /** Milliseconds that it is ahead of the wall clock; negative: behind. */
+  ahead(): number
+  /** Takes the wall clock for right, and what was spent in windows that have not begun for nothing. Gives their balances. Throws StoreError. */
+  putRight(): Promise<readonly Balance[]>
 }
 
 export interface SharedState {
@@ -69,17 +76,18 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
     fault
       ? log.warn({ event, code: fault.code }, fault.message)
       : log.info({ event }, `the file of the ${event} can be used again`)
+  const ledger = new EmbeddedLedger(`${state}-ledger`, Date.now, told('ledger'))
   return {
     grants: new LazyStore(() => openStore({ path: state, sealKey, uid })),
-    ledger: new EmbeddedLedger(`${state}-ledger`, Date.now, told('ledger')),
+    ledger,
+    clock: ledger,
     runs: new EmbeddedRuns({
       path: runsBeside(state),
       seal: () => openSeal({ path: sealKey, make: !existsSync(state) && !existsSync(runsBeside(state)), uid }),
       told: told('runs'),
     }),
     // Longer than a token call may take: another process that has the store open may be making one just now.
-    abandonedAfter: 40_000,
-    marksByOurClock: true,
+    marks: { abandonedAfter: 40_000, marksByOurClock: true },
     shared: undefined,
   }
 }
@@ -93,13 +101,14 @@ function openShared(place: StatePlace, { uid, log }: StateOptions): State {
       `${place.redis.journal}: ${journal.skipped} lines were cut off by a full disk or a crash and are left out; all others count`,
     )
   const link = linkTo(place, seal, (up, why) => log[up ? 'info' : 'warn']({ event: 'state' }, why))
+  const ledger = new RedisLedger(link, journal)
   return {
     grants: new RedisGrants(link, journal, { seal }),
-    ledger: new RedisLedger(link, journal),
+    ledger,
+    clock: ledger,
     runs: new RedisRuns(link, journal, { seal }),
     // A replica that was stopped for a minute in the middle of a call still has the only copy of what came back.
-    abandonedAfter: 120_000,
-    marksByOurClock: false,
+    marks: { abandonedAfter: 120_000, marksByOurClock: false },
     shared: () => ({ up: link.up, owed: journal.owed.size, skew: link.skew }),
   }
 }

@@ -8,6 +8,7 @@ import type { LeaseEvent, LeaseStatus, LeaseValue } from './lease-status.ts'
 import { deadAt, pauseAfter, phaseOf, refreshAt } from './lease-times.ts'
 import type { Held } from './lease-times.ts'
 import { reasonOf } from './token-call.ts'
+import { waitUntil } from './wait.ts'
 
 export interface KeeperOptions {
   readonly course: Course
@@ -100,13 +101,13 @@ export class Keeper {
       const held = this.#usable()
       if (held && held.generation > generation) return grantOf(credential, held)
       if (!this.#flight) break
-      await this.#within(until, this.#flight)
+      await waitUntil(this.#clock, until, this.#flight)
     }
     const now = this.#clock.elapsed()
     if (this.#ended === undefined) {
       if (this.#closed || now < this.#notBefore || !this.#forced.begin(generation, now)) return undefined
       this.#refused = Math.max(this.#refused, generation)
-      await this.#within(until, this.#start())
+      await waitUntil(this.#clock, until, this.#start())
       this.#forced.end(this.#held?.generation ?? 0)
       const held = this.#usable()
       if (held && held.generation > generation) return grantOf(credential, held)
@@ -200,21 +201,13 @@ export class Keeper {
     // Twice: the flight that was joined may have begun when there was no hurry.
     for (let tries = 0; tries < 2; tries += 1) {
       if (this.#closed || (!this.#flight && this.#clock.elapsed() < this.#notBefore)) break
-      await this.#within(until, this.#start())
+      await waitUntil(this.#clock, until, this.#start())
       const held = this.#usable()
       if (!held) continue
       this.#use()
       return grantOf(credential, held)
     }
     throw this.#unavailable()
-  }
-
-  /** Resolves when the flight has ended, at the latest at `until` on the monotonic clock. */
-  async #within(until: number, flight: Promise<void>): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>()
-    const cancel = this.#clock.later(Math.max(0, until - this.#clock.elapsed()), resolve)
-    await Promise.race([flight, late])
-    cancel()
   }
 
   #use(): void {

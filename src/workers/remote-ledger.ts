@@ -8,18 +8,21 @@ export type Carry = (order: Order) => Promise<{ readonly now: number; readonly r
 export class RemoteLedger implements Ledger {
   readonly #carry: Carry
   readonly #wall: () => number
+  readonly #elapsed: () => number
   #opened: Promise<void> | undefined
-  #now = 0
+  /** What the ledger said last of the time, and when on our monotonic clock. */
+  #heard: { readonly now: number; readonly elapsed: number } | undefined
 
-  /** `wall`: this machine’s clock, which may be set back and forth. */
-  constructor(carry: Carry, wall: () => number) {
+  /** `wall`: this machine’s clock, which may be set back and forth, so that it counts only until the ledger has been heard. */
+  constructor(carry: Carry, wall: () => number, elapsed: () => number = () => performance.now()) {
     this.#carry = carry
     this.#wall = wall
+    this.#elapsed = elapsed
   }
 
   now(): number {
-    this.#now = Math.max(this.#now, this.#wall())
-    return this.#now
+    const heard = this.#heard
+    return heard ? Math.floor(heard.now + this.#elapsed() - heard.elapsed) : this.#wall()
   }
 
   /** Once it was, it is not asked again: `perform` opens what has to be opened anew. */
@@ -80,7 +83,7 @@ export class RemoteLedger implements Ledger {
 
   async #ask<Result>(order: Order): Promise<Result> {
     const { now, result } = await this.#carry(order)
-    this.#now = Math.max(this.#now, now)
+    this.#heard = { now, elapsed: this.#elapsed() }
     return result as Result
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { changeBudget, showBudgets } from '#admin/budgets.ts'
+import { changeBudget, putClockRight, showBudgets } from '#admin/budgets.ts'
 import type { BudgetChange, BudgetSources } from '#admin/budgets.ts'
 
 const measure = { limit: 1000, used: 1, reserved: 0 }
@@ -22,6 +22,10 @@ function sources(known = true) {
       changes.push(change)
       return Promise.resolve(known)
     },
+    budgetClock: {
+      ahead: () => 86_400_000,
+      putRight: () => Promise.resolve([{ account: { budget: 'day', holder: 'devbot', window: Date.UTC(2027, 0, 1) } }]),
+    },
   }
   return { changes, given }
 }
@@ -29,6 +33,7 @@ function sources(known = true) {
 const broken: BudgetSources = {
   budgets: () => Promise.reject(new Error('disk')),
   setBudget: () => Promise.reject(new Error('disk')),
+  budgetClock: { ahead: () => 0, putRight: () => Promise.reject(new Error('disk')) },
 }
 
 describe('budgets on the admin listener', () => {
@@ -69,5 +74,16 @@ describe('budgets on the admin listener', () => {
   it('without a ledger are not to be had', async () => {
     expect(await showBudgets(broken)).toMatchObject({ status: 503 })
     expect(await changeBudget({ budget: 'day', tokens: 1 }, broken)).toMatchObject({ status: 503 })
+  })
+
+  it('go by the clock again when they are told to, and say which windows had not begun', async () => {
+    const answer = await putClockRight(sources().given)
+    expect(answer.status).toBe(200)
+    expect(JSON.parse(answer.body)).toEqual({
+      before: 86_400,
+      ahead: 86_400,
+      emptied: [{ budget: 'day', holder: 'devbot', began: '2027-01-01T00:00:00.000Z' }],
+    })
+    expect(await putClockRight(broken)).toMatchObject({ status: 503 })
   })
 })

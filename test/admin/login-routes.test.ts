@@ -21,6 +21,7 @@ async function stage(some: Partial<AdminSources> = {}) {
     setBudget: () => Promise.resolve(false),
     spent: () => Promise.resolve({ policies: '', spent: [] }),
     moveSpend: () => Promise.resolve('from'),
+    budgetClock: { ahead: () => 0, putRight: () => Promise.resolve([]) },
     identify: (credential) => Promise.resolve([{ id: credential ?? 'all' }]),
     beginLogin: (credential) => `https://login.test/${credential}?begun=${(begun += 1)}`,
     finishLogin(credential, code) {

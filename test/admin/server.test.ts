@@ -208,6 +208,7 @@ function adminSources(some: Partial<AdminSources> = {}): AdminSources {
     spent: notExpected,
     moveSpend: notExpected,
     setBudget: notExpected,
+    budgetClock: { ahead: () => 0, putRight: notExpected },
     beginLogin: (credential) => `https://login.test/?for=${credential}`,
     identify: notExpected,
     finishLogin: notExpected,

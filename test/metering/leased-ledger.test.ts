@@ -23,9 +23,17 @@ const claimOf = (hold: number, limit = 1_000_000, some: Partial<Claim> = {}): Cl
 describeLedger('an embedded ledger with leases', async () => {
   const made = await makeLedger()
   let ahead = 0
-  const wall = () => Date.now() + ahead
-  const open = () => new LeasedLedger(new EmbeddedLedger(`${made.path}-leased`, wall), new ManualClock())
-  return { ledger: open(), step: (milliseconds) => (ahead += milliseconds), reopen: async () => open() }
+  let passed = 0
+  const clocks = [() => Date.now() + ahead, undefined, () => performance.now() + passed] as const
+  const open = () => new LeasedLedger(new EmbeddedLedger(`${made.path}-leased`, ...clocks), new ManualClock())
+  return {
+    ledger: open(),
+    step(milliseconds) {
+      ahead += milliseconds
+      passed += Math.max(0, milliseconds)
+    },
+    reopen: async () => open(),
+  }
 })
 
 let made: TestLedger

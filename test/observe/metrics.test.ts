@@ -311,11 +311,12 @@ test('a state that replicas share says whether it can be asked, and one that is 
   const series = async () =>
     (await metrics.text()).split('\n').filter((line) => /^ironproxy_(?:state_|ca_info|budget_blind)/.test(line))
   expect(await series()).toEqual([])
-  metrics.watch({ shared: () => ({ up: true, owed: 2 }), caFingerprint: () => 'ab:cd' })
+  metrics.watch({ shared: () => ({ up: true, owed: 2, skew: -130_000 }), caFingerprint: () => 'ab:cd' })
   metrics.blind('day', 'leased')
   expect((await series()).toSorted()).toEqual([
     'ironproxy_budget_blind_total{budget="day",result="leased"} 1',
     'ironproxy_ca_info{fingerprint="ab:cd"} 1',
+    'ironproxy_state_clock_skew_seconds -130',
     'ironproxy_state_owed_charges 2',
     'ironproxy_state_up 1',
   ])

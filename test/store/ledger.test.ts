@@ -22,11 +22,21 @@ async function newPath(): Promise<string> {
 describeLedger('the embedded ledger', async () => {
   const path = await newPath()
   let ahead = 0
-  const wall = () => Date.now() + ahead
+  let passed = 0
+  const open = () =>
+    new EmbeddedLedger(
+      path,
+      () => Date.now() + ahead,
+      undefined,
+      () => performance.now() + passed,
+    )
   return {
-    ledger: new EmbeddedLedger(path, wall),
-    step: (milliseconds) => (ahead += milliseconds),
-    reopen: async () => new EmbeddedLedger(path, wall),
+    ledger: open(),
+    step(milliseconds) {
+      ahead += milliseconds
+      passed += Math.max(0, milliseconds)
+    },
+    reopen: async () => open(),
   }
 })
 

@@ -26,7 +26,8 @@ export function newSeal(): Seal {
 export async function makeReplicas(url: string, prefix = `test-${randomBytes(4).toString('hex')}`) {
   const folder = await mkdtemp(join(tmpdir(), 'replicas-'))
   const seal = newSeal()
-  const clock = { ahead: 0 }
+  // How far the server's clock and those of the replicas are ahead, and how much of it is time that has really passed.
+  const clock = { ahead: 0, replicas: 0, passed: 0 }
   const links: RedisLink[] = []
   const link = (calm = 0): RedisLink => {
     const made = new RedisLink({ place: placeOf(url), prefix, seal, calm, ahead: () => clock.ahead })
@@ -34,6 +35,12 @@ export async function makeReplicas(url: string, prefix = `test-${randomBytes(4).
     return made
   }
   return {
+    /** Time goes on for all of them at once. */
+    pass(milliseconds: number) {
+      clock.ahead += milliseconds
+      clock.replicas += milliseconds
+      clock.passed += milliseconds
+    },
     prefix,
     folder,
     seal,
@@ -41,7 +48,10 @@ export async function makeReplicas(url: string, prefix = `test-${randomBytes(4).
     link,
     journal: (name: string) => new Journal(join(folder, `${name}.journal`), Date.now()),
     ledger(name: string, calm = 0): RedisLedger {
-      return new RedisLedger(link(calm), this.journal(name))
+      return new RedisLedger(link(calm), this.journal(name), {
+        wall: () => Date.now() + clock.replicas,
+        elapsed: () => performance.now() + clock.passed,
+      })
     },
     grants(name: string, calm = 0): RedisGrants {
       return new RedisGrants(link(calm), this.journal(name), { seal })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ManualClock } from '../kit/clock.ts'
+import type { ManualClock } from '../kit/clock.ts'
 import { figure } from '../kit/figures.ts'
 import { hour, keeping, minute, second, settled } from './keeping.ts'
 
