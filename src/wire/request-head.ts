@@ -20,6 +20,7 @@ const longestMethod = Math.max(...[...methods].map((method) => method.length))
 
 const notStandard = refusal('method_not_allowed', 'the method is not a standard one in upper case')
 const notHttp = refusal('malformed_request', 'the request is not well-formed HTTP')
+const notAuthority = refusal('bad_host', 'the target of CONNECT is not a host and a port')
 const targetTooLong = refusal('head_too_large', 'the request target is too long')
 
 const slash = 47
@@ -53,7 +54,8 @@ export function readRequestHead(text: string, limits: WireLimits): WireRequestHe
   }
   if (at >= end) return incomplete
   const targetEnd = at
-  if (code !== space || !isTarget(text, targetAt, targetEnd, method)) return notHttp
+  if (code !== space || targetEnd === targetAt) return notHttp
+  if (!isTarget(text, targetAt, targetEnd, method)) return method === 'CONNECT' ? notAuthority : notHttp
 
   const line = ' HTTP/1.'
   for (let i = 1; i < line.length; i += 1)
@@ -73,7 +75,7 @@ export function readRequestHead(text: string, limits: WireLimits): WireRequestHe
  * which says more about it.
  */
 function isTarget(text: string, from: number, to: number, method: string): boolean {
-  if (method === 'CONNECT') return authorityEnd(text, from, to) === to && to > from
+  if (method === 'CONNECT') return authorityEnd(text, from, to) === to
   const first = text.charCodeAt(from)
   if (first === slash) return true
   if (first === asterisk) return to === from + 1

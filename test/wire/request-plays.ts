@@ -129,7 +129,7 @@ export const refused: readonly Row[] = [
   ['no target', `GET HTTP/1.1\r\n\r\n`, malformed],
   ['a target that is no path', `GET foo HTTP/1.1\r\n\r\n`, malformed],
   ['a target that goes on behind *', `OPTIONS *a HTTP/1.1\r\n\r\n`, malformed],
-  ['a path to CONNECT', `CONNECT /x HTTP/1.1\r\n\r\n`, malformed],
+  ['a path to CONNECT', `CONNECT /x HTTP/1.1\r\n\r\n`, ['! bad_host']],
   ...[
     'http://',
     'http:///x',
@@ -143,7 +143,7 @@ export const refused: readonly Row[] = [
     '1x://a',
   ].map((target) => [`the target ${target}`, `GET ${target} HTTP/1.1\r\n\r\n`, malformed] as const),
   ...['a:1/', 'a:1?b', 'a"b:1', 'http://a'].map(
-    (target) => [`CONNECT ${target}`, `CONNECT ${target} HTTP/1.1\r\n\r\n`, malformed] as const,
+    (target) => [`CONNECT ${target}`, `CONNECT ${target} HTTP/1.1\r\n\r\n`, ['! bad_host']] as const,
   ),
   ['no version', `GET /\r\n\r\n`, malformed],
   ['a space behind the version', `GET / HTTP/1.1 \r\n\r\n`, malformed],

@@ -29,6 +29,7 @@ const post = 'POST / HTTP/1.1\r\n'
 const ok = 'HTTP/1.1 200 OK\r\n'
 const chunked = `${post}Transfer-Encoding: chunked\r\n\r\n`
 const notHttp = /not well-formed HTTP/
+const badTarget = /not well-formed HTTP|bad_host/
 /** Heads of interim replies that stand before the reply in question. */
 const interim = '(?:HTTP/1\\.[01] 1\\d\\d[^\\r\\n]*\\r\\n(?:[^\\r\\n]+\\r\\n)*\\r\\n)*'
 
@@ -82,7 +83,7 @@ export const differences: readonly Difference[] = [
     section: 'RFC 9112 section 3.2.4: the asterisk stands alone',
     kind: 'we refuse',
     side: 'requests',
-    what: notHttp,
+    what: badTarget,
     rest: /^(?:\r\n)?[A-Z-]+ \*[^ ]/,
     example: 'OPTIONS *a HTTP/1.1\r\n\r\n',
   },
@@ -91,7 +92,7 @@ export const differences: readonly Difference[] = [
     section: 'RFC 3986 section 3.2.1: userinfo holds none; one reader takes the first for its end, another the last',
     kind: 'we refuse',
     side: 'requests',
-    what: notHttp,
+    what: badTarget,
     rest: /^(?:\r\n)?[A-Z-]+ [^ ]*@[^ ]*@/,
     example: 'GET http://u@v@a/ HTTP/1.1\r\n\r\n',
   },
@@ -100,7 +101,7 @@ export const differences: readonly Difference[] = [
     section: 'RFC 9110 section 4.2.1: a URI with an empty host is invalid',
     kind: 'we refuse',
     side: 'requests',
-    what: notHttp,
+    what: badTarget,
     rest: /^(?:\r\n)?[A-Z-]+ [A-Za-z]+:\/\/[ /?]/,
     example: 'GET http:// HTTP/1.1\r\n\r\n',
   },
@@ -109,7 +110,7 @@ export const differences: readonly Difference[] = [
     section: 'RFC 9112 section 3.2.3: the target of CONNECT is an authority',
     kind: 'we refuse',
     side: 'requests',
-    what: notHttp,
+    what: /bad_host/,
     rest: /^(?:\r\n)?CONNECT [^ ]*[/?]/,
     example: 'CONNECT / HTTP/1.1\r\n\r\n',
   },
