@@ -56,7 +56,9 @@ export type HostPattern = { readonly kind: 'exact'; readonly host: Host } | { re
 
 /** Whether a name is covered by a pattern; the boundary is always a label. */
 export function matchesHost(pattern: HostPattern, host: Host): boolean {
-  return pattern.kind === 'exact' ? host === pattern.host : host.endsWith(`.${pattern.zone}`)
+  if (pattern.kind === 'exact') return host === pattern.host
+  const dot = host.length - pattern.zone.length - 1
+  return dot > 0 && host.charCodeAt(dot) === 46 && host.endsWith(pattern.zone)
 }
 
 /** The pattern as a policy writes it. */

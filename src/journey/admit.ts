@@ -17,13 +17,20 @@ export interface Admission {
 export function admit(verdict: Allowance, { agent, snapshot }: Exchange, { host, scheme }: RequestHead): Admission {
   const guarded = scopedTo(snapshot.stubs, host)
   const { rule } = verdict
-  if (!rule || verdict.wouldDeny) return { credentials: [], guarded, foreign: 'allow' }
-  const credentials =
-    scheme === 'http' ? [] : rule.credentials.flatMap((id) => usable(snapshot.credentials.get(id), agent.id, host))
+  if (!rule || verdict.wouldDeny) return { credentials: none, guarded, foreign: 'allow' }
+  if (scheme === 'http' || rule.credentials.length === 0) return { credentials: none, guarded, foreign: rule.foreign }
+  const credentials: Credential[] = []
+  for (const id of rule.credentials) {
+    const credential = snapshot.credentials.get(id)
+    if (credential && isUsable(credential, agent.id, host)) credentials.push(credential)
+  }
   return { credentials, guarded, foreign: rule.foreign }
 }
 
-function usable(credential: Credential | undefined, agent: string, host: RequestHead['host']): readonly Credential[] {
-  if (!credential?.hosts.some((pattern) => matchesHost(pattern, host))) return []
-  return credential.agents === undefined || credential.agents.has(agent) ? [credential] : []
+const none: readonly never[] = []
+
+function isUsable({ hosts, agents }: Credential, agent: string, host: RequestHead['host']): boolean {
+  if (agents !== undefined && !agents.has(agent)) return false
+  for (const pattern of hosts) if (matchesHost(pattern, host)) return true
+  return false
 }

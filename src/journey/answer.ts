@@ -27,6 +27,7 @@ export function tokenEndpointOf(
   given: readonly string[],
   head: RequestHead,
 ): readonly Credential[] | undefined {
+  if (snapshot.answers.size === 0) return undefined
   const owners = snapshot.answers.get(endpointKey(head))
   return owners?.filter(({ id, agents }) => given.includes(id) && (agents === undefined || agents.has(agent.id)))
 }

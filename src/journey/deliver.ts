@@ -16,6 +16,8 @@ import { sign, signs } from './sign.ts'
 import type { RequestArrival } from './types.ts'
 import { wholeBody } from './whole-body.ts'
 
+const none: readonly never[] = []
+
 /** One allowed request on its way out. */
 interface Delivery {
   readonly arrival: RequestArrival
@@ -38,11 +40,13 @@ interface Delivery {
  */
 export async function deliver(delivery: Delivery, body: RequestBody | undefined): Promise<void> {
   const { found, ports, whole } = delivery
-  const used = new Set([...found.placements, ...(whole?.placements ?? [])].map(({ credential }) => credential))
   const grants: Grant[] = []
-  for (const credential of used) {
-    const grant = ports.vault.grant(credential)
-    grants.push(grant instanceof Promise ? await grant : grant)
+  for (const placements of [found.placements, whole?.placements ?? none]) {
+    for (const { credential } of placements) {
+      if (grants.some((grant) => grant.credential === credential)) continue
+      const grant = ports.vault.grant(credential)
+      grants.push(grant instanceof Promise ? await grant : grant)
+    }
   }
   const renewable = grants.some(({ credential }) => credential.lease)
   if (!renewable) return void (await attempt(delivery, grants, body, false))
@@ -88,11 +92,11 @@ async function attempt(
   // What signs is never sent, so this host cannot hand it out byte by byte, and a session token is worth nothing without it;
   // and S3 clients download in parts.
   const parts = guarded.every(({ placer }) => placer.sign !== undefined)
-  const kept = requestHeaders(placed.headers, { decode, parts })
   const length = filled?.bytes.length ?? metered?.body?.length
+  const kept = requestHeaders(placed.headers, { decode, parts, host: hostHeader(arrival) })
   const outbound: Outbound = {
-    head: { ...arrival.head, query: placed.query },
-    headers: ['host', hostHeader(arrival), ...(length === undefined ? kept : resized(kept, length))],
+    head: placed.query === arrival.head.query ? arrival.head : { ...arrival.head, query: placed.query },
+    headers: length === undefined ? kept : resized(kept, length),
     credentials: grants.map(({ credential }) => credential.id),
     decode,
     upgrade: arrival.kind === 'upgrade',

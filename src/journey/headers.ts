@@ -48,13 +48,16 @@ export function nominated(headers: RawHeaders): ReadonlySet<string> {
 }
 
 /**
- * The headers a request leaves with, without Host, which the caller writes. `TE: trailers` stays when asked for, since
+ * The headers a request leaves with: `host` first, if it is given, in place of the agent's. `TE: trailers` stays when asked for, since
  * gRPC servers require it. When the reply will be searched, an Accept-Encoding is narrowed to codings we can undo, and a part
  * of it can be asked for only with `parts`.
  */
-export function requestHeaders(headers: RawHeaders, options: { readonly decode: boolean; readonly parts?: boolean }): string[] {
+export function requestHeaders(
+  headers: RawHeaders,
+  options: { readonly decode: boolean; readonly parts?: boolean; readonly host?: string },
+): string[] {
   const dropped = nominated(headers)
-  const kept: string[] = []
+  const kept: string[] = options.host === undefined ? [] : ['host', options.host]
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? ''
     const value = headers[i + 1] ?? ''

@@ -109,8 +109,9 @@ async function pass(
   let fault: ErrorCode | undefined
   try {
     signal.throwIfAborted()
-    const admitted = { ...admission, credentials: seen.wouldDeny ? [] : admission.credentials, rule }
-    const whole = watched && (await findInBody(arrival.head, paid?.body ?? watched, admitted, client))
+    const given = seen.wouldDeny ? [] : admission.credentials
+    const whole =
+      watched && (await findInBody(arrival.head, paid?.body ?? watched, { ...admission, credentials: given, rule }, client))
     if (whole?.refused) {
       seen.credential = whole.refused.credential
       if (exchange.agent.mode === 'enforce') return denied(whole.refused.denial)

@@ -152,18 +152,18 @@ export class H1Client implements Client {
     this.#headers = undefined
     // A body that was not read to its end leaves the connection where no next request can be told from it.
     this.closing ||= this.#options.version === '1.0' || this.#options.closes() || !this.whole
-    const more: string[] = []
+    let more = ''
     if (this.#framing === 'open') {
       if (whole && this.#trailers.length === 0) {
         this.#framing = 'length'
-        more.push('content-length', String(this.#size))
+        more = `content-length: ${this.#size}\r\n`
       } else if (this.#options.version === '1.1') {
         this.#framing = 'chunked'
-        more.push('transfer-encoding', 'chunked')
+        more = 'transfer-encoding: chunked\r\n'
       } else this.#framing = 'close'
     }
-    if (this.closing) more.push('connection', 'close')
-    return replyHeadText(this.#status, STATUS_CODES[this.#status] ?? '', more.length > 0 ? [...headers, ...more] : headers)
+    if (this.closing) more += 'connection: close\r\n'
+    return replyHeadText(this.#status, STATUS_CODES[this.#status] ?? '', headers, more)
   }
 
   #write(head: string | undefined, chunks: readonly Uint8Array[], last: boolean): void {

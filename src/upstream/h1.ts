@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Deadline, Deadlines } from '#base/deadlines.ts'
 import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
-import type { Outbound, ReplySink, RequestBody, Upgraded } from '#journey/ports.ts'
+import type { Outbound, ReplySink, RequestBody, Sent } from '#journey/ports.ts'
 import type { RawHeaders } from '#journey/types.ts'
 import { ReplyReader } from '#wire/reply-reader.ts'
 import type { ReplyEvents, WireRefusal, WireReplyHead } from '#wire/types.ts'
@@ -42,7 +42,7 @@ interface Turn {
   readonly sink: ReplySink
   readonly signal: StopSignal
   readonly upgrade: boolean
-  readonly resolve: (upgraded: Upgraded | undefined) => void
+  readonly resolve: (sent: Sent) => void
   readonly reject: (error: Error) => void
   upload: Upload | undefined
   informational: number
@@ -56,7 +56,7 @@ interface Turn {
 export class H1Connection implements ReplyEvents, Deadline {
   deadline = Infinity
   /** `address:port` at the other end. */
-  readonly address: string
+  readonly #sent: Sent
   readonly #socket: Socket
   readonly #home: Home
   readonly #deadlines: Deadlines
@@ -72,7 +72,7 @@ export class H1Connection implements ReplyEvents, Deadline {
     this.#home = home
     this.#deadlines = deadlines
     this.#reader = new ReplyReader(limits, this)
-    this.address = `${socket.remoteAddress}:${socket.remotePort}`
+    this.#sent = { address: `${socket.remoteAddress}:${socket.remotePort}` }
     socket
       .on('data', this.#take)
       .on('drain', this.#drained)
@@ -83,12 +83,7 @@ export class H1Connection implements ReplyEvents, Deadline {
   }
 
   /** Resolves at the end of the reply, or with the socket when the upstream switched protocols (101). */
-  send(
-    { head, headers, upgrade }: Outbound,
-    body: RequestBody | undefined,
-    sink: ReplySink,
-    signal: StopSignal,
-  ): Promise<Upgraded | undefined> {
+  send({ head, headers, upgrade }: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     return new Promise((resolve, reject) => {
       const turn: Turn = {
         sink,
@@ -109,8 +104,7 @@ export class H1Connection implements ReplyEvents, Deadline {
       this.deadline = this.#deadlines.now + patience.head
       try {
         this.#reader.expect(head.method)
-        const sent = upgrade ? [...headers, 'connection', 'upgrade', 'upgrade', 'websocket'] : headers
-        this.#write(head.method, head.path + head.query, sent, body, turn)
+        this.#write(head.method, head.path + head.query, headers, body, turn)
       } catch (error) {
         this.#fail(
           error instanceof ProxyError
@@ -161,7 +155,7 @@ export class H1Connection implements ReplyEvents, Deadline {
     turn.upload?.stop()
     if (reusable) this.#release()
     else this.#discard()
-    turn.resolve(undefined)
+    turn.resolve(this.#sent)
   }
 
   refuse({ detail }: WireRefusal): void {
@@ -174,20 +168,16 @@ export class H1Connection implements ReplyEvents, Deadline {
   }
 
   #write(method: string, target: string, headers: RawHeaders, body: RequestBody | undefined, turn: Turn): void {
+    const upgrade = turn.upgrade ? 'connection: upgrade\r\nupgrade: websocket\r\n' : ''
     if (!body) {
-      const sized = this.#expectsBody(method) && !hasLength(headers) ? [...headers, 'content-length', '0'] : headers
-      this.#socket.write(requestHeadText(method, target, sized), 'latin1')
+      const sized = expectsBody(method) && !hasLength(headers) ? 'content-length: 0\r\n' : ''
+      this.#socket.write(requestHeadText(method, target, headers, sized + upgrade), 'latin1')
       return
     }
     const chunked = !hasLength(headers)
-    const head = requestHeadText(method, target, chunked ? [...headers, 'transfer-encoding', 'chunked'] : headers)
+    const head = requestHeadText(method, target, headers, chunked ? 'transfer-encoding: chunked\r\n' : '')
     turn.upload = new Upload(this.#socket, { head, body, chunked, moved: this.#moved, failed: this.#uploadFailed })
     void turn.upload.run()
-  }
-
-  /** RFC 9110 section 8.6: a method that takes content says that there is none. */
-  #expectsBody(method: string): boolean {
-    return method === 'POST' || method === 'PUT' || method === 'PATCH'
   }
 
   readonly #take = (bytes: Buffer): void => {
@@ -219,7 +209,7 @@ export class H1Connection implements ReplyEvents, Deadline {
     socket.on('error', () => socket.destroy())
     socket.pause()
     if (rest.length > 0) socket.unshift(rest)
-    turn.resolve({ headers, socket })
+    turn.resolve({ ...this.#sent, upgraded: { headers, socket } })
   }
 
   readonly #moved = (): void => {
@@ -316,6 +306,11 @@ export class H1Connection implements ReplyEvents, Deadline {
     this.#deadlines.delete(this)
     this.#home.forget(this)
   }
+}
+
+/** A method that takes content says that there is none (RFC 9110 section 8.6). */
+function expectsBody(method: string): boolean {
+  return method === 'POST' || method === 'PUT' || method === 'PATCH'
 }
 
 function hasLength(headers: RawHeaders): boolean {

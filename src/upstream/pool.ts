@@ -29,8 +29,8 @@ export class OriginPool implements Home {
   /** Sends on a free connection, or on a new one. Throws `StaleConnection`, and `ProxyError` for all else. */
   send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const free = this.#idle.pop()
-    if (!free) return this.#open(signal).then((opened) => this.#through(opened, outbound, body, sink, signal))
-    return this.#through(free, outbound, body, sink, signal)
+    if (free) return free.send(outbound, body, sink, signal)
+    return this.#open(signal).then((opened) => opened.send(outbound, body, sink, signal))
   }
 
   release(connection: H1Connection): void {
@@ -64,17 +64,6 @@ export class OriginPool implements Home {
     const connection = new H1Connection(socket, this, this.#deadlines)
     this.#connections.add(connection)
     return connection
-  }
-
-  #through(
-    connection: H1Connection,
-    outbound: Outbound,
-    body: RequestBody | undefined,
-    sink: ReplySink,
-    signal: StopSignal,
-  ): Promise<Sent> {
-    const { address } = connection
-    return connection.send(outbound, body, sink, signal).then((upgraded) => (upgraded ? { address, upgraded } : { address }))
   }
 }
 

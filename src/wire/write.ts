@@ -5,17 +5,17 @@ export const lastChunk: Buffer = Buffer.from('0\r\n\r\n')
 
 /**
  * A request head with its empty line, in latin1. Throws on what is not a method, a target or a field: whatever the caller gives, no line
- * can be added through it.
+ * can be added through it. `more` are lines that the driver adds, each with its CRLF.
  */
-export function requestHeadText(method: string, target: string, fields: readonly string[]): string {
+export function requestHeadText(method: string, target: string, fields: readonly string[], more = ''): string {
   if (!isToken(method) || !isTarget(target)) throw new TypeError('a request line cannot be written')
-  return `${method} ${target} HTTP/1.1\r\n${fieldLines(fields)}\r\n`
+  return `${method} ${target} HTTP/1.1\r\n${fieldLines(fields)}${more}\r\n`
 }
 
 /** A reply head with its empty line, in latin1. Throws as `requestHeadText` does. */
-export function replyHeadText(status: number, reason: string, fields: readonly string[]): string {
+export function replyHeadText(status: number, reason: string, fields: readonly string[], more = ''): string {
   if (!(status >= 100 && status <= 999) || !isValue(reason)) throw new TypeError('a status line cannot be written')
-  return `HTTP/1.1 ${status} ${reason}\r\n${fieldLines(fields)}\r\n`
+  return `HTTP/1.1 ${status} ${reason}\r\n${fieldLines(fields)}${more}\r\n`
 }
 
 /** The last chunk with the fields behind it. */
