@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ErrorCode } from '#base/errors.ts'
 import { parseAuthority } from '#base/host.ts'
@@ -10,6 +9,7 @@ import type { Tunnel } from '#journey/tunnel.ts'
 import type { TunnelArrival } from '#journey/types.ts'
 import type { WireRequestHead } from '#wire/types.ts'
 import { joinHead, replyHeadText } from '#wire/write.ts'
+import { reasonOf } from '#wire/reason.ts'
 import { remember } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { readConnect } from './head.ts'
@@ -115,6 +115,6 @@ function broken(
 
 /** Answers and closes: what may already follow a refused CONNECT is never read as a request. */
 function refuse(socket: Socket, { status, headers, body }: RefusalReply): void {
-  const head = replyHeadText(status, STATUS_CODES[status] ?? '', [...headers, 'connection', 'close'])
+  const head = replyHeadText(status, reasonOf(status), [...headers, 'connection', 'close'])
   socket.end(joinHead(head, body, false, true), () => socket.destroy())
 }

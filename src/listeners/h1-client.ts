@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { nextTick } from 'node:process'
 import type { Cancellation, StopSignal } from '#base/async.ts'
@@ -6,6 +5,7 @@ import { headerValue } from '#journey/headers.ts'
 import type { Client, Relayed, Upgraded } from '#journey/ports.ts'
 import type { CutBy, RawHeaders } from '#journey/types.ts'
 import { chunkPrefix, joinHead, lastChunk, lastChunkWith, replyHeadText } from '#wire/write.ts'
+import { reasonOf } from '#wire/reason.ts'
 import { splice } from './splice.ts'
 
 /** Bytes of a reply that wait for the end of the turn in which they came, or for the replies before it. */
@@ -163,7 +163,7 @@ export class H1Client implements Client {
       } else this.#framing = 'close'
     }
     if (this.closing) more += 'connection: close\r\n'
-    return replyHeadText(this.#status, STATUS_CODES[this.#status] ?? '', headers, more)
+    return replyHeadText(this.#status, reasonOf(this.#status), headers, more)
   }
 
   #write(head: string | undefined, chunks: readonly Uint8Array[], last: boolean): void {

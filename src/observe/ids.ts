@@ -15,7 +15,9 @@ export function ulids(now: () => number): Ids {
   return {
     next() {
       if (at + randomPart > pool.length) {
-        pool = Array.from(randomBytes(randomPart * batch), (byte) => alphabet[byte & 31]).join('')
+        const bytes = randomBytes(randomPart * batch)
+        for (let i = 0; i < bytes.length; i += 1) bytes[i] = alphabet.charCodeAt((bytes[i] ?? 0) & 31)
+        pool = bytes.toString('latin1')
         at = 0
       }
       const time = now()
