@@ -1,4 +1,5 @@
 import { ProxyError } from '#base/errors.ts'
+import { MemoryAccount } from '#base/memory-account.ts'
 import type { RequestBody } from './ports.ts'
 
 /** Bytes of all bodies together that are kept at once: agents choose how many requests they send, and how long. */
@@ -6,32 +7,26 @@ export const mostKept = 512 << 20
 
 /** The memory that all exchanges share for bodies that must be read whole. */
 export class BodyMemory {
-  readonly #most: number
-  #kept = 0
+  readonly #account: MemoryAccount
 
   constructor(most = mostKept) {
-    this.#most = most
+    // One share for all: the caller does not pass the agent yet, so no part may be smaller than the whole.
+    this.#account = new MemoryAccount({ bytes: most, unknownBytes: most })
   }
 
   /** Bytes that are kept now. */
   get kept(): number {
-    return this.#kept
+    return this.#account.held
   }
 
   /** The part of one exchange, which gives everything back when it is disposed. */
   open(): Disposable & Required<Pick<RequestBody, 'keep'>> {
-    let own = 0
+    const share = this.#account.open(undefined)
     return {
       keep: (bytes) => {
-        if (this.#kept + bytes > this.#most)
-          throw new ProxyError('overloaded', 'too many bodies that must be read whole are under way')
-        own += bytes
-        this.#kept += bytes
+        if (!share.take(bytes)) throw new ProxyError('overloaded', 'too many bodies that must be read whole are under way')
       },
-      [Symbol.dispose]: () => {
-        this.#kept -= own
-        own = 0
-      },
+      [Symbol.dispose]: () => share[Symbol.dispose](),
     }
   }
 }

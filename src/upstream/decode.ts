@@ -1,4 +1,4 @@
-import { createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib'
+import { constants, createBrotliDecompress, createGunzip, createInflate, createInflateRaw, createZstdDecompress } from 'node:zlib'
 import { Transform } from 'node:stream'
 import { ProxyError } from '#base/errors.ts'
 import type { ReplySink } from '#journey/ports.ts'
@@ -6,6 +6,9 @@ import type { RawHeaders } from '#journey/types.ts'
 
 /** Stacked codings past this are no client's wish (a decompression bomb multiplies with each). */
 const most = 3
+
+/** A decoder of `zstd` need not have a window past 8 MiB, 2 to the 23rd (RFC 9659 section 3); libzstd by itself takes 128 MiB. */
+const zstdLimits = { params: { [constants.ZSTD_d_windowLogMax]: 23 } } as const
 
 export interface Decoding {
   /** What the encoded reply is written to. */
@@ -104,7 +107,7 @@ function chain(codings: readonly string[]): Transform[] {
       case 'br':
         return createBrotliDecompress()
       case 'zstd':
-        return createZstdDecompress()
+        return createZstdDecompress(zstdLimits)
       case 'deflate':
         return inflate()
       default:

@@ -105,6 +105,21 @@ async function bytesInUse(): Promise<number> {
   return process.memoryUsage().arrayBuffers
 }
 
+/** A frame of one raw block (RFC 8878 section 3.1.1) that asks for a window of 2 to the power `log`. */
+function zstdFrame(log: number): Buffer {
+  return Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, (log - 10) << 3, 0x11, 0x00, 0x00, 0x68, 0x69])
+}
+
+describe('a zstd window', () => {
+  it('is decoded up to 8 MiB', async () => {
+    for (const log of [10, 20, 23]) expect(await decoded('zstd', zstdFrame(log))).toMatchObject({ text: 'hi' })
+  })
+
+  it.each([24, 25, 27, 31])('of 2 to the power %i bytes breaks the reply off (RFC 9659)', async (log) => {
+    expect(await decoded('zstd', zstdFrame(log))).toBe('upstream_protocol')
+  })
+})
+
 describe('a reader that stops', () => {
   it.each([
     ['gzip', gzipSync],
