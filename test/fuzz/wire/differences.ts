@@ -59,7 +59,7 @@ export const differences: readonly Difference[] = [
     kind: 'we refuse',
     side: 'requests',
     what: notHttp,
-    rest: /^(?:\r\n)?[A-Z-]+ [^ \r\n]+ ?\r?\n/,
+    rest: /^(?:\r\n)?[A-Z-]+ [^ \r\n]* ?\r?\n/,
     example: 'GET /\r\n\r\n',
   },
   {
