@@ -212,6 +212,46 @@ describe('the desk', () => {
     expect((await second).kind).toBe('held')
   })
 
+  it('counts who waits, and says for how long they did', async () => {
+    const first = await admit({ mostOutput: 800 })
+    const second = desk.admit(order({ mostOutput: 800 }), signal)
+    expect(await within(() => desk.waiting['day'] === 1)).toBeDefined()
+    clock.advance(400)
+    await first.settle(used(10, 10))
+    const held = await second
+    expect([held.kind, held.waited, desk.waiting]).toEqual(['held', 400, {}])
+  })
+
+  it('refuses a stranger on no guess: what may fit goes alone', async () => {
+    const wide = budget({ tokens: 5_000_000 })
+    await on.ledger.set(accountOf(wide, 'devbot', on.ledger.now()), { tokens: 5_000_000 - 49_500, nano: 0 })
+    const held = await admit({ budgets: [wide], bodyBytes: 100_000, mostOutput: 32_000 })
+    await held.settle(used(25_000, 500))
+    expect(await balance(wide)).toMatchObject({ spent: 5_000_000 - 24_000, held: 0 })
+  })
+
+  it('says that a request does not fit what is left, which is not used up, and knows it after a restart too', async () => {
+    const wide = budget({ tokens: 5_000_000 })
+    for (let i = 0; i < 4; i += 1) await (await admit({ budgets: [wide], bodyBytes: 100_000 })).settle(used(25_000, 500))
+    await desk.close()
+    desk = new Desk({ ledger: on.ledger, clock, news: (event) => news.push(event) })
+    const ask = async (left: number) => {
+      await on.ledger.set(accountOf(wide, 'devbot', on.ledger.now()), { tokens: 5_000_000 - left, nano: 0 })
+      return desk.admit(order({ budgets: [wide], bodyBytes: 100_000, mostOutput: 32_000 }), signal)
+    }
+    expect(await ask(20_000)).toMatchObject({
+      code: 'budget_insufficient',
+      reason: expect.stringMatching(
+        /^Daily token budget "day", agent devbot: this request does not fit what is left \(20000 of 5000000 tokens; this request needs about 25001 tokens\); resets .*Z\. A shorter one may\.$/,
+      ) as string,
+    })
+    expect(news).toEqual([])
+    const held = await ask(26_000)
+    expect(held.kind).toBe('held')
+    if (held.kind === 'held') await held.release()
+    expect(await ask(0)).toMatchObject({ code: 'budget_exhausted' })
+  })
+
   it('says so when the wait is too long, and stops waiting when its agent leaves', async () => {
     await admit({ mostOutput: 800 })
     const late = desk.admit(order({ mostOutput: 800 }), signal)

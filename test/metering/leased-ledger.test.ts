@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LeasedLedger } from '#metering/leased-ledger.ts'
@@ -171,6 +172,42 @@ describe('a crash', () => {
     expect(after - spent).toBeLessThanOrEqual(2_500)
     expect(held).toBe(0)
     await again.close()
+  })
+})
+
+describe('a process that is killed while calls run on its leases', () => {
+  it('has spent what it said, never less than it showed, and no more than a lease above it', { timeout: 60_000 }, async () => {
+    const limit = 1_000_000
+    let [charged, leased] = [0, 0]
+    const trials = 12
+    for (let trial = 0; trial < trials; trial += 1) {
+      const child = spawn(process.execPath, ['test/metering/leased-writer.ts', made.path, String(trial), String(limit)], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      const { promise, resolve } = Promise.withResolvers<void>()
+      let lines = ''
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        lines += text
+        if (lines.split('\n').length > 60 + trial * 40) child.kill('SIGKILL')
+      })
+      child.on('close', () => resolve())
+      await promise
+      const said = lines.split('\n').filter((line) => line !== '')
+      const on = said.filter((line) => line === 'leased').length
+      leased += on
+      charged += 3 * (on + said.filter((line) => line === 'direct').length)
+      const most = Math.max(0, ...said.filter((line) => line.startsWith('shown')).map((line) => Number(line.slice(6))))
+      const ledger = new EmbeddedLedger(made.path)
+      const { spent, held } = await shown(ledger)
+      await ledger.close()
+      expect(spent).toBeGreaterThanOrEqual(Math.max(charged, most))
+      expect(held).toBe(0)
+      if (trial === trials - 1)
+        figure(`killed ${trials} times: ${leased} calls on leases, ${charged} tokens charged, ${spent} spent of ${limit}`)
+      // A lease of 2,500, one that takes its place, and what ran.
+      expect(spent).toBeLessThanOrEqual(charged + (trial + 1) * (2 * 2_500 + 4 * 10))
+    }
+    expect(leased).toBeGreaterThan(100)
   })
 })
 

@@ -27,6 +27,15 @@ function time(name: string, seconds: number): string[] {
   return [`${name}_sum{code_class="2xx",door="https"} ${seconds}`, `${name}_count{code_class="2xx",door="https"} 1`]
 }
 
+test('requests that wait for room are shown by budget, and gone when nobody waits', async () => {
+  const metrics = createMetrics(build)
+  let waiting: Record<string, number> = { day: 3 }
+  metrics.watch({ budgetWaiting: () => waiting })
+  expect(await series(metrics)).toContain('budget_waiting_requests{budget="day"} 3')
+  waiting = {}
+  expect((await series(metrics)).filter((line) => line.startsWith('budget_waiting'))).toEqual([])
+})
+
 describe('a record is folded', () => {
   const request = 'requests_total{agent="devbot",rule="github-api",action="allow",code_class="2xx",door="https"} 1'
 
@@ -44,6 +53,21 @@ describe('a record is folded', () => {
         'requests_total{agent="unknown",rule="none",action="deny",code_class="4xx",door="https"} 1',
         'denials_total{agent="unknown",layer="http",code="agent_unknown"} 1',
       ],
+    ],
+    [
+      'a wait for room in a budget, and what became of it',
+      { waited: 2_500 },
+      ['budget_wait_seconds_sum{result="held"} 2.5', 'budget_wait_seconds_count{result="held"} 1'],
+    ],
+    [
+      'a wait that ended in a refusal',
+      { waited: 30_000, verdict: 'deny', code: 'budget_busy', status: 503, budget: 'day' },
+      ['budget_wait_seconds_sum{result="refused"} 30', 'budget_denials_total{agent="devbot",budget="day"} 1'],
+    ],
+    [
+      'a charge of a reply that says that the provider failed',
+      { usage: { meter: 'openrouter', model: 'other', input: 0, output: 0, estimated: true, charged: 'failed' } },
+      ['llm_usage_missing_total{provider="openrouter",reason="failed"} 1'],
     ],
     [
       'swaps, by where they were made',

@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { LeasedLedger } from '#metering/leased-ledger.ts'
 import type { Claim, Ledger } from '#metering/types.ts'
+import { systemClock } from '#observe/system-clock.ts'
+import { figure } from '../kit/figures.ts'
 import { hasRedis, startRedis } from '../kit/redis.ts'
 import type { RedisServer } from '../kit/redis.ts'
 import { describeLedger } from './ledger-contract.ts'
@@ -130,6 +133,58 @@ describe.skipIf(!hasRedis)('with a real redis-server (skipped where there is non
         holds: [{ tokens: 950 }],
       })
       expect(await within(async () => (await leases()).length === 0, 15_000)).toBeDefined()
+    })
+
+    it('give leases to two replicas, which spend a budget to its end, and not over it', { timeout: 60_000 }, async () => {
+      const { one, other } = await pair()
+      const sides = [one, other].map((ledger) => new LeasedLedger(ledger, systemClock))
+      const limit = 50_000
+      const counts = { leased: 0, direct: 0, used: 0 }
+      const lane = async (side: LeasedLedger, name: string): Promise<void> => {
+        for (let i = 0; ; i += 1) {
+          const id = `${name}.${i}`
+          const reserved = await side.reserve(id, [claim(10, limit)], side.now() + minute)
+          if (reserved.kind === 'exhausted') return
+          if (reserved.kind === 'busy') {
+            await side.beat()
+            await sleep(20)
+            continue
+          }
+          counts[side.leases(id) ? 'leased' : 'direct'] += 1
+          const cost = Math.min(9, reserved.holds[0]?.tokens ?? 0)
+          await side.settle(id, [account], [{ tokens: cost, nano: 0 }])
+          counts.used += cost
+          if (i % 50 === 0) await side.beat()
+        }
+      }
+      await Promise.all(sides.flatMap((side, i) => [0, 1, 2].map((each) => lane(side, `${i}.${each}`))))
+      await Promise.all(sides.map((side) => side.giveBackAll()))
+      figure(
+        `two replicas, 50,000 tokens: ${counts.leased} calls on leases, ${counts.direct} asked Redis, ${await spent(one)} spent`,
+      )
+      expect(counts.leased).toBeGreaterThan(1_000)
+      expect([await spent(one), await spent(other), await held(one)]).toEqual([counts.used, counts.used, 0])
+      expect(counts.used).toBeLessThanOrEqual(limit)
+      expect(counts.used).toBeGreaterThan(limit * 0.99)
+    })
+
+    it('charge a lease of a replica that died at its deadline, and what it says later corrects that', async () => {
+      const { one, other, replicas } = await pair()
+      const side = new LeasedLedger(one, systemClock)
+      let i = 0
+      const call = async () => {
+        const id = `dies.${(i += 1)}`
+        await side.reserve(id, [claim(100, 1_000_000)], side.now() + minute)
+        const leased = side.leases(id)
+        await side.settle(id, [account], [{ tokens: 10, nano: 0 }])
+        return leased
+      }
+      expect(await within(call)).toBeDefined()
+      const used = i * 10
+      replicas.clock.ahead += 2 * minute
+      expect(await spent(other)).toBe(2_500 + used - 10)
+      await side.giveBackAll()
+      expect([await spent(other), await held(other)]).toEqual([used, 0])
     })
 
     it('let requests run on what was set aside while the server is away, and tell it all when it is back, restarted or not', async () => {
