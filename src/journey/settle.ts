@@ -184,7 +184,10 @@ function usageOf({ meter, usage, exact, basis, cost, model }: MeteredBill): Mete
   return {
     meter,
     model: model ?? 'other',
-    ...usage?.tokens,
+    input: usage?.tokens.input,
+    cache_read: usage?.tokens.cache_read,
+    cache_write: usage?.tokens.cache_write,
+    output: usage?.tokens.output,
     reasoning: usage?.reasoning,
     usd: cost === undefined ? undefined : cost / 1e9,
     estimated: exact ? undefined : true,

@@ -198,7 +198,7 @@ export interface AuditRecord {
 }
 
 /** What was counted and charged: tokens, and US dollars where the price is known. */
-export interface MeteredUsage extends Partial<Record<TokenClass, number>> {
+export interface MeteredUsage extends Readonly<Partial<Record<TokenClass, number | undefined>>> {
   readonly meter: string
   /** As the price table or the policy calls it; `other` when neither knows it. */
   readonly model: string

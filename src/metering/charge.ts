@@ -54,14 +54,19 @@ export interface Reckoned {
   readonly basis?: Basis
 }
 
+/** True if the provider has reported all that the reply used. */
+export function isReported({ counted: { usage, final, lost } }: Pick<Ending, 'counted'>): boolean {
+  return usage !== undefined && final && !lost
+}
+
 /**
  * What a reply used. Reported in full: that. A reply in one piece that says that it failed, and not what it used: nothing. Broken off:
  * its prompt as reported, or as forecast, and the output reported or seen, whichever is more, and one at least; thoughts that were never
  * shown are not in it. One that came in one piece and whose agent left: what the provider bills then. Otherwise only the hold is known.
  */
 export function reckon({ counted, complete, stream, afterAbort }: Ending, foreseen: TokenCounts): Reckoned | undefined {
-  const { usage, final, visibleOutput, failed, lost } = counted
-  if (usage && final && !lost) return { usage, exact: true }
+  const { usage, visibleOutput, failed, lost } = counted
+  if (usage && isReported({ counted })) return { usage, exact: true }
   if (lost || (complete && !failed)) return undefined
   if (complete && !stream && !usage) return { usage: usageWith({}), exact: false, basis: 'failed' }
   if (!usage && !stream) {

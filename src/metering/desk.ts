@@ -55,6 +55,7 @@ export class Desk {
   /** The budgets of the policy in force, once it has changed. */
   #budgets: ReadonlyMap<string, Budget> | undefined
   #opened = false
+  #opening: Promise<void> | undefined
   #stopBeat: (() => void) | undefined
   #stopLooking: (() => void) | undefined
   #signedAt = 0
@@ -69,7 +70,7 @@ export class Desk {
 
   /** Holds what the request may cost with every budget of its agent, or with none. Throws `StoreError` and the signal's reason. */
   async admit(order: Order, signal: StopSignal): Promise<Held | BudgetRefusal> {
-    if (order.budgets.length > 0 && !this.#opened) await this.#open()
+    if (order.budgets.length > 0 && !this.#opened) await (this.#opening ??= this.#open())
     signal.throwIfAborted()
     const found = await this.#try(order)
     return typeof found === 'string' ? this.#wait(order, found, signal) : found
@@ -166,6 +167,7 @@ export class Desk {
     } catch {
       // The next request tries again.
     }
+    this.#opening = undefined
   }
 
   /** Asks for room once: the key of the account that has none, or what became of it. Throws `StoreError`. */

@@ -4,7 +4,7 @@ import { accountOf } from './account.ts'
 import { weighMost, weighTokens } from './charge.ts'
 import { forecast } from './estimate.ts'
 import { leastPrompt } from './habits.ts'
-import type { Expected, Habits } from './habits.ts'
+import type { Habits } from './habits.ts'
 import type { Order } from './order.ts'
 import { contextWindow, priceOf } from './price.ts'
 import type { Amount, Budget, Claim } from './types.ts'
@@ -46,26 +46,25 @@ function claimOf(budget: Budget, order: Order, { most, certain }: Foreseen, nano
   const limit = { tokens: budget.tokens, nano: budget.nano }
   const { whenBlind } = budget
   if (fixed) return { account, limit, hold: fixed, least: fixed, whenBlind }
-  const known = expectedOf(order, budget, habits, now)
   const worst = { tokens: weighMost(most, budget), nano }
-  const hold = known ? expectedHold(order, budget, known, worst, now) : worst
-  return { account, limit, hold, least: leastOf(order, budget, known, certain, hold), whenBlind }
+  const hold = cuttable(order, budget) ? expectedHold(order, budget, worst, habits, now) : worst
+  return { account, limit, hold, least: leastOf(order, budget, certain, hold, habits), whenBlind }
 }
 
-/** What calls like this one use; `undefined`: it is not like them, or they are not known. */
-function expectedOf(order: Order, budget: Budget, habits: Habits, now: number): Expected | undefined {
-  const { agent, model, bodyBytes, hiddenInput, images = 0, sound } = order
-  if (hiddenInput || images > 0 || sound) return undefined
-  return habits.expect(agent, model ?? '', bodyBytes, budget, now)
+/** False for a request whose prompt is not all text in its body: what others used says nothing about it. */
+function isPlain({ hiddenInput, images = 0, sound }: Order): boolean {
+  return !hiddenInput && images === 0 && !sound
 }
 
 /**
  * Where a reply can be ended at the limit, what most calls use is enough to begin with: a reply that outgrows its hold takes more, or is
  * ended. Where it cannot, the most that it may use is held.
  */
-function expectedHold(order: Order, budget: Budget, { prompt, output }: Expected, worst: Amount, now: number): Amount {
-  if (!cuttable(order, budget) || !prompt) return worst
-  const tokens = { ...prompt, output: Math.min(output, order.mostOutput ?? output) }
+function expectedHold(order: Order, budget: Budget, worst: Amount, habits: Habits, now: number): Amount {
+  const { agent, model = '', bodyBytes, mostOutput } = order
+  const known = isPlain(order) ? habits.expect(agent, model, bodyBytes, budget, now) : undefined
+  if (!known?.prompt) return worst
+  const tokens = { ...known.prompt, output: Math.min(known.output, mostOutput ?? known.output) }
   const nano = worst.nano === 0 ? 0 : (priceAs(order, tokens, now) ?? worst.nano)
   return { tokens: Math.min(worst.tokens, weighTokens(tokens, budget)), nano: Math.min(worst.nano, nano) }
 }
@@ -74,15 +73,13 @@ function expectedHold(order: Order, budget: Budget, { prompt, output }: Expected
  * What must be left for a request to go alone. A prompt that is sent is charged, so one that surely does not fit is refused; but not on a
  * guess: what is not known of an agent is taken to be cheap, as the reply runs alone.
  */
-function leastOf(order: Order, budget: Budget, known: Expected | undefined, certain: TokenCounts, hold: Amount): Amount {
-  const { bodyBytes, images = 0, sound } = order
-  const prompt = known?.usual ?? leastPrompt(bodyBytes, images > 0 || sound === true)
-  const tokens =
-    known || prompt.input < certain.input
-      ? weighTokens({ ...prompt, output: 0 }, budget)
-      : weighTokens({ ...certain, output: 0 }, budget)
+function leastOf(order: Order, budget: Budget, certain: TokenCounts, hold: Amount, habits: Habits): Amount {
+  const { agent, model = '', bodyBytes, images = 0, sound } = order
+  const known = isPlain(order) ? habits.usual(agent, model, bodyBytes) : undefined
+  const guess = leastPrompt(bodyBytes, images > 0 || sound === true)
+  const prompt = known ?? (guess.input < certain.input ? guess : { ...certain, output: 0 })
   const share = known && cuttable(order, budget) ? 0.5 : 1
-  return { tokens: Math.min(hold.tokens, Math.ceil(tokens * share) + 1), nano: Math.min(hold.nano, 1) }
+  return { tokens: Math.min(hold.tokens, Math.ceil(weighTokens(prompt, budget) * share) + 1), nano: Math.min(hold.nano, 1) }
 }
 
 /** True if a running reply is ended where this budget has nothing left. */

@@ -35,6 +35,8 @@ interface Habit {
   at: number
   /** How many were learned here. */
   count: number
+  /** What a byte of body came to, of late. */
+  usual: TokenCounts
   /** By the weights of a budget: to sort the samples for each request would cost more than all else of it. */
   readonly views: WeakMap<Budget['weights'], View>
 }
@@ -43,18 +45,18 @@ interface Habit {
 interface View {
   readonly count: number
   readonly high: Sample
-  readonly usual: Sample
   readonly output: number
 }
 
+/** How much the last call weighs in what is usual. */
+const newest = 1 / 8
+
 export type Weights = Pick<Budget, 'weights'>
 
-/** What a call is expected to use, as a budget weighs it. */
+/** What a call is expected to use at most, as a budget weighs it. */
 export interface Expected {
   /** A high quantile of prompts, as long as the body of this one; `undefined`: too little is known of them, or not of late. */
   readonly prompt: TokenCounts | undefined
-  /** Half of the prompts, as long as the body of this one, cost less. */
-  readonly usual: TokenCounts
   /** A high quantile of outputs. */
   readonly output: number
 }
@@ -80,8 +82,9 @@ export class Habits {
     const { agent, model, bytes, whole } = call
     if (whole) this.#calibration.learn(agent, model, bytes, promptOf(tokens))
     const name = nameOf(agent, model)
-    const habit = this.#habits.get(name) ?? { samples: [], at, count: 0, views: new WeakMap() }
+    const habit = this.#habits.get(name) ?? newHabit(at)
     habit.count += 1
+    habit.usual = mean(habit.usual, { bytes, tokens }, habit.samples.length === 0 ? 1 : newest)
     if (habit.samples.push({ bytes, tokens }) > most) habit.samples.shift()
     habit.at = Math.max(habit.at, at)
     this.#habits.set(name, habit)
@@ -95,9 +98,14 @@ export class Habits {
     const view = viewOf(habit, weights)
     return {
       prompt: now - habit.at < warm ? promptLike(view.high, bytes, margin) : undefined,
-      usual: promptLike(view.usual, bytes, 1),
       output: Math.ceil(view.output * margin),
     }
+  }
+
+  /** The prompt that is usual for a body of this length; `undefined`: too little is known. */
+  usual(agent: string, model: string, bytes: number): TokenCounts | undefined {
+    const habit = this.#habits.get(nameOf(agent, model))
+    return habit && habit.samples.length >= least ? promptLike({ bytes: 1, tokens: habit.usual }, bytes, 1) : undefined
   }
 
   /** What the ledger has not been given yet; it counts as given. */
@@ -132,6 +140,22 @@ export class Habits {
   }
 }
 
+function newHabit(at: number): Habit {
+  return { samples: [], at, count: 0, usual: noTokens, views: new WeakMap() }
+}
+
+/** Tokens for a byte of body, with one call more in them. */
+function mean(before: TokenCounts, { bytes, tokens }: Sample, weight: number): TokenCounts {
+  const share = weight / Math.max(bytes, 1)
+  const rest = 1 - weight
+  return {
+    input: before.input * rest + tokens.input * share,
+    cache_read: before.cache_read * rest + tokens.cache_read * share,
+    cache_write: before.cache_write * rest + tokens.cache_write * share,
+    output: 0,
+  }
+}
+
 /** Looked at anew after every eighth part of what is remembered. */
 function viewOf(habit: Habit, { weights }: Weights): View {
   const known = habit.views.get(weights)
@@ -142,7 +166,6 @@ function viewOf(habit: Habit, { weights }: Weights): View {
   const view: View = {
     count,
     high: samples[placeOf(dear, high)] ?? nothing,
-    usual: samples[placeOf(dear, 0.5)] ?? nothing,
     output: outputs[placeOf(outputs, high)] ?? 0,
   }
   habit.views.set(weights, view)
@@ -197,15 +220,13 @@ function readHabit(text: string): Habit | undefined {
       .slice(-most)
       .map((words) => words.map((word) => (typeof word === 'number' && word >= 0 ? Math.floor(word) : 0)))
     if (typeof at !== 'number' || whole.length === 0) return undefined
-    return {
-      at,
-      count: 0,
-      views: new WeakMap(),
-      samples: whole.map(([bytes = 0, input = 0, cacheRead = 0, cacheWrite = 0, output = 0]) => ({
-        bytes,
-        tokens: { input, cache_read: cacheRead, cache_write: cacheWrite, output },
-      })),
+    const habit = newHabit(at)
+    for (const [bytes = 0, input = 0, cacheRead = 0, cacheWrite = 0, output = 0] of whole) {
+      const sample = { bytes, tokens: { input, cache_read: cacheRead, cache_write: cacheWrite, output } }
+      habit.usual = mean(habit.usual, sample, habit.samples.length === 0 ? 1 : newest)
+      habit.samples.push(sample)
     }
+    return habit
   } catch {
     return undefined
   }

@@ -1,7 +1,7 @@
 import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
 import { lesser, nothing } from './amount.ts'
 import type { Basis, Ending, Reckoned } from './charge.ts'
-import { reckon, weigh } from './charge.ts'
+import { isReported, reckon, weigh } from './charge.ts'
 import type { Desk } from './desk.ts'
 import { usualReply } from './estimate.ts'
 import { cuttable } from './forecast.ts'
@@ -147,7 +147,7 @@ export class Held {
   /** Charges what was used. Never rejects: what the ledger cannot take now is told again later. */
   async settle(ending: Ending): Promise<Bill> {
     const { agent, model, bodyBytes, hiddenInput, images, fixed, id } = this.order
-    const reckoned = reckon(ending, this.#likely())
+    const reckoned = reckon(ending, isReported(ending) ? this.#foreseen : this.#likely())
     if (reckoned?.exact && !hiddenInput)
       this.#desk.habits.learn(
         { agent, model: model ?? '', bytes: bodyBytes, whole: !images },
@@ -183,8 +183,8 @@ export class Held {
     const { agent, model, bodyBytes, hiddenInput, images = 0, sound } = this.order
     const { habits, ledger } = this.#desk
     const known = habits.expect(agent, model ?? '', bodyBytes, this.#budgets[0] ?? unweighted, ledger.now())
-    const alike = known && !hiddenInput && images === 0 && !sound
-    const prompt = alike ? (known.prompt ?? known.usual) : this.#foreseen
+    const alike = !hiddenInput && images === 0 && !sound
+    const prompt = (alike && (known?.prompt ?? habits.usual(agent, model ?? '', bodyBytes))) || this.#foreseen
     return { ...prompt, output: Math.min(known?.output ?? usualReply, this.#foreseen.output) }
   }
 

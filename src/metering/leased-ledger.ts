@@ -249,13 +249,13 @@ export class LeasedLedger implements Ledger {
     })
   }
 
-  /** The charge first, and only then is less held: a process that dies between the two has spent more, and never less. */
+  /** What was used by now; what is used meanwhile has the next beat. The charge first, and only then is less held: a process that dies between the two has spent more, and never less. */
   async #tell(lease: Lease): Promise<void> {
-    for (let part = lease.part(); part; part = lease.part()) {
-      await this.#below.settle(part.id, [lease.account], [part.amount], part.requests)
-      lease.reported(part)
-      await this.#below.shrink(lease.id, [lease.size])
-    }
+    const part = lease.part()
+    if (!part) return
+    await this.#below.settle(part.id, [lease.account], [part.amount], part.requests)
+    lease.reported(part)
+    await this.#below.shrink(lease.id, [lease.size])
   }
 
   #shown(balance: Balance): Balance {

@@ -101,6 +101,22 @@ describe('an account that is in use', () => {
     expect(await shown()).toEqual({ spent: before.spent + 701, held: 0, requests: before.requests + 11 })
   })
 
+  it('is reported once a beat, however many calls run meanwhile', async () => {
+    await lease()
+    let running = true
+    const calls = (async () => {
+      while (running) {
+        for (let i = 0; i < 5; i += 1) await call(1)
+        await new Promise((go) => setTimeout(go, 1))
+      }
+    })()
+    asked = []
+    await ledger.beat()
+    running = false
+    await calls
+    expect(asked.filter((order) => order === 'settle')).toHaveLength(1)
+  })
+
   it('takes the next lease when this one is low, and gives all back when it is not used', async () => {
     await lease()
     let direct = 0

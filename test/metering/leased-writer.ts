@@ -14,6 +14,17 @@ const claim = {
   least: { tokens: 1, nano: 0 },
 }
 
+/** Whoever reads may be slow, and a pipe that is full takes nothing. */
+async function say(text: string): Promise<void> {
+  for (;;) {
+    try {
+      return void writeSync(1, `${text}\n`)
+    } catch {
+      await new Promise((go) => setTimeout(go, 1))
+    }
+  }
+}
+
 async function work(lane: number): Promise<void> {
   for (let i = 0; ; i += 1) {
     const id = `${run}.${lane}.${i}`
@@ -21,7 +32,7 @@ async function work(lane: number): Promise<void> {
     if (reserved.kind !== 'held') throw new Error(reserved.kind)
     const leased = ledger.leases(id)
     await ledger.settle(id, [account], [{ tokens: 3, nano: 0 }])
-    writeSync(1, leased ? 'leased\n' : 'direct\n')
+    await say(leased ? 'leased' : 'direct')
     // What is on a lease never waits, and others must have their turn.
     if (i % 20 === 0) await new Promise((go) => setTimeout(go, 1))
   }
@@ -31,7 +42,7 @@ async function show(): Promise<void> {
   for (;;) {
     await ledger.beat()
     const [balance] = await ledger.balances([account])
-    writeSync(1, `shown ${balance?.spent.tokens}\n`)
+    await say(`shown ${balance?.spent.tokens}`)
     await new Promise((go) => setTimeout(go, 5))
   }
 }

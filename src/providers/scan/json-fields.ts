@@ -264,7 +264,7 @@ export class JsonFields {
       this.lost = true
       return
     }
-    const value = parse(parts ? textOf([...parts, bytes.subarray(from, to)]) : bytes.toString('utf8', from, to))
+    const value = parts ? parse(textOf([...parts, bytes.subarray(from, to)])) : valueOf(bytes, from, to)
     if (value === undefined) return
     if (!node.many) {
       this.#found[node.name] = value
@@ -309,6 +309,33 @@ function indexOr(otherwise: number, index: number): number {
 
 const nothing = Buffer.alloc(0)
 const noPaths: readonly FieldPath[] = []
+/** A value that stands in these bytes. Most are short words and whole numbers, for which the whole of JSON is not needed. */
+function valueOf(bytes: Buffer, from: number, to: number): unknown {
+  return plainText(bytes, from, to) ?? plainCount(bytes, from, to) ?? parse(bytes.toString('utf8', from, to))
+}
+
+/** A string of printable ASCII without an escape; `undefined`: it is something else. */
+function plainText(bytes: Buffer, from: number, to: number): string | undefined {
+  if (bytes[from] !== quote || to - from < 2 || to - from > 64) return undefined
+  for (let i = from + 1; i < to - 1; i += 1) {
+    const byte = bytes[i] ?? 0
+    if (byte < 0x20 || byte >= 0x7f || byte === backslash || byte === quote) return undefined
+  }
+  return bytes[to - 1] === quote ? bytes.toString('latin1', from + 1, to - 1) : undefined
+}
+
+/** A whole number of up to fifteen digits; `undefined`: it is something else. */
+function plainCount(bytes: Buffer, from: number, to: number): number | undefined {
+  if (to - from > 15 || to === from || (bytes[from] === 0x30 && to - from > 1)) return undefined
+  let value = 0
+  for (let i = from; i < to; i += 1) {
+    const digit = (bytes[i] ?? 0) - 0x30
+    if (digit < 0 || digit > 9) return undefined
+    value = value * 10 + digit
+  }
+  return value
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
