@@ -103,16 +103,16 @@ describe('an account that is in use', () => {
 
   it('is reported once a beat, however many calls run meanwhile', async () => {
     await lease()
-    let running = true
+    const stop = new AbortController()
     const calls = (async () => {
-      while (running) {
+      while (!stop.signal.aborted) {
         for (let i = 0; i < 5; i += 1) await call(1)
         await new Promise((go) => setTimeout(go, 1))
       }
     })()
     asked = []
     await ledger.beat()
-    running = false
+    stop.abort()
     await calls
     expect(asked.filter((order) => order === 'settle')).toHaveLength(1)
   })
