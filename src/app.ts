@@ -98,7 +98,7 @@ export class App {
     this.#around = around
     this.#ca = ca
     this.#metrics = metrics
-    this.#trail = new Trail(settings.audit, around.stdout, this.#metrics)
+    this.#trail = new Trail(settings.audit, around.stdout, this.#metrics, around.log)
     this.#sender = openSender(settings, extraRoots, () => this.#ownSockets())
     const ids = ulids(() => clock.now())
     const say = (level: 'info' | 'warn' | 'error', fields: object, message: string) => around.log[level](fields, message)
@@ -328,6 +328,7 @@ export class App {
     return [
       { name: 'policy', ok: this.#snapshot !== undefined, detail: 'no policy is in force' },
       { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
+      { name: 'state', ok: this.#state.fault() === undefined, detail: this.#state.fault() },
       { name: 'workers', ok: this.#plane.ready, detail: 'no worker serves' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
       { name: 'ca', ok: clock.now() < this.#ca.issuer.notAfter, detail: 'the CA has expired' },

@@ -7,6 +7,8 @@ import type { Sink } from './sinks.ts'
 export interface AuditLogOptions {
   /** Told how each record fared: `ok` is on the sink, `dropped` is lost, `error` is an attempt that will be made again. */
   readonly onResult?: (result: 'ok' | 'error' | 'dropped', records: number) => void
+  /** Told when the sink takes nothing any more, and why, and `undefined` when it does again; once each. */
+  readonly onTrouble?: (error: unknown) => void
   /** Most bytes kept while the sink takes none; further records are dropped. */
   readonly queueBytes?: number
   /** Longest time `close` waits for a sink that takes nothing, in milliseconds. */
@@ -29,6 +31,7 @@ const retryMs = 1000
 export class AuditLog implements Audit {
   readonly #sink: Sink
   readonly #onResult: NonNullable<AuditLogOptions['onResult']>
+  readonly #onTrouble: NonNullable<AuditLogOptions['onTrouble']>
   readonly #queueBytes: number
   readonly #closeTimeoutMs: number
   readonly #lines = new LineBuffer(64 * 1024)
@@ -42,12 +45,14 @@ export class AuditLog implements Audit {
   #drained: Promise<void> = Promise.resolve()
   #reopen = false
   #troubled = false
+  #failing = false
   #closed = false
   #wake: (() => void) | undefined
 
   constructor(sink: Sink, options: AuditLogOptions = {}) {
     this.#sink = sink
     this.#onResult = options.onResult ?? (() => {})
+    this.#onTrouble = options.onTrouble ?? (() => {})
     this.#queueBytes = options.queueBytes ?? 8 * 1024 * 1024
     this.#closeTimeoutMs = options.closeTimeoutMs ?? 5000
   }
@@ -155,9 +160,13 @@ export class AuditLog implements Audit {
         this.#queuedBytes -= batch.bytes.length
         this.#depth -= batch.records
         this.#troubled = false
+        if (this.#failing) this.#onTrouble(undefined)
+        this.#failing = false
         this.#onResult('ok', batch.records)
-      } catch {
+      } catch (error) {
         this.#troubled = true
+        if (!this.#failing) this.#onTrouble(error)
+        this.#failing = true
         this.#onResult('error', this.#batches[0]?.records ?? 0)
         if (this.#closed) break
         await this.#pause()

@@ -21,10 +21,27 @@ export class Trail implements Audit {
   readonly #logs = new Map<string, AuditLog>()
   #runs: Pick<Runs, 'boundTo'> | undefined
 
-  constructor({ stdout, file, nats }: TrailOptions, stream: Writable, metrics: Metrics) {
+  /** `log`: the operator's, where a sink that takes nothing is named. */
+  constructor(
+    { stdout, file, nats }: TrailOptions,
+    stream: Writable,
+    metrics: Metrics,
+    log?: Readonly<Record<'info' | 'error', (fields: object, message: string) => void>>,
+  ) {
     this.#metrics = metrics
     const open = (name: string, sink: ConstructorParameters<typeof AuditLog>[0]) =>
-      this.#logs.set(name, new AuditLog(sink, { onResult: (result, records) => metrics.auditResult(name, result, records) }))
+      this.#logs.set(
+        name,
+        new AuditLog(sink, {
+          onResult: (result, records) => metrics.auditResult(name, result, records),
+          onTrouble(error) {
+            const { code = 'unknown error' } = (error ?? {}) as NodeJS.ErrnoException
+            if (error === undefined) log?.info({ event: 'audit', sink: name }, 'audit records are written again')
+            else
+              log?.error({ event: 'audit', sink: name, code }, `audit records cannot be written to ${name}; they wait in memory`)
+          },
+        }),
+      )
     if (stdout) open('stdout', streamSink(stream))
     if (file !== undefined) open('file', fileSink(file))
     if (nats?.url !== undefined) open('nats', natsSink({ ...nats, url: nats.url }))

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, renameSync } from 'node:fs'
 import type { GrantStore } from '#journey/ports.ts'
 import { openEmbeddedStore } from './embedded.ts'
 import { openSeal } from './seal-key.ts'
@@ -19,4 +19,13 @@ export function openStore(order: {
 /** Where the runs are, beside the grants: each file is opened, and may fail, by itself. */
 export function runsBeside(path: string): string {
   return `${path}-runs`
+}
+
+/** Renames what cannot be a store, its log with it, so that it is kept and in nobody's way. Gives the new name. */
+export function setAside(path: string): string {
+  let number = 1
+  while (existsSync(`${path}.unusable-${number}`)) number += 1
+  for (const part of ['', '-wal', '-shm'])
+    if (existsSync(path + part)) renameSync(path + part, `${path}.unusable-${number}${part}`)
+  return `${path}.unusable-${number}`
 }

@@ -5,7 +5,7 @@ import type { Balance, Ledger } from '#metering/types.ts'
 import { EmbeddedRuns } from './embedded-runs.ts'
 import { LazyStore } from './lazy.ts'
 import { EmbeddedLedger } from './ledger.ts'
-import { openStore, runsBeside } from './open.ts'
+import { openStore, runsBeside, setAside } from './open.ts'
 import { RedisGrants } from './redis-grants.ts'
 import { Journal } from './redis-journal.ts'
 import { RedisLedger } from './redis-ledger.ts'
@@ -37,6 +37,8 @@ export interface State {
   readonly runs: RunStore
   /** The time that budgets go by. */
   readonly clock: BudgetClock
+  /** Why the file of the grants cannot be used; `undefined`: it can, or the state is on a server, whose outage is no fault of this replica. */
+  fault(): string | undefined
   /** See `RotationOptions`. */
   readonly marks: { readonly abandonedAfter: number; readonly marksByOurClock: boolean }
   /** Of a server: whether it can be asked, and how many charges wait to be told; `undefined`: the state is a file. */
@@ -77,8 +79,16 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
       ? log.warn({ event, code: fault.code }, fault.message)
       : log.info({ event }, `the file of the ${event} can be used again`)
   const ledger = new EmbeddedLedger(`${state}-ledger`, Date.now, told('ledger'))
+  const grants = new LazyStore(
+    () => openStore({ path: state, sealKey, uid }),
+    (fault) => {
+      const place = setAside(state)
+      log.warn({ event: 'state', code: fault.code }, `${fault.message}; it is now ${place}, and a new one begins with this login`)
+    },
+  )
   return {
-    grants: new LazyStore(() => openStore({ path: state, sealKey, uid })),
+    grants,
+    fault: () => grants.fault,
     ledger,
     clock: ledger,
     runs: new EmbeddedRuns({
@@ -106,6 +116,7 @@ function openShared(place: StatePlace, { uid, log }: StateOptions): State {
     grants: new RedisGrants(link, journal, { seal }),
     ledger,
     clock: ledger,
+    fault: () => undefined,
     runs: new RedisRuns(link, journal, { seal }),
     // A replica that was stopped for a minute in the middle of a call still has the only copy of what came back.
     marks: { abandonedAfter: 120_000, marksByOurClock: false },
