@@ -10,11 +10,14 @@ import type { GrantStore, KeptGrant } from '#journey/ports.ts'
 import { openDatabase, transact } from './database.ts'
 import { pairContext, readPair, reasonContext, writePair } from './pair.ts'
 import type { Seal } from './seal.ts'
+import type { Spent } from './spent.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
 interface StoreOptions {
   readonly path: string
   readonly seal: Seal
+  /** What outlives the database; left out, an older copy of it is not known from a newer one. */
+  readonly spent?: Spent | undefined
   /** Milliseconds since the epoch, for the one write that is not told the time. */
   readonly now?: (() => number) | undefined
 }
@@ -62,12 +65,14 @@ export class EmbeddedStore implements GrantStore {
   readonly #path: string
   readonly #seal: Seal
   readonly #now: () => number
+  readonly #spent: Spent | undefined
 
   constructor(database: DatabaseSync, options: StoreOptions) {
     this.#database = database
     this.#path = options.path
     this.#seal = options.seal
     this.#now = options.now ?? Date.now
+    this.#spent = options.spent
   }
 
   async read(credential: string): Promise<KeptGrant | undefined> {
@@ -78,11 +83,25 @@ export class EmbeddedStore implements GrantStore {
     const needsLogin = row?.needs_login ? this.#seal.open(row.needs_login, reasonContext(credential)) : undefined
     if (!pair || (row.needs_login && needsLogin === undefined)) throw this.#damaged(credential, row)
     const { generation, in_flight_since: inFlightSince, written_at: writtenAt } = row
-    return { generation, pair, inFlightSince: inFlightSince ?? undefined, needsLogin, writtenAt }
+    const newest = this.#spent?.newest(credential) ?? 0
+    const older =
+      generation < newest
+        ? `${this.#path} is an older copy: it has generation ${generation}, and ${newest} was in use`
+        : undefined
+    return { generation, pair, inFlightSince: inFlightSince ?? undefined, needsLogin: needsLogin ?? older, writtenAt }
   }
 
   async begin(credential: string, generation: number, now: number): Promise<boolean> {
-    return this.#change(begin, { credential, generation, now })
+    if (!this.#change(begin, { credential, generation, now })) return false
+    const seed = this.#find(credential)?.['seed']
+    try {
+      // Now, as the call that follows spends it.
+      if (typeof seed === 'string') this.#spent?.addSeed(seed)
+    } catch (error) {
+      await this.release(credential, generation)
+      throw toStoreError(this.#path, error)
+    }
+    return true
   }
 
   async takeOver(credential: string, generation: number, since: number, now: number): Promise<boolean> {
@@ -91,7 +110,9 @@ export class EmbeddedStore implements GrantStore {
 
   async commit(credential: string, generation: number, next: Pair, now: number): Promise<boolean> {
     const pair = this.#seal.seal(writePair(next), pairContext(credential, generation + 1))
-    return this.#change(commit, { credential, generation, pair, now })
+    const written = this.#change(commit, { credential, generation, pair, now })
+    if (written) this.#note(credential, generation + 1)
+    return written
   }
 
   async release(credential: string, generation: number): Promise<boolean> {
@@ -103,14 +124,18 @@ export class EmbeddedStore implements GrantStore {
   }
 
   async login(credential: string, pair: Pair, now: number): Promise<number> {
-    return this.#transact(() => this.#enter(credential, pair, null, now))
+    const generation = this.#transact(() => this.#enter(credential, pair, null, now))
+    this.#note(credential, generation)
+    return generation
   }
 
   async seed(credential: string, pair: Pair, digest: string, now: number): Promise<number | undefined> {
-    return this.#transact(() => {
-      if (this.#find(credential)?.seed === digest) return undefined
+    const generation = this.#transact(() => {
+      if (this.#find(credential)?.seed === digest || this.#spent?.hasSeed(digest)) return undefined
       return this.#enter(credential, pair, digest, now)
     })
+    if (generation !== undefined) this.#note(credential, generation)
+    return generation
   }
 
   async close(): Promise<void> {
@@ -119,10 +144,20 @@ export class EmbeddedStore implements GrantStore {
 
   /** A new login over whatever is there, damaged or not. `digest`: of the seed it comes from. */
   #enter(credential: string, pair: Pair, digest: string | null, now: number): number {
-    const generation = (rowShape.shape.generation.safeParse(this.#find(credential)?.generation).data ?? 0) + 1
+    const here = rowShape.shape.generation.safeParse(this.#find(credential)?.generation).data ?? 0
+    const generation = Math.max(here, this.#spent?.newest(credential) ?? 0) + 1
     const sealed = this.#seal.seal(writePair(pair), pairContext(credential, generation))
     this.#database.prepare(enter).run({ credential, generation, pair: sealed, digest, now })
     return generation
+  }
+
+  /** What is in the database is durable already: without this line an older copy is not known as one, and no more. */
+  #note(credential: string, generation: number): void {
+    try {
+      this.#spent?.addNewest(credential, generation)
+    } catch {
+      // The next one writes it.
+    }
   }
 
   #change(sql: string, values: Readonly<Record<string, string | number | Uint8Array>>): boolean {

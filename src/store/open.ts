@@ -2,6 +2,7 @@ import { existsSync, renameSync } from 'node:fs'
 import type { GrantStore } from '#journey/ports.ts'
 import { openEmbeddedStore } from './embedded.ts'
 import { openSeal } from './seal-key.ts'
+import { Spent } from './spent.ts'
 
 /** The embedded store and its seal. A new key is made only where there is no store yet: it would open no old one. Throws StoreError. */
 export function openStore(order: {
@@ -12,6 +13,7 @@ export function openStore(order: {
   const { path, sealKey, uid } = order
   return openEmbeddedStore({
     path,
+    spent: new Spent(`${path}-spent`),
     seal: openSeal({ path: sealKey, make: !existsSync(path) && !existsSync(runsBeside(path)), uid }),
   })
 }

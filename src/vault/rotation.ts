@@ -82,7 +82,9 @@ export class Rotation implements Course {
     if (kept?.inFlightSince !== undefined) this.#look(kept.inFlightSince)
     // A seed says when it expires, and not when it was granted.
     const held = kept && { pair: kept.pair, generation: kept.generation, since: from === 'seed' ? undefined : kept.writtenAt }
-    return { held, from, ended: kept?.needsLogin, seedTrouble: seen.kind === 'bad' ? seen.reason : undefined }
+    const isSpent = seen.kind === 'new' && from === 'kept' && !kept
+    const ended = isSpent ? 'its seed was spent with a database that is not here any more' : kept?.needsLogin
+    return { held, from, ended, seedTrouble: seen.kind === 'bad' ? seen.reason : undefined }
   }
 
   async next(held: Held | undefined, urgent: () => boolean): Promise<Turn> {
