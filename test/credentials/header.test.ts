@@ -52,6 +52,13 @@ describe('a header credential', () => {
     ['a header that frames the message', { header: 'Content-Length' }],
     ['the Host header', { header: 'host' }],
     ['a name that is none', { header: 'x api key' }],
+    ['a header of the proxy', { header: 'X-Run-Id' }],
+    ['a header that overrides the method', { header: 'X-HTTP-Method-Override' }],
+    ['one in another spelling', { header: 'x_http_method' }],
+    ['a header that overrides the URL', { header: 'X-Original-URL' }],
+    ['a header of a family that does', { header: 'x-envoy-original-query' }],
+    ['a header that names the client', { header: 'X_Forwarded_For' }],
+    ['a client certificate', { header: 'client-cert' }],
     ['a format without a place', { format: 'Bearer' }],
     ['a format with two places', { format: '{} {}' }],
     ['a format that glues the stub to other text', { format: 'key-{}' }],
@@ -59,5 +66,19 @@ describe('a header credential', () => {
     ['a format with a space at its end', { format: '{} ' }],
   ])('refuses %s in the policy', (_what, change) => {
     expect(credentialSchema.safeParse({ ...entry, ...change }).success).toBe(false)
+  })
+
+  it.each(['X-Original-Uri', 'x_remote_user', 'X-Forwarded-Access-Token'])(
+    'says of %s, which the proxy removes, that another header is needed',
+    (name) => {
+      const { error } = credentialSchema.safeParse({ ...entry, header: name })
+      expect(error?.issues).toMatchObject([
+        { path: ['header'], message: expect.stringContaining('the proxy removes this header') },
+      ])
+    },
+  )
+
+  it.each(['X-Forge-Key', 'x-method-key', 'X-Hostess', 'x-envoy-token'])('takes %s, which resembles one', (name) => {
+    expect(credentialSchema.safeParse({ ...entry, header: name }).success).toBe(true)
   })
 })

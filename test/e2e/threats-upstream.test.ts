@@ -32,6 +32,7 @@ afterAll(() => rig[Symbol.asyncDispose]())
 
 describe('a host that answers out of order', () => {
   const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+  const poisoned = 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned'
   const scoped: SayOptions = { name: 'scoped.raw.test' }
   const ask = (host: string): string =>
     `GET /r HTTP/1.1\r\nHost: ${host}\r\n${host === 'scoped.raw.test' ? 'Authorization: Bearer proxy-token-raw\r\n' : ''}Connection: close\r\n\r\n`
@@ -51,6 +52,31 @@ describe('a host that answers out of order', () => {
   test.each<[string, string, boolean?]>([
     ['both a length and chunks', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
     ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok'],
+    ['two equal lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok'],
+    ['a list of lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok'],
+    ['gzip, chunked', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'],
+    [
+      'gzip and chunked, a line each',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+    ],
+    ['chunked, gzip', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\nok', true],
+    ['deflate', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: deflate\r\n\r\nok', true],
+    ['identity', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nok', true],
+    ['chunked with a parameter', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked;q=1\r\n\r\n2\r\nok\r\n0\r\n\r\n'],
+    ['chunked twice', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'],
+    [
+      'chunked twice, a line each',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+    ],
+    ['chunks in HTTP/1.0', 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'],
+    ['chunks under another spelling', 'HTTP/1.1 200 OK\r\nTransfer_Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'],
+    ['a 204 with a length', 'HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello'],
+    ['a 204 with chunks', 'HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+    ['an interim reply with a length', `HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\nok${ok}`],
+    ['an interim reply with chunks', `HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${ok}`],
+    ['a 304 with a coding', 'HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: gzip, chunked\r\n\r\n'],
+    ['bare LFs', 'HTTP/1.1 200 OK\nContent-Length: 2\n\nok'],
+    ['one bare LF', 'HTTP/1.1 200 OK\r\nX-A: b\nContent-Length: 2\r\n\r\nok'],
     ['a length below nought', 'HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok'],
     ['a folded line', 'HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok'],
     ['a bare CR in a header', 'HTTP/1.1 200 OK\r\nX-A: b\rX: c\r\nContent-Length: 2\r\n\r\nok'],
@@ -108,7 +134,20 @@ describe('a host that answers out of order', () => {
     ['a second reply at once', `${ok}HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned`],
     ['a body behind a 204', 'HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned'],
     ['a body behind a 304', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 8\r\n\r\npoisoned'],
+    [
+      'a body behind chunks of a 304',
+      'HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n8\r\npoisoned\r\n0\r\n\r\n',
+    ],
+    ['a body behind an empty 205', 'HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\npoisoned'],
+    [
+      'a reply behind the chunks of a 205',
+      `HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${poisoned}`,
+    ],
+    ['a reply behind the last chunk', `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n${poisoned}`],
+    ['a reply behind trailers', `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n\r\n${poisoned}`],
     ['more body than its length', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokpoisoned'],
+    ['an interim reply behind the final one', `${ok}HTTP/1.1 103 Early Hints\r\nLink: poisoned\r\n\r\n`],
+    ['one byte more', `${ok}p`],
   ])('%s: the next request gets its own answer', async (_, bytes) => {
     let answered = 0
     onRequest = (wire) => wire.write((answered += 1) === 1 ? bytes : ok)

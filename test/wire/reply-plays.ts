@@ -51,6 +51,11 @@ export const wellFormed: readonly Row[] = [
     ['304 Same 1.1 none', 'Content-Length: 5', 'end', '304 Same 1.1 none', 'Transfer-Encoding: chunked', 'end'],
   ],
   [
+    '205 like any other: what ends its body is said in its head',
+    `HTTP/1.1 205 Reset\r\nContent-Length: 0\r\n\r\nHTTP/1.1 205 Reset\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    ['205 Reset 1.1 none', 'Content-Length: 0', 'end', '205 Reset 1.1 chunked', 'Transfer-Encoding: chunked', 'end'],
+  ],
+  [
     'Connection: close',
     `${ok}Content-Length: 0\r\nConnection: close\r\n\r\n`,
     ['200 OK 1.1 none last', 'Content-Length: 0', 'Connection: close', 'end'],
@@ -103,6 +108,17 @@ export const refused: readonly Row[] = [
   ['Content_Length', `${ok}Content_Length: 1\r\n\r\nx`, bad],
   ...['gzip', 'gzip, chunked', 'identity', 'chunked, chunked', ''].map(
     (value) => [`Transfer-Encoding: ${value}`, `${ok}Transfer-Encoding: ${value}\r\n\r\n0\r\n\r\n`, bad] as const,
+  ),
+  ...['gzip', 'chunked'].map(
+    (first) =>
+      [
+        `Transfer-Encoding: ${first} and chunked on a line each`,
+        `${ok}Transfer-Encoding: ${first}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+        bad,
+      ] as const,
+  ),
+  ...['204', '304'].map(
+    (status) => [`${status} with a coding`, `HTTP/1.1 ${status} x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n`, bad] as const,
   ),
   ['Transfer_Encoding', `${ok}Transfer_Encoding: chunked\r\n\r\n0\r\n\r\n`, bad],
   ['a length and chunked', `${ok}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, bad],
