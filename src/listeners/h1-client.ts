@@ -18,6 +18,8 @@ export interface ReplyLine {
   readonly socket: Socket
   /** Replies leave in the order of their requests (RFC 9112 section 9.3.2): only the first of them may write. */
   isFirst(client: H1Client): boolean
+  /** Bytes were written. */
+  moved(): void
   /** The whole reply was written. */
   finished(client: H1Client): void
   /** Stops reading the socket; what was read and is no request is put back. */
@@ -39,6 +41,8 @@ type Framing = 'none' | 'length' | 'chunked' | 'close' | 'open'
 /** The agent's half of one HTTP/1.x exchange. What comes in one turn of the loop leaves in one write. */
 export class H1Client implements Client {
   onDrain: () => void = nothing
+  /** The request has a body. */
+  sends = false
   /** The request was read to its end. */
   requestRead = false
   /** The connection ends with this reply. */
@@ -135,6 +139,7 @@ export class H1Client implements Client {
     if (head !== undefined || chunks.length > 0 || last) {
       this.#held = []
       this.#write(head, chunks, last)
+      this.#line.moved()
       this.#size = 0
     }
     if (last) this.#line.finished(this)

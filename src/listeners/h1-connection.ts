@@ -24,8 +24,8 @@ const limits = {
   /** How much of a body that is not wanted is still read, and for how long, before its connection closes. */
   linger: 1_000,
   lingerBytes: 256 * 1024,
-  /** Requests under way at once on one connection; more are read when one of them is answered. */
-  pipelined: 64,
+  /** Requests without a body that are under way at once on one connection; behind one with a body the next waits for its reply. */
+  pipelined: 8,
 } as const
 
 const wireLimits = {
@@ -100,6 +100,11 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
     return this.#replies.length === 0 && !this.#reader.inHead && !this.#reader.inMessage
   }
 
+  /** Bytes of a reply were written: a stream that only the agent's silence goes on with is alive. */
+  moved(): void {
+    this.deadline = this.#now + limits.silence
+  }
+
   isFirst(client: H1Client): boolean {
     return this.#replies[0] === client
   }
@@ -114,7 +119,8 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
     }
     const { method, version, target, fields, framing } = head
     const client = this.#answering(method, version, head.expectContinue)
-    client.requestRead = framing.kind === 'none'
+    client.sends = framing.kind !== 'none'
+    client.requestRead = !client.sends
     client.closing = head.lastOnConnection
     if (method === 'CONNECT') return this.#refuse(client, 'malformed_request', behindOthers)
     const screened = screen({ version, method, target, headers: fields }, this.#facts)
@@ -190,6 +196,7 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
     // A head that was begun, or that never was on a new connection, is answered; all else just ends.
     if (this.#replies.length > 0 || this.#incoming || this.#state !== 'requests') return void this.socket.destroy()
     if (this.#used && !this.#reader.inHead) return void this.socket.destroy()
+    this.deadline = this.#now + limits.linger
     this.#options.deadlines.add(this)
     this.#refuse(this.#answering('GET', '1.1', false), 'request_timeout', 'the request head did not arrive in time', true)
   }
@@ -269,7 +276,7 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
   #reads(): boolean {
     if (this.#connecting || this.#state === 'switched') return false
     if (this.#reader.inMessage) return true
-    return this.#state === 'requests' && this.#replies.length < limits.pipelined
+    return this.#state === 'requests' && this.#replies.length < limits.pipelined && !this.#replies.some(({ sends }) => sends)
   }
 
   #connect(head: WireRequestHead): void {

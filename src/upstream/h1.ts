@@ -163,8 +163,12 @@ export class H1Connection implements ReplyEvents, Deadline {
   }
 
   expire(): void {
-    if (this.#turn) this.#fail(new ProxyError('upstream_timeout'))
-    else this.#discard()
+    if (!this.#turn) return this.#discard()
+    // It is the agent that is slow.
+    if (this.#socket.isPaused()) {
+      this.deadline = this.#deadlines.now + patience.body
+      this.#deadlines.add(this)
+    } else this.#fail(new ProxyError('upstream_timeout'))
   }
 
   #write(method: string, target: string, headers: RawHeaders, body: RequestBody | undefined, turn: Turn): void {
