@@ -1,4 +1,4 @@
-import { authorityCharacters, carriageReturn, lineFeed, space, tokenCharacters } from './characters.ts'
+import { authorityCharacters, carriageReturn, lineFeed, space, tab } from './characters.ts'
 import { refusal } from './faults.ts'
 import { readFields } from './fields.ts'
 import { chunkedBody, noBody, readFraming } from './framing.ts'
@@ -41,7 +41,7 @@ export function readRequestHead(text: string, limits: WireLimits): WireRequestHe
     if (at === longestMethod) return notStandard
     code = text.charCodeAt(++at)
   }
-  if (code !== space) return at >= end ? incomplete : tokenCharacters[code] === 1 || at === 0 ? notStandard : notHttp
+  if (code !== space) return at >= end ? incomplete : at > 0 && isBreak(code) ? notHttp : notStandard
   const method = text.slice(0, at)
   // `PRI` is how HTTP/2 begins (RFC 9113 section 3.4), and no method.
   if (!methods.has(method)) return method === 'PRI' ? notHttp : notStandard
@@ -68,6 +68,11 @@ export function readRequestHead(text: string, limits: WireLimits): WireRequestHe
   const block = readFields(text, at + 1, limits.headers)
   if ('code' in block) return block
   return frame(method, text.slice(targetAt, targetEnd), minor === 49 ? '1.1' : '1.0', block)
+}
+
+/** Ends a word where only one space may. */
+function isBreak(code: number): boolean {
+  return code === carriageReturn || code === lineFeed || code === tab
 }
 
 /**
