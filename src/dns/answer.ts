@@ -127,10 +127,10 @@ function give(query: Query, records: readonly Resource[]): Answer {
 }
 
 /** A name that exists: its records, or that it has none of this type (RFC 2308), or for ANY the least (RFC 8482). */
-function positive(query: Query, records: readonly Resource[], error?: Reply['error']): Reply {
-  if (records.length > 0) return { rcode: 'NOERROR', answers: records, authority: [], error }
-  if (query.type === types.ANY) return { rcode: 'NOERROR', answers: [minimal], authority: [], error }
-  return { rcode: 'NOERROR', answers: [], authority: [start], error }
+function positive(query: Query, records: readonly Resource[]): Reply {
+  if (records.length > 0) return { rcode: 'NOERROR', answers: records, authority: [] }
+  if (query.type === types.ANY) return { rcode: 'NOERROR', answers: [minimal], authority: [] }
+  return { rcode: 'NOERROR', answers: [], authority: [start] }
 }
 
 const minimal: Resource = { kind: 'HINFO' }
@@ -146,9 +146,11 @@ function denied(query: Query, host: Host, denial: Denial, { snapshot }: Exchange
   const { policy } = snapshot
   const names = namesOf(policy.dns)
   const isSunk = policy.dns.deny === 'sinkhole' && !isReverse(host) && !names.isExpansion(host)
-  if (isSunk) return { kind: 'reply', reply: positive(query, addressesFor(query, ours), blocked(denial)), finding: found(denial) }
+  const answers = isSunk ? addressesFor(query, ours) : []
+  if (answers.length > 0)
+    return { kind: 'reply', reply: { rcode: 'NOERROR', answers, authority: [], error: blocked(denial) }, finding: found(denial) }
   // A name that has others below it exists (RFC 8020): a cache would take those for absent too.
-  return absent(denial, hasBelow(policy, host) ? 'NOERROR' : 'NXDOMAIN')
+  return absent(denial, isSunk || hasBelow(policy, host) ? 'NOERROR' : 'NXDOMAIN')
 }
 
 /** The trees in which addresses are names (RFC 1035 section 3.5, RFC 3596 section 2.5). */

@@ -214,9 +214,17 @@ describe('a planted fault is named, alone, with what to do:', () => {
     const failed = findings.filter(({ result }) => result === 'fail')
     // DNS is refused to strangers too, and says so.
     expect(failed.map(({ check }) => check)).toEqual(['dns', 'identity'])
+    expect(failed[0]?.detail).toMatch(/refuses to answer, since it knows no single agent/)
     expect(failed.find(({ check }) => check === 'identity')?.detail).toMatch(words)
     expect(code).toBe(1)
   })
+})
+
+test('an agent whose unknown names do not exist is well', async () => {
+  await scene.editPolicy(`${policy}dns: {deny: refuse}\n`)
+  const { code, findings } = await examine()
+  expect(findings.filter(({ result }) => result === 'fail')).toEqual([])
+  expect(code).toBe(0)
 })
 
 test.skipIf(!have('curl') || !have('git') || !have('python3'))(

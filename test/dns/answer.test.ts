@@ -74,7 +74,7 @@ describe('what a question gets', () => {
     ['evil.test', 'SVCB', 'blocked deny NOERROR +SOA'],
     ['evil.test', 'TXT', 'blocked deny NOERROR +SOA'],
     ['evil.test', 'NULL', 'blocked deny NOERROR +SOA'],
-    ['evil.test', 'ANY', 'blocked deny NOERROR HINFO'],
+    ['evil.test', 'ANY', 'blocked deny NOERROR +SOA'],
     ['vault.good.test', 'A', 'blocked deny NOERROR A 10.43.0.53'],
     ['infra.test', 'A', 'blocked deny NOERROR A 10.43.0.53'],
     ['xgood.test', 'A', 'blocked deny NOERROR A 10.43.0.53'],

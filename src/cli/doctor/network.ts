@@ -33,8 +33,14 @@ export async function checkDns({ address, dns }: ProxyPlace): Promise<Finding> {
     if (code === 'EREFUSED')
       return fail(
         'dns',
-        `${address} refuses to answer us`,
-        'see what `identity` says; with `dns.deny: refuse` this is as it should be',
+        `${address} refuses to answer, since it knows no single agent at our address`,
+        'see what `identity` says',
+      )
+    if (code === 'ESERVFAIL')
+      return fail(
+        'dns',
+        `${address} has no policy in force`,
+        'see the log of the proxy, and run `iron-proxy check` on its policies',
       )
     if (code === 'ENOTFOUND' || code === 'ENODATA')
       return fail('dns', `${address} does not know the proxy’s name, so it is another resolver`, 'point DNS at the proxy')
