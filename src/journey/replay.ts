@@ -12,6 +12,9 @@ const mostRefusal = 16 * 1024
  */
 export class Replayable {
   readonly #body: RequestBody
+  readonly #most: number
+  /** Number of the newest reading. An older one that is not done yet stops, so that it drops nothing that the newer one needs. */
+  #reading = 0
   readonly #source: AsyncIterator<Uint8Array>
   #chunks: Uint8Array[] = []
   /** How many chunks from the beginning are no longer kept. */
@@ -20,28 +23,31 @@ export class Replayable {
   #ended = false
   #pulling: Promise<void> | undefined
 
-  constructor(body: RequestBody) {
+  /** `bytes`: how many are kept. */
+  constructor(body: RequestBody, bytes = most) {
     this.#body = body
+    this.#most = bytes
     this.#source = body.chunks[Symbol.asyncIterator]()
   }
 
   first(): RequestBody {
-    return { ...this.#body, chunks: this.#read() }
+    return { ...this.#body, chunks: this.#read(++this.#reading) }
   }
 
   /** `undefined`: too much has passed to be said again. */
   again(): RequestBody | undefined {
-    return this.#size > most ? undefined : this.first()
+    return this.#size > this.#most ? undefined : this.first()
   }
 
-  async *#read(): AsyncGenerator<Uint8Array> {
+  async *#read(reading: number): AsyncGenerator<Uint8Array> {
     for (let next = 0; ; next += 1) {
-      while (next - this.#dropped >= this.#chunks.length) {
+      while (reading === this.#reading && next - this.#dropped >= this.#chunks.length) {
         if (this.#ended) return
         await (this.#pulling ??= this.#pull())
       }
+      if (reading !== this.#reading) return
       const chunk = this.#chunks[next - this.#dropped]
-      if (this.#size > most) this.#drop(next + 1)
+      if (this.#size > this.#most) this.#drop(next + 1)
       if (chunk) yield chunk
     }
   }

@@ -105,6 +105,8 @@ export function chunksOf(stream: Readable): AsyncIterable<Uint8Array> {
     begun = true
     stream.on('data', take)
     stream.once('end', () => queue.finish())
+    // RST_STREAM before END_STREAM ends the stream too, even with NO_ERROR; Node says first that it was aborted.
+    stream.once('aborted', () => queue.fail(new ProxyError('client_closed')))
     stream.once('close', () => queue.fail(new ProxyError('client_closed')))
     if (stream.readableEnded) queue.finish()
     else if (stream.destroyed) queue.fail(new ProxyError('client_closed'))

@@ -1,70 +1,20 @@
-import { connect, constants } from 'node:http2'
-import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
-import { SingleFlight } from '#base/async.ts'
+import { constants } from 'node:http2'
+import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Outbound, ReplySink, RequestBody } from '#journey/ports.ts'
 import { nested } from '#journey/headers.ts'
 import type { RawHeaders } from '#journey/types.ts'
-import type { Destination, Dialer } from './dial.ts'
 import { mostInformational, patience } from './h1.ts'
+import type { Session } from './h2-sessions.ts'
 
-/** HTTP/2 sessions to upstreams: for gRPC, which needs its trailers and full duplex, and for hosts that speak nothing else. */
-export class Sessions {
-  readonly #sessions = new Map<string, ClientHttp2Session>()
-  readonly #opening = new SingleFlight<string, ClientHttp2Session>()
-  readonly #dialer: Dialer
+/** The host did not process the request (RFC 9113 section 8.7): it may be repeated, whatever its method. */
+export class NotProcessed extends Error {}
 
-  constructor(dialer: Dialer) {
-    this.#dialer = dialer
-  }
-
-  get size(): number {
-    return this.#sessions.size
-  }
-
-  /** A session that can take a stream. Throws what dialling throws. */
-  async of(destination: Destination, credentials: readonly string[]): Promise<ClientHttp2Session> {
-    const key = `${destination.host}:${destination.port} ${credentials.join(' ')}`
-    const found = this.#sessions.get(key)
-    if (found && !found.closed && !found.destroyed) return found
-    return this.#opening.run(key, () => this.#open(key, destination))
-  }
-
-  close(): void {
-    for (const session of this.#sessions.values()) session.destroy()
-    this.#sessions.clear()
-  }
-
-  async #open(key: string, destination: Destination): Promise<ClientHttp2Session> {
-    const socket = await this.#dialer.tls(destination, ['h2'])
-    if (socket.alpnProtocol !== 'h2') {
-      socket.destroy()
-      throw new ProxyError('upstream_protocol', 'the host does not speak HTTP/2')
-    }
-    const session = connect(`https://${destination.host}:${destination.port}`, {
-      createConnection: () => socket,
-      settings: { enablePush: false, initialWindowSize: 1 << 20 },
-      strictSingleValueFields: false,
-    } as Parameters<typeof connect>[1])
-    session.setLocalWindowSize(8 << 20)
-    // A stream's own error says what happened; without a listener here the process would end.
-    session.on('error', () => {})
-    session.on('goaway', () => this.#forget(key, session))
-    session.on('close', () => this.#forget(key, session))
-    this.#sessions.set(key, session)
-    return session
-  }
-
-  #forget(key: string, session: ClientHttp2Session): void {
-    if (this.#sessions.get(key) === session) this.#sessions.delete(key)
-  }
-}
-
-/** One request as an HTTP/2 stream (RFC 9113). Resolves at the end of the reply. */
+/** One request as an HTTP/2 stream (RFC 9113). Resolves at the end of the reply; rejects with `NotProcessed` if the host says so. */
 export function sendH2(
-  session: ClientHttp2Session,
+  session: Session,
   outbound: Outbound,
   body: RequestBody | undefined,
   sink: ReplySink,
@@ -76,9 +26,10 @@ export function sendH2(
     let informational = 0
     let trailers: RawHeaders = []
     const stream = open(session, outbound, body)
+    const ended = watchEnd(stream)
     // Since trailers are awaited, a body that was cut does not end in order first, as close() would otherwise have it.
     const cancel = () => stream.close(constants.NGHTTP2_CANCEL)
-    const settle = (error?: ProxyError) => {
+    const settle = (error?: Error) => {
       settled = true
       signal.removeEventListener('abort', cancel)
       if (error) reject(error)
@@ -117,15 +68,16 @@ export function sendH2(
       'wantTrailers',
       guarded(fail('malformed_request'), () => stream.sendTrailers(nested(body?.trailers() ?? []))),
     )
-    stream.on('error', (cause) =>
-      settle(new ProxyError('upstream_reset', begun ? 'the host broke its reply off' : undefined, { cause })),
-    )
+    const broken = (cause?: unknown) => {
+      if (!begun && informational === 0 && isUnprocessed(stream, session)) return new NotProcessed()
+      return new ProxyError('upstream_reset', begun ? 'the host broke its reply off' : undefined, { cause })
+    }
+    stream.on('error', (cause) => settle(broken(cause)))
     stream.on(
       'close',
       guarded(fail('upstream_protocol'), () => {
         if (settled) return
-        if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded)
-          return settle(new ProxyError('upstream_reset'))
+        if (stream.rstCode !== constants.NGHTTP2_NO_ERROR || !stream.readableEnded || !ended()) return settle(broken())
         sink.end(trailers)
         settle()
       }),
@@ -137,13 +89,45 @@ export function sendH2(
   })
 }
 
-/** Throws `upstream_reset` when the session went away since it was found. */
-function open(session: ClientHttp2Session, outbound: Outbound, body: RequestBody | undefined): ClientHttp2Stream {
+/** Throws `NotProcessed` when the session takes no further stream. */
+function open({ client }: Session, outbound: Outbound, body: RequestBody | undefined): ClientHttp2Stream {
   try {
-    return session.request(requestHeaders(outbound), { endStream: body === undefined, waitForTrailers: body !== undefined })
+    return client.request(requestHeaders(outbound), { endStream: body === undefined, waitForTrailers: body !== undefined })
   } catch (cause) {
+    if (full.has((cause as NodeJS.ErrnoException).code)) throw new NotProcessed()
     throw new ProxyError('upstream_reset', undefined, { cause })
   }
+}
+
+/** How Node says that a session has ended, or has no stream number left. */
+const full: ReadonlySet<string | undefined> = new Set([
+  'ERR_HTTP2_GOAWAY_SESSION',
+  'ERR_HTTP2_INVALID_SESSION',
+  'ERR_HTTP2_OUT_OF_STREAMS',
+])
+
+/**
+ * True if the host says that it did nothing with the request: REFUSED_STREAM, or GOAWAY with the number of an earlier stream
+ * (RFC 9113 section 8.7). A stream without a number was never sent.
+ */
+function isUnprocessed({ id, rstCode }: ClientHttp2Stream, { lastProcessed }: Session): boolean {
+  return id === undefined || id > lastProcessed || rstCode === constants.NGHTTP2_REFUSED_STREAM
+}
+
+/**
+ * Answers whether END_STREAM has come, on DATA, on a head or on trailers. Node ends the readable side for RST_STREAM(NO_ERROR) too, and
+ * no event tells the two apart: by 'end', both streams are closed with code 0. But Node 26 pushes `null` for END_STREAM when it
+ * reads that frame, before the stream is closed; for RST_STREAM, or when it destroys the stream, it closes the stream first.
+ */
+function watchEnd(stream: ClientHttp2Stream): () => boolean {
+  let seen = false
+  const push = stream.push.bind(stream)
+  const watched = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (chunk === null && !stream.closed) seen = true
+    return push(chunk, encoding)
+  }
+  stream.push = watched
+  return () => seen
 }
 
 /** What an event listener throws would end the process; here it ends the stream. */

@@ -5,16 +5,21 @@ import { Deadlines } from '#base/deadlines.ts'
 import { ProxyError } from '#base/errors.ts'
 import { headerValue } from '#journey/headers.ts'
 import type { Outbound, ReplySink, RequestBody, Sent, Upstream } from '#journey/ports.ts'
+import { Replayable } from '#journey/replay.ts'
 import { decoding } from './decode.ts'
 import { Dialer, refusedAlpn } from './dial.ts'
 import type { Destination, DialOptions } from './dial.ts'
 import { StaleConnection } from './h1.ts'
-import { sendH2, Sessions } from './h2.ts'
+import { NotProcessed, sendH2 } from './h2.ts'
+import { Sessions } from './h2-sessions.ts'
 import { Pools } from './pool.ts'
 import type { OriginPool } from './pool.ts'
 
 /** Methods that may be repeated when nobody can tell whether the first try arrived (RFC 9110 section 9.2.2). */
 const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+/** Bytes of a body that are kept while a host may still refuse its HTTP/2 stream unprocessed. */
+const mostRepeated = 64 * 1024
 
 /** Step 7: the way out. HTTP/1.1 where it will do, HTTP/2 where gRPC or the host needs it. */
 export class Sender implements Upstream {
@@ -94,9 +99,25 @@ export class Sender implements Upstream {
   }
 
   async #overH2(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
+    const kept = body && new Replayable(body, mostRepeated)
     const session = await this.#sessions.of(outbound.head, outbound.credentials)
-    await sendH2(session, outbound, body, sink, signal)
-    return { address: `${session.socket.remoteAddress ?? ''}:${session.socket.remotePort ?? ''}` }
+    try {
+      await sendH2(session, outbound, kept?.first(), sink, signal)
+      return { address: session.address }
+    } catch (error) {
+      if (!(error instanceof NotProcessed)) throw error
+      this.#sessions.retire(session)
+    }
+    if (signal.aborted) throw new ProxyError('client_closed')
+    const again = kept?.again()
+    if (kept && !again) throw new ProxyError('upstream_reset', 'the host refused the request when much of its body was sent')
+    const fresh = await this.#sessions.of(outbound.head, outbound.credentials)
+    try {
+      await sendH2(fresh, outbound, again, sink, signal)
+      return { address: fresh.address }
+    } catch (error) {
+      throw error instanceof NotProcessed ? new ProxyError('upstream_reset', 'the host refused the request twice') : error
+    }
   }
 
   async #upgrade(outbound: Outbound, sink: ReplySink, signal: StopSignal): Promise<Sent> {

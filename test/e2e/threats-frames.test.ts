@@ -132,4 +132,24 @@ describe('h2 that is not in order never becomes an HTTP/1.1 request', () => {
     await sleep(50)
     expect(rig.scene.upstreams.main.requests.filter(({ target, state }) => target === path && state === 'complete')).toEqual([])
   })
+
+  test.each<[string, number]>([
+    ['RST_STREAM(NO_ERROR)', 0],
+    ['RST_STREAM(STREAM_CLOSED)', 5],
+    ['RST_STREAM(CANCEL)', 8],
+  ])('a body that ends with %s: the host never sees a whole request', async (kind, code) => {
+    const path = `/h2-reset/${encodeURIComponent(kind)}`
+    await rig.watched(['client_closed'], async () => {
+      const socket = await openTls({ port: rig.scene.ports.https, servername: 'good.test', ca: rig.scene.files.ca, alpn: ['h2'] })
+      const begins = request(1, pseudo('good.test', path, 'POST'), flags.endHeaders)
+      socket.write(Buffer.concat([greeting, begins, frame('data', 0, 1, Buffer.from('hello'))]))
+      const seen = () => rig.scene.upstreams.main.requests.some(({ target, body }) => target === path && body.length > 0)
+      for (let i = 0; i < 200 && !seen(); i += 1) await sleep(10)
+      expect(seen()).toBe(true)
+      socket.write(frame('rstStream', 0, 1, Buffer.from([0, 0, 0, code])))
+      await sleep(50)
+      socket.destroy()
+    })
+    expect(rig.scene.upstreams.main.requests.filter(({ target }) => target === path)).toMatchObject([{ state: 'aborted' }])
+  })
 })

@@ -38,6 +38,23 @@ describe('a body that may have to be sent twice', () => {
     },
   )
 
+  it('is whole for the second sending while the first still reads', async () => {
+    const body = new Replayable(bodyOf('one ', 'two ', 'three ', 'four'), 8)
+    const first = body.first().chunks[Symbol.asyncIterator]()
+    await first.next()
+    const second = body.again()
+    // Past the limit, each chunk that is read is dropped: the first sending may not take one that the second needs.
+    const late = [first.next(), first.next(), first.next()]
+    expect(await readAll(second)).toBe('one two three four')
+    expect((await Promise.all(late)).map(({ done }) => done)).toEqual([true, true, true])
+  })
+
+  it('keeps no more than it was asked to', async () => {
+    const body = new Replayable(bodyOf('one ', 'two ', 'three'), 8)
+    expect(await readAll(body.first())).toBe('one two three')
+    expect(body.again()).toBeUndefined()
+  })
+
   it('is sent once only when it is long, and is whole then', async () => {
     const chunk = 'x'.repeat(1 << 20)
     const body = new Replayable(bodyOf(...Array.from({ length: 10 }, () => chunk)))
