@@ -44,7 +44,17 @@ export class Scrubber {
 
   /** Takes in the next bytes and gives what may go out now. */
   push(chunk: Uint8Array): Uint8Array {
+    if (this.#tail.length === 0 && !this.#edge && !this.#patterns.isIn(chunk)) return this.#passClean(chunk)
     return this.#pass(this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]), 'more')
+  }
+
+  /** A chunk without any value, but for one that may begin at its end. */
+  #passClean(chunk: Uint8Array): Uint8Array {
+    const open = this.#patterns.heldFrom(chunk, 0)
+    if (open === chunk.length) return chunk
+    // A copy: the caller may use its chunk again.
+    this.#tail = Uint8Array.from(chunk.subarray(open))
+    return chunk.subarray(0, open)
   }
 
   /**
@@ -60,12 +70,12 @@ export class Scrubber {
 
   /** The stream is over: gives what is kept back. */
   end(): Uint8Array {
-    return this.#pass(this.#tail, 'end')
+    return this.#tail.length === 0 ? nothing : this.#pass(this.#tail, 'end')
   }
 
   /** Whether there is nothing to take out of these texts. None of them holds a line break, so nothing is made up where two meet. */
   isClean(texts: readonly string[]): boolean {
-    return this.#patterns.find(Buffer.from(texts.join('\n'), 'latin1'), 0) === undefined
+    return !this.#patterns.isIn(Buffer.from(texts.join('\n'), 'latin1'))
   }
 
   /** The same for a text that is complete, such as a header value, one character a byte. The stream is not touched. */

@@ -50,6 +50,11 @@ export class ValueFinder {
     return this.search(bytes).next(from)
   }
 
+  /** Whether there is a match at all: what most chunks are asked, and are done with. */
+  isIn(bytes: Uint8Array): boolean {
+    return this.#whole.find(bytes, 0) !== undefined || this.#characters.find(bytes, 0) !== undefined
+  }
+
   /** Gives one match after another of the same bytes, and looks at none of them twice. */
   search(bytes: Uint8Array): Search {
     return new Search(this.#whole, this.#characters, bytes)
