@@ -1,6 +1,5 @@
 /**
- * The app: builds the rooms from settings, starts them, reloads what is live, and takes everything down in reverse.
- * Tests and the demo start here; `main.ts` only puts a process around it.
+ * Builds the rooms from settings, starts them, reloads what is live, and closes all in reverse. Tests and the demo start here.
  */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -28,6 +27,7 @@ import { Budgets } from '#observe/budgets.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
 import { Trail } from '#observe/trail.ts'
 import { ulids } from '#observe/ids.ts'
+import { openMemory } from '#observe/memory-room.ts'
 import type { Log } from '#observe/log.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
@@ -99,7 +99,9 @@ export class App {
     this.#ca = ca
     this.#metrics = metrics
     this.#trail = new Trail(settings.audit, around.stdout, this.#metrics, around.log)
-    this.#sender = openSender(settings, extraRoots, () => this.#ownSockets())
+    const memory = openMemory(settings.workers)
+    const own = () => this.#ownSockets()
+    this.#sender = openSender(settings, extraRoots, memory, own)
     const ids = ulids(() => clock.now())
     const say = (level: 'info' | 'warn' | 'error', fields: object, message: string) => around.log[level](fields, message)
     const calls = new OwnCalls({ upstream: this.#sender, audit: this.#trail, ids, clock })
@@ -154,6 +156,7 @@ export class App {
     const ports = {
       clock,
       ids,
+      memory,
       policies,
       owners,
       bundle: (agent: string) => ca.bundle(undefined, agent),
@@ -174,7 +177,6 @@ export class App {
       metrics,
       runs: this.#runs,
     }
-    const own = () => this.#ownSockets()
     const policy = () => this.#snapshot && { snapshot: this.#snapshot, sources: this.#sources }
     this.#workers = openWorkers(settings, { ...rooms, cluster: owners, extraRoots, clock, say, policy, own })
     this.#plane = this.#workers ?? openPlane(settings, rooms)

@@ -96,6 +96,7 @@ async function attempt(
   const kept = requestHeaders(placed.headers, { decode, parts, host: hostHeader(arrival) })
   const outbound: Outbound = {
     head: placed.query === arrival.head.query ? arrival.head : { ...arrival.head, query: placed.query },
+    agent: seen.exchange?.agent.id,
     headers: length === undefined ? kept : resized(kept, length),
     credentials: grants.map(({ credential }) => credential.id),
     decode,

@@ -119,13 +119,20 @@ const narrowed = new Map<string, string>()
 function decodable(acceptEncoding: string): string {
   const found = narrowed.get(acceptEncoding)
   if (found !== undefined) return found
-  const kept = acceptEncoding.split(',').filter((item) => {
-    const coding = item.split(';', 1)[0]?.trim().toLowerCase() ?? ''
-    return (decodableCodings as readonly string[]).includes(coding)
-  })
+  const known = acceptEncoding.split(',').filter((item) => (decodableCodings as readonly string[]).includes(codingOf(item)))
+  const small = known.filter((item) => !largeWindows.has(codingOf(item)))
+  // The agent reads plain text either way, and a window of gzip is 32 KiB.
+  const kept = small.some((item) => codingOf(item).endsWith('gzip') && !/;\s*q=0(?:\.0*)?\s*$/.test(item)) ? small : known
   const answer = kept.length > 0 ? kept.map((item) => item.trim()).join(', ') : 'identity'
   if (narrowed.size < 100 && acceptEncoding.length <= 100) narrowed.set(acceptEncoding, answer)
   return answer
+}
+
+/** A reply in one of these may ask for 8 or 16 MiB to decode it. */
+const largeWindows: ReadonlySet<string> = new Set(['br', 'zstd'])
+
+function codingOf(item: string): string {
+  return item.split(';', 1)[0]?.trim().toLowerCase() ?? ''
 }
 
 /** Flat pairs as Node's HTTP/2 wants them: lower-case names, repeats as arrays. */

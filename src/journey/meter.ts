@@ -1,5 +1,6 @@
 import type { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
+import type { MemoryShare } from '#base/memory-account.ts'
 import { nanoDollars } from '#metering/compile.ts'
 import type { Order } from '#metering/desk.ts'
 import type { Denial, Rule } from '#policy/types.ts'
@@ -86,7 +87,7 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
   const bytes = body ? await readWhole(body, mostBody) : new Uint8Array(0)
   const read = body && wholeBody(body, bytes)
   const coding = headerValue(arrival.head.headers, 'content-encoding') ?? ''
-  const plain = decodeWhole(bytes, coding, 2 * mostBody)
+  const plain = coding === '' ? bytes : decodeWithin(bytes, coding, body?.room)
   if (!plain)
     return unpaid(rule, read, 'unmetered', 'the content coding of the request cannot be undone, so nobody knows what it asks for')
   const asked = readAsked(shape, plain, call)
@@ -163,6 +164,19 @@ const nothingAsked: Asked = {
   hiddenInput: false,
   continues: undefined,
   refused: undefined,
+}
+
+/** Decodes with a little room first, since most bodies are far smaller than the longest. Throws `overloaded`. */
+function decodeWithin(bytes: Uint8Array, coding: string, room: MemoryShare | undefined): Uint8Array | undefined {
+  for (const most of [Math.min(Math.max(16 * bytes.length, 1 << 20), 2 * mostBody), 2 * mostBody]) {
+    // Pieces of the output, and all of it joined.
+    if (room && !room.take(2 * most))
+      throw new ProxyError('overloaded', 'there is no room to undo the content coding of the request')
+    const plain = decodeWhole(bytes, coding, most)
+    room?.give(2 * most - (plain instanceof Uint8Array ? plain.length : 0))
+    if (plain !== 'too long') return plain
+  }
+  return undefined
 }
 
 /** `undefined`: a cap of ours was met. */

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
 import type { Host } from '#base/host.ts'
+import type { MemoryAccount, MemoryShare } from '#base/memory-account.ts'
 import type { SecretRef } from '#base/secret.ts'
 import type { Pair, TokenCall, TokenEndpoint, TokenReply } from '#credentials/lease.ts'
 import type { RealValues } from '#credentials/real-values.ts'
@@ -13,7 +14,6 @@ import type { Credential, Grant, Hashes } from '#credentials/types.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import type { Pod } from '#policy/pods.ts'
 import type { Denial } from '#policy/types.ts'
-import type { BodyMemory } from './whole-body.ts'
 import type { Run } from './ephemeral.ts'
 import type { AuditRecord, ProxyAuth, RawHeaders, RequestHead, Snapshot } from './types.ts'
 
@@ -26,8 +26,8 @@ export interface Ports {
   readonly owners?: Owners | undefined
   /** The public bundle of certificates as PEM; remembers that this agent has it. */
   readonly bundle?: (agent: string) => string
-  /** Room for bodies that must be read whole. */
-  readonly memory: BodyMemory
+  /** Counts what exchanges hold outside the heap. */
+  readonly memory: MemoryAccount
   readonly vault: Vault
   readonly runs: Runs
   readonly logins: LoginTaker
@@ -110,6 +110,8 @@ export interface LoginTaker {
 /** A request as it leaves: stubs exchanged, hop-by-hop headers gone. */
 export interface Outbound {
   readonly head: RequestHead
+  /** Whose room the decoding of the reply takes; `undefined`: the proxy asks for itself. */
+  readonly agent?: string | undefined
   /** Flat; Host is among them. */
   readonly headers: RawHeaders
   /** Ids of the credentials in it; connections are not shared between different ones. */
@@ -127,8 +129,8 @@ export interface RequestBody {
   readonly length: number | undefined
   /** Trailer fields; complete only once the stream has ended. */
   trailers(): RawHeaders
-  /** Told of bytes that are kept until the exchange has ended. Throws `overloaded` when there is no room for them. */
-  keep?(bytes: number): void
+  /** Counts the bytes of it that are kept until the exchange has ended. */
+  readonly room?: MemoryShare
 }
 
 /** What comes back, in the order it comes. */

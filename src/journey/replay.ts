@@ -1,5 +1,6 @@
 import type { ReplySink, RequestBody } from './ports.ts'
 import type { RawHeaders } from './types.ts'
+import { isWhole } from './whole-body.ts'
 
 /** Bytes of a body that are kept so that it can be sent once more. A model call with its whole context is smaller. */
 const most = 8 << 20
@@ -20,6 +21,8 @@ export class Replayable {
   /** How many chunks from the beginning are no longer kept. */
   #dropped = 0
   #size = 0
+  /** Bytes of it that its agent's room holds. */
+  #counted = 0
   #ended = false
   #pulling: Promise<void> | undefined
 
@@ -57,10 +60,20 @@ export class Replayable {
       const { done, value } = await this.#source.next()
       if (done) this.#ended = true
       else this.#chunks.push(value)
-      this.#size += done ? 0 : value.length
+      if (!done) this.#count(value.length)
     } finally {
       this.#pulling = undefined
     }
+  }
+
+  /** A body for which its agent has no room left is sent once, as a long one. */
+  #count(bytes: number): void {
+    const { room } = this.#body
+    this.#size += bytes
+    if (this.#size <= most && (isWhole(this.#body) || !room || room.take(bytes))) return void (this.#counted += bytes)
+    if (!isWhole(this.#body)) room?.give(this.#counted)
+    this.#counted = 0
+    this.#size = Math.max(this.#size, most + 1)
   }
 
   #drop(count: number): void {

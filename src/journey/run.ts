@@ -96,8 +96,8 @@ async function pass(
 
   // and held to its budgets, where the rule has a meter
   const { rule } = verdict
-  using memory = body && ports.memory.open()
-  const watched = body && memory && { ...upload(body, seen, ports.vault.realValues()), keep: memory.keep }
+  using room = body && ports.memory.open(exchange.agent.id)
+  const watched = body && room && { ...upload(body, seen, ports.vault.realValues()), room }
   const paid = rule?.meter ? await meter({ arrival, exchange, rule, body: watched, client, cut, seen, ports }) : undefined
   if (paid?.kind === 'unpaid') {
     if (exchange.agent.mode === 'enforce') return denied(paid.denial)

@@ -1,48 +1,38 @@
 import { ProxyError } from '#base/errors.ts'
-import { MemoryAccount } from '#base/memory-account.ts'
 import type { RequestBody } from './ports.ts'
 
-/** Bytes of all bodies together that are kept at once: agents choose how many requests they send, and how long. */
-export const mostKept = 512 << 20
+/** Bytes that a body of unknown length gets first; its buffer doubles from there. */
+const firstBytes = 16 * 1024
 
-/** The memory that all exchanges share for bodies that must be read whole. */
-export class BodyMemory {
-  readonly #account: MemoryAccount
-
-  constructor(most = mostKept) {
-    // One share for all: the caller does not pass the agent yet, so no part may be smaller than the whole.
-    this.#account = new MemoryAccount({ bytes: most, unknownBytes: most })
-  }
-
-  /** Bytes that are kept now. */
-  get kept(): number {
-    return this.#account.held
-  }
-
-  /** The part of one exchange, which gives everything back when it is disposed. */
-  open(): Disposable & Required<Pick<RequestBody, 'keep'>> {
-    const share = this.#account.open(undefined)
-    return {
-      keep: (bytes) => {
-        if (!share.take(bytes)) throw new ProxyError('overloaded', 'too many bodies that must be read whole are under way')
-      },
-      [Symbol.dispose]: () => share[Symbol.dispose](),
-    }
-  }
-}
-
-/** Reads a body to its end. Throws `body_too_large` as soon as it is known to have more than `cap` bytes, and what `keep` throws. */
+/**
+ * Reads a body to its end, into one buffer. Throws `body_too_large` as soon as it is known to have more than `cap` bytes, and
+ * `overloaded` when its agent has no room left for it: at once where it says its length, before a byte is read.
+ */
 export async function readWhole(body: RequestBody, cap: number): Promise<Uint8Array> {
   if ((body.length ?? 0) > cap) throw tooLarge(cap)
-  const chunks: Uint8Array[] = []
+  if (body.chunks instanceof Whole) return body.chunks.bytes
+  // A list of chunks would cost an object for each, and an agent may send chunks of one byte.
+  let room = allot(body, body.length ?? Math.min(firstBytes, cap))
   let size = 0
   for await (const chunk of body.chunks) {
-    size += chunk.length
-    if (size > cap) throw tooLarge(cap)
-    body.keep?.(chunk.length)
-    chunks.push(chunk)
+    const next = size + chunk.length
+    if (next > cap) throw tooLarge(cap)
+    if (next > room.length) {
+      const larger = allot(body, Math.min(cap, Math.max(next, 2 * room.length)))
+      larger.set(room.subarray(0, size))
+      body.room?.give(room.length)
+      room = larger
+    }
+    room.set(chunk, size)
+    size = next
   }
-  return Buffer.concat(chunks)
+  return room.subarray(0, size)
+}
+
+/** The bytes are counted before they are there. */
+function allot({ room }: RequestBody, bytes: number): Buffer {
+  if (room && !room.take(bytes)) throw new ProxyError('overloaded', 'too many bodies that must be read whole are under way')
+  return Buffer.allocUnsafe(bytes)
 }
 
 function tooLarge(cap: number): ProxyError {
@@ -51,9 +41,23 @@ function tooLarge(cap: number): ProxyError {
 
 /** A body that is in memory, in place of the one it was read from. */
 export function wholeBody(body: RequestBody, bytes: Uint8Array): RequestBody {
-  return { ...body, chunks: once(bytes), length: bytes.length }
+  return { ...body, chunks: new Whole(bytes), length: bytes.length }
 }
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (bytes.length > 0) yield bytes
+/** Its bytes are in memory, and counted. */
+export function isWhole({ chunks }: RequestBody): boolean {
+  return chunks instanceof Whole
+}
+
+/** The chunks of a body that is in memory: reading it whole once more copies nothing. */
+class Whole implements AsyncIterable<Uint8Array> {
+  readonly bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    if (this.bytes.length > 0) yield this.bytes
+  }
 }

@@ -92,6 +92,7 @@ function outbound(
       query: mark < 0 ? '' : path.slice(mark),
       headers: [],
     },
+    agent: undefined,
     headers: ['host', port === 443 ? host : `${host}:${port}`, ...headers],
     credentials: [purpose],
     decode: true,

@@ -3,10 +3,11 @@ import { LruMap } from '#base/async.ts'
 import type { StopSignal } from '#base/async.ts'
 import { Deadlines } from '#base/deadlines.ts'
 import { ProxyError } from '#base/errors.ts'
+import type { MemoryAccount } from '#base/memory-account.ts'
 import { headerValue } from '#journey/headers.ts'
 import type { Outbound, ReplySink, RequestBody, Sent, Upstream } from '#journey/ports.ts'
 import { Replayable } from '#journey/replay.ts'
-import { decoding } from './decode.ts'
+import { Decoder } from './decode.ts'
 import { Dialer, refusedAlpn } from './dial.ts'
 import type { Destination, DialOptions } from './dial.ts'
 import { StaleConnection } from './h1.ts'
@@ -26,10 +27,13 @@ export class Sender implements Upstream {
   readonly #dialer: Dialer
   readonly #pools: Pools
   readonly #sessions: Sessions
+  readonly #memory: MemoryAccount
   /** Origins that refused HTTP/1.1 in the handshake, before a request was sent. */
   readonly #onlyH2 = new LruMap<string, true>(1000)
 
-  constructor(options: DialOptions) {
+  /** `memory`: counts the windows of decoders. */
+  constructor(options: DialOptions, memory: MemoryAccount) {
+    this.#memory = memory
     this.#dialer = new Dialer(options)
     this.#pools = new Pools(this.#dialer, new Deadlines(patient))
     this.#sessions = new Sessions(this.#dialer)
@@ -42,12 +46,18 @@ export class Sender implements Upstream {
   // Not an async function, nor are the next two: each would cost every request a microsecond and a kilobyte.
   send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     if (!outbound.decode || outbound.head.method === 'HEAD') return this.#choose(outbound, body, sink, signal)
-    const decoder = decoding(sink)
-    return this.#choose(outbound, body, decoder.sink, signal).then((sent) => {
-      // The decoder may still be at work when the upstream is done.
-      const decoded = decoder.done()
-      return decoded && !sent.upgraded ? unlessAborted(decoded, signal).then(() => sent) : sent
-    })
+    const decoder = new Decoder(sink, this.#memory, outbound.agent)
+    return this.#choose(outbound, body, decoder, signal).then(
+      (sent) => {
+        // The decoder may still be at work when the upstream is done.
+        const { done } = decoder
+        return done && !sent.upgraded ? finished(decoder, done, signal).then(() => sent) : sent
+      },
+      (error: unknown) => {
+        decoder.close()
+        throw error
+      },
+    )
   }
 
   connect(destination: Destination, signal: StopSignal): Promise<Duplex> {
@@ -140,6 +150,14 @@ const patient = {
     const timer = setTimeout(act, milliseconds).unref()
     return () => clearTimeout(timer)
   },
+}
+
+async function finished(decoder: Decoder, done: Promise<void>, signal: StopSignal): Promise<void> {
+  try {
+    await unlessAborted(done, signal)
+  } finally {
+    decoder.close()
+  }
 }
 
 /** Waits for the work, but not for longer than the agent does. */

@@ -21,7 +21,7 @@ import type { MainSide } from './sides.ts'
 
 /** What the main thread has, of which workers see copies. */
 export interface Rooms {
-  readonly ports: Omit<Ports, 'live' | 'memory'>
+  readonly ports: Omit<Ports, 'live'>
   readonly ca: LiveCa
   readonly custody: Custody
   readonly budgets: Budgets

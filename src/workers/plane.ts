@@ -1,9 +1,9 @@
 import type { Address } from '#base/address.ts'
+import type { MemoryAccount } from '#base/memory-account.ts'
 import type { Listen, Settings } from '#config/settings-schema.ts'
 import { LiveSet } from '#journey/live.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
-import { BodyMemory } from '#journey/whole-body.ts'
 import { Doors } from '#listeners/doors.ts'
 import type { DoorAddresses, Together } from '#listeners/doors.ts'
 import type { Leaves } from '#listeners/tls.ts'
@@ -49,9 +49,8 @@ const farewell = 1_000
 
 export interface PlaneOptions {
   readonly doors: DoorAddresses
-  readonly ports: Omit<Ports, 'live' | 'memory'>
+  readonly ports: Omit<Ports, 'live'>
   readonly leaves: Leaves & { readonly entries: number }
-  readonly memory?: BodyMemory
   readonly together?: Together
 }
 
@@ -64,10 +63,10 @@ export class Plane implements DataPlane {
   readonly #desk: Ports['desk']
   #snapshot: Snapshot | undefined
 
-  constructor({ doors, ports, leaves, memory = new BodyMemory(), together }: PlaneOptions) {
+  constructor({ doors, ports, leaves, together }: PlaneOptions) {
     this.#leaves = leaves
     this.#desk = ports.desk
-    this.#doors = new Doors(doors, { ...ports, live: this.#live, memory }, leaves, together)
+    this.#doors = new Doors(doors, { ...ports, live: this.#live }, leaves, together)
   }
 
   async start(): Promise<DoorPorts> {
@@ -139,14 +138,13 @@ export function doorAddresses(listen: Settings['listen']): DoorAddresses {
 export function openSender(
   { upstream, advertise }: Pick<Settings, 'upstream' | 'advertise'>,
   extraRoots: readonly string[],
+  memory: MemoryAccount,
   listening: () => readonly OwnSocket[],
 ): Sender {
-  return new Sender({
-    resolve: resolver(upstream.resolver),
-    hosts: upstream.hosts,
-    allowPrivate: upstream.allowPrivate,
-    own: ownSockets(listening, advertise),
-    extraRoots,
-    connectTimeout: 10_000,
-  })
+  const own = ownSockets(listening, advertise)
+  const { hosts, allowPrivate } = upstream
+  return new Sender(
+    { resolve: resolver(upstream.resolver), hosts, allowPrivate, own, extraRoots, connectTimeout: 10_000 },
+    memory,
+  )
 }

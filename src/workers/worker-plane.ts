@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseCidr } from '#base/address.ts'
+import type { MemoryAccount } from '#base/memory-account.ts'
 import type { Authority } from '#ca/authority.ts'
 import { authorityOfImage } from '#ca/authority-image.ts'
 import { bundlePem } from '#ca/bundle.ts'
@@ -9,9 +10,9 @@ import { OwnersCopy } from '#identity/owners-copy.ts'
 import { RunTable } from '#identity/run-table.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#journey/types.ts'
-import { BodyMemory, mostKept } from '#journey/whole-body.ts'
 import { Desk } from '#metering/desk.ts'
 import { ulids } from '#observe/ids.ts'
+import { openMemory } from '#observe/memory-room.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import { VaultCopy } from '#vault/copy.ts'
@@ -36,6 +37,7 @@ export class WorkerPlane implements WorkerSide {
   readonly #runs = new RunTable(clock)
   readonly #desk: Desk
   readonly #leaves: LeafCache
+  readonly #memory: MemoryAccount
   readonly #sender: ReturnType<typeof openSender>
   readonly #lag = monitorEventLoopDelay()
   #owners: OwnersCopy | undefined
@@ -77,7 +79,8 @@ export class WorkerPlane implements WorkerSide {
     const { allowPrivate, ...upstream } = errand.upstream
     const ranges = allowPrivate.flatMap((text) => parseCidr(text) ?? [])
     const settings = { upstream: { ...upstream, allowPrivate: ranges }, advertise: errand.advertise }
-    this.#sender = openSender(settings, errand.extraRoots, () => this.#own)
+    this.#memory = openMemory(errand.workers)
+    this.#sender = openSender(settings, errand.extraRoots, this.#memory, () => this.#own)
   }
 
   begin({ policy, trust, runs, owners, own, ports }: World): Promise<DoorPorts> {
@@ -196,9 +199,10 @@ export class WorkerPlane implements WorkerSide {
 
   #build(taken: DoorPorts): Plane {
     const { listen, workers } = this.#errand
-    const ports: Omit<Ports, 'live' | 'memory'> = {
+    const ports: Omit<Ports, 'live'> = {
       clock,
       ids: ulids(() => clock.now()),
+      memory: this.#memory,
       policies: { current: () => this.#runs.over(this.#snapshot) },
       owners: this.#owners,
       bundle: (agent) => {
@@ -216,9 +220,8 @@ export class WorkerPlane implements WorkerSide {
     const doors = Object.entries(doorAddresses(listen)).flatMap(([door, place]) =>
       place ? [[door, { ...place, port: taken[door as keyof DoorPorts] ?? place.port, reusePort: true }] as const] : [],
     )
-    const memory = new BodyMemory(Math.floor(mostKept / workers))
     const together = { threads: workers }
-    const plane = new Plane({ doors: Object.fromEntries(doors), ports, leaves: this.#leaves, memory, together })
+    const plane = new Plane({ doors: Object.fromEntries(doors), ports, leaves: this.#leaves, together })
     if (this.#snapshot) plane.taken(this.#snapshot)
     return plane
   }

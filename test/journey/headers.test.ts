@@ -109,7 +109,9 @@ describe('a request', () => {
   })
 
   it.each([
-    ['gzip, deflate, br, zstd', 'gzip, deflate, br, zstd'],
+    ['gzip, deflate, br, zstd', 'gzip, deflate'],
+    ['br, zstd', 'br, zstd'],
+    ['gzip;q=0, br', 'gzip;q=0, br'],
     ['gzip;q=0.5, exi, aes128gcm', 'gzip;q=0.5'],
     ['exi', 'identity'],
     ['*', 'identity'],

@@ -4,7 +4,7 @@ import { parseAddress } from '#base/address.ts'
 import type { Address } from '#base/address.ts'
 import type { Client, Outbound, Ports, Relayed, ReplySink, RequestBody, Sent, Upgraded } from '#journey/ports.ts'
 import { LiveSet } from '#journey/live.ts'
-import { BodyMemory } from '#journey/whole-body.ts'
+import { MemoryAccount } from '#base/memory-account.ts'
 import { Desk } from '#metering/desk.ts'
 import { EmbeddedLedger } from '#store/ledger.ts'
 import type { AuditRecord, ProxyAuth, RawHeaders, RequestArrival, RequestHead, Snapshot } from '#journey/types.ts'
@@ -182,7 +182,7 @@ export function worldOf(snapshot: Snapshot | undefined, variables: Readonly<Reco
       clock,
       live,
       vault,
-      memory: new BodyMemory(1000),
+      memory: new MemoryAccount({ bytes: 256 << 20 }),
       runs: { find: () => undefined, boundTo: () => undefined },
       logins: { capture: () => Promise.reject(new Error('nobody logs in here')) },
       ids: { next: () => `id-${++count}` },

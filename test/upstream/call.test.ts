@@ -2,6 +2,7 @@ import { createServer } from 'node:https'
 import type { RequestListener } from 'node:http'
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { MemoryAccount } from '#base/memory-account.ts'
 import type { Address } from '#base/address.ts'
 import { Secret } from '#base/secret.ts'
 import type { TokenEndpoint } from '#credentials/lease.ts'
@@ -24,14 +25,17 @@ async function stage(answer: RequestListener) {
   const port = await listen(server)
   const records: AuditRecord[] = []
   const clock = new ManualClock()
-  const upstream = new Sender({
-    resolve: () => Promise.reject(new Error('not expected')),
-    hosts: new Map([[host, { address: '127.0.0.1' as Address, port }]]),
-    allowPrivate: [],
-    own: { has: () => false },
-    extraRoots: [testAuthority().certPem],
-    connectTimeout: 2_000,
-  })
+  const upstream = new Sender(
+    {
+      resolve: () => Promise.reject(new Error('not expected')),
+      hosts: new Map([[host, { address: '127.0.0.1' as Address, port }]]),
+      allowPrivate: [],
+      own: { has: () => false },
+      extraRoots: [testAuthority().certPem],
+      connectTimeout: 2_000,
+    },
+    new MemoryAccount({ bytes: 1 << 20 }),
+  )
   const calls = new OwnCalls({ upstream, audit: { write: (record) => void records.push(record) }, ids: ulids(() => 0), clock })
   const endpoint: TokenEndpoint = { host, port: 443, path: '/token' }
   const call = (body: string) =>

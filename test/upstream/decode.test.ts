@@ -4,20 +4,25 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { brotliCompressSync, constants, createGzip, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { decoding } from '#upstream/decode.ts'
+import { MemoryAccount } from '#base/memory-account.ts'
+import { Decoder } from '#upstream/decode.ts'
 import { Sink } from './parts.ts'
 
 const text = `${'the quick brown fox '.repeat(200)}${randomBytes(300).toString('hex')}`
 
+function decoder(sink: Sink, memory = new MemoryAccount({ bytes: 128 << 20 })): Decoder {
+  return new Decoder(sink, memory, 'agent')
+}
+
 /** Feeds a coded body in pieces; answers the sink once it has its end, or the code of what broke. */
 async function decoded(coding: string, body: Uint8Array, { size = 1000, status = 200 } = {}): Promise<Sink | string> {
   const sink = new Sink()
-  const { sink: outer, done } = decoding(sink)
+  const outer = decoder(sink)
   try {
     outer.head(status, ['Content-Encoding', coding, 'Content-Length', String(body.length), 'x', 'y'])
     for (let at = 0; at < body.length; at += size) outer.data(body.subarray(at, at + size))
     outer.end(['x-sum', '1'])
-    await done()
+    await outer.done
     return sink
   } catch (error) {
     return (error as { code: string }).code
@@ -77,7 +82,7 @@ describe('a coded reply', () => {
 
   it('gives each event as it comes', async () => {
     const sink = new Sink()
-    const { sink: outer } = decoding(sink)
+    const outer = decoder(sink)
     outer.head(200, ['content-encoding', 'gzip'])
     const gzip = createGzip()
     gzip.on('data', (chunk: Buffer) => outer.data(chunk))
@@ -120,6 +125,49 @@ describe('a zstd window', () => {
   })
 })
 
+describe('the windows of an agent’s replies', () => {
+  /** Replies that begin and do not end, until one does not fit. */
+  function heldOpen(
+    coding: string,
+    begin: Uint8Array,
+    memory: MemoryAccount,
+  ): { readonly count: number; readonly held: Decoder[] } {
+    const held: Decoder[] = []
+    for (let count = 0; count < 2000; count += 1) {
+      const sink = new Sink()
+      const outer = decoder(sink, memory)
+      held.push(outer)
+      try {
+        outer.head(200, ['content-encoding', coding])
+        outer.data(begin)
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'overloaded' })
+        expect(sink.status).toBeUndefined()
+        return { count, held }
+      }
+    }
+    throw new Error('all of them fitted')
+  }
+
+  it.each([
+    ['br', 'a window of 16 MiB', Buffer.of(0x0f), 3],
+    ['br', 'a window of 4 MiB', Buffer.of(0x0b), 9],
+    ['br', 'a window of 64 KiB', Buffer.of(0x00), 20],
+    ['br', 'a window of 1 KiB', Buffer.of(0x21), 21],
+    ['zstd', 'any window', Buffer.of(0x28), 7],
+    ['gzip', 'a window of 32 KiB', Buffer.of(0x1f), 1024],
+    ['br, gzip', 'a window inside that nobody knows', Buffer.of(0x1f), 3],
+  ])('fit into its share: %s with %s', (coding, _window, begin, most) => {
+    const memory = new MemoryAccount({ bytes: 128 << 20 })
+    const { count, held } = heldOpen(coding, begin, memory)
+    expect(count).toBe(most)
+    const neighbour = new Decoder(new Sink(), memory, 'neighbour')
+    expect(() => neighbour.head(200, ['content-encoding', 'gzip'])).not.toThrow()
+    for (const each of [...held, neighbour]) each.close()
+    expect(memory.held).toBe(0)
+  })
+})
+
 describe('a reader that stops', () => {
   it.each([
     ['gzip', gzipSync],
@@ -131,7 +179,7 @@ describe('a reader that stops', () => {
     const bomb = compress(plain)
     const sink = new Sink()
     sink.ready = false
-    const { sink: outer, done } = decoding(sink)
+    const outer = decoder(sink)
     outer.head(200, ['content-encoding', coding])
     const before = await bytesInUse()
     outer.data(bomb)
@@ -142,7 +190,7 @@ describe('a reader that stops', () => {
     expect(after - before).toBeLessThan(8 << 20)
     sink.ready = true
     sink.onDrain()
-    await done()
+    await outer.done
     expect(sink.length).toBe(plain.length)
   })
 })

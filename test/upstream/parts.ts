@@ -1,3 +1,4 @@
+import { MemoryAccount } from '#base/memory-account.ts'
 import { parseCidr } from '#base/address.ts'
 import type { Cidr } from '#base/address.ts'
 import type { Outbound, ReplySink, RequestBody, Sent } from '#journey/ports.ts'
@@ -91,6 +92,6 @@ export async function got(
 
 /** A sender that is closed with the test. */
 export function sender(options: DialOptions): Sender & AsyncDisposable {
-  const made = new Sender(options)
+  const made = new Sender(options, new MemoryAccount({ bytes: 256 << 20 }))
   return Object.assign(made, { [Symbol.asyncDispose]: () => made.close() })
 }
