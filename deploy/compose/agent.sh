@@ -28,7 +28,7 @@ expect 200 'a request with the stub, which the service sees as its real key' \
   -H "Authorization: Bearer $SERVICE_KEY" "$api/who"
 expect 403 'a deletion, which a rule refuses' -X DELETE -H "Authorization: Bearer $SERVICE_KEY" "$api/who"
 expect 403 'a host that no rule names' https://elsewhere.example/
-expect 200 'a question that costs 60 tokens of 100' \
+expect 200 'a question that costs all of its 60 tokens' \
   -H "Authorization: Bearer $SERVICE_KEY" -H 'Content-Type: application/json' -d "$question" "$api/v1/chat/completions"
 expect 402 'another, which the budget refuses' \
   -H "Authorization: Bearer $SERVICE_KEY" -H 'Content-Type: application/json' -d "$question" "$api/v1/chat/completions"
