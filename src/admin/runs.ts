@@ -1,5 +1,6 @@
 /** Runs of ephemeral agents: minted, listed and ended by whoever starts them, and bound to standing agents. */
 import { z } from 'zod'
+import { isRunId, runIdForm } from '#base/run-id.ts'
 import type { Secret } from '#base/secret.ts'
 import { fault, json, type Answer, type Routes } from './http.ts'
 
@@ -21,10 +22,9 @@ const orderSchema = z.strictObject({
 
 const boundSchema = z.strictObject({
   agent: z.string(),
-  // As `X-Run-Id` may be.
   run_id: z
     .string()
-    .regex(/^[\x21-\x7e]{1,128}$/, { error: 'a run id is 1 to 128 printable ASCII characters without a space' })
+    .refine(isRunId, { error: `a run id is ${runIdForm}` })
     .nullable(),
 })
 

@@ -59,7 +59,7 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
       metrics.requests.inc({ agent, rule, action: verdict, code_class: codeClass(record.status), door })
     }
     for (const swap of record.swaps) {
-      const place = swap.place.startsWith('query:') ? 'query' : 'header'
+      const place = swap.place.slice(0, swap.place.indexOf(':'))
       metrics.swaps.inc({ agent, credential: credentials(swap.credential), place })
     }
     if (misuses.has(code)) metrics.misuse.inc({ agent, credential: named(record.credential), code })

@@ -81,6 +81,18 @@ describe('runs on the admin listener', () => {
     expect(on.done).toEqual(['end R1', 'end R2', 'devbot abc', 'devbot undefined', 'nobody abc'])
   })
 
+  it.each(['run-1', '0197f3a0-4a1f', 'ci:42_7', 'a'.repeat(128)])('may be called %s', async (run_id) => {
+    await using on = await stage()
+    expect(await on.ask('POST', '/v1/runs/bind', { agent: 'devbot', run_id })).toMatchObject({ status: 200 })
+  })
+
+  it.each(['', 'a b', 'a/b', '<a>', 'a"', 'é', 'a'.repeat(129)])('may not be called %j, as X-Run-Id may not', async (run_id) => {
+    await using on = await stage()
+    const { status, body } = await on.ask('POST', '/v1/runs/bind', { agent: 'devbot', run_id })
+    expect([status, JSON.stringify(body)]).toEqual([400, expect.stringContaining('a run id is 1 to 128 letters')])
+    expect(on.done).toEqual([])
+  })
+
   it('that others were not told of are said to be so, and nobody is told that there is none where nobody knows', async () => {
     await using on = await stage()
     expect(await on.ask('DELETE', '/v1/runs/R3')).toMatchObject({ status: 202, body: { run_id: 'R3', ended: 'here' } })

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { block, ended, flags, frame, greeting, parseFrames, pseudo, request } from '../kit/frames.ts'
 import { exchange, openTls } from '../kit/raw.ts'
-import { codeIn, smuggled, startRig, type Rig, type Verdict } from './threat-rig.ts'
+import { codeIn, smuggled, startRig, stub, type Rig, type Verdict } from './threat-rig.ts'
 
 let rig: Rig
 
@@ -106,7 +106,10 @@ describe('h2 that is not in order never becomes an HTTP/1.1 request', () => {
     ['CR LF in a value', ['x-a', 'b\r\nx-c: d']],
     ['LF in a value', ['x-a', 'b\nx-c: d']],
     ['NUL in a value', ['x-a', 'b\0']],
-    ['a space around a value', ['x-a', ' b ']],
+    ['CR in a value', ['x-a', 'b\rx-c: d']],
+    ['DEL in a value', ['x-a', 'b\x7f']],
+    ['a space in a name', ['x-a x-c', 'd']],
+    ['CR LF in a name', ['x-a\r\nx-c', 'd']],
     ['a colon in a name', ['x-a: b\r\nx-c', 'd']],
     ['an empty name', ['', 'x-a']],
   ])('%s: nghttp2 leaves that field out, and nobody is sent any of it', async (_, field) => {
@@ -118,6 +121,39 @@ describe('h2 that is not in order never becomes an HTTP/1.1 request', () => {
     })
     expect(rig.scene.upstreams.main.requests.at(-1)?.target).toBe('/field-left-out')
     expect(rig.scene.upstreams.main.requests.at(-1)?.rawHeaders).toEqual(['host', 'good.test', 'x-kept', '1'])
+  })
+
+  test.each<[string, readonly [string, string]]>([
+    ['a space before a value', ['x-a', ' b']],
+    ['a space behind a value', ['x-a', 'b ']],
+    ['a tab before a value', ['x-a', '\tb']],
+    ['a tab behind a value', ['x-a', 'b\t']],
+    ['a space for a value', ['x-a', ' ']],
+    ['a space around a credential', ['authorization', `Bearer ${stub} `]],
+  ])('%s: refused', async (_, field) => {
+    await rig.refused(['bad_header'], async () => {
+      const socket = await openTls({ port: rig.scene.ports.https, servername: 'good.test', ca: rig.scene.files.ca, alpn: ['h2'] })
+      const bytes = request(1, [...pseudo('good.test', '/padded'), field])
+      rig.read('h2', (await exchange(socket, Buffer.concat([greeting, bytes]), { until: ended(1) })).bytes)
+      socket.destroy()
+    })
+  })
+
+  test.each<[string, string, string]>([
+    ['a space before', 'before', ' b'],
+    ['a space behind', 'behind', 'b '],
+    ['a tab before', 'tab', '\tb'],
+  ])('%s the value of a trailer: the host never sees a whole request', async (_, kind, value) => {
+    const path = `/padded-trailer/${kind}`
+    await rig.watched(['bad_header'], async () => {
+      const socket = await openTls({ port: rig.scene.ports.https, servername: 'good.test', ca: rig.scene.files.ca, alpn: ['h2'] })
+      const head = request(1, pseudo('good.test', path, 'POST'), flags.endHeaders)
+      const bytes = Buffer.concat([greeting, head, frame('data', 0, 1, Buffer.from('hello')), request(1, [['x-sum', value]])])
+      rig.read('h2', (await exchange(socket, bytes, { until: ended(1) })).bytes)
+      socket.destroy()
+    })
+    await sleep(50)
+    expect(rig.scene.upstreams.main.requests.filter(({ target, state }) => target === path && state === 'complete')).toEqual([])
   })
 
   test.each<[string, string, string]>([

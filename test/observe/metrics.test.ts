@@ -75,11 +75,15 @@ describe('a record is folded', () => {
         swaps: [
           { credential: 'github', place: 'header:authorization' },
           { credential: 'maps', place: 'query:key' },
+          { credential: 'maps', place: 'query:body' },
+          { credential: 'chat', place: 'body:/token' },
+          { credential: 'chat', place: 'body:query:header' },
         ],
       },
       [
         'swaps_total{agent="devbot",credential="github",place="header"} 1',
-        'swaps_total{agent="devbot",credential="maps",place="query"} 1',
+        'swaps_total{agent="devbot",credential="maps",place="query"} 2',
+        'swaps_total{agent="devbot",credential="chat",place="body"} 2',
       ],
     ],
     [
