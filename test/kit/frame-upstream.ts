@@ -14,7 +14,7 @@ export interface FrameStream {
   ended: boolean
   /** Resolves when the request is complete, or at the end of its connection. */
   readonly whole: Promise<void>
-  send(...frames: readonly Buffer[]): void
+  readonly send: (...frames: readonly Buffer[]) => void
 }
 
 /** Frames of which END_STREAM is the only thing that tells whether a reply is complete. */
