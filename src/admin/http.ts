@@ -2,7 +2,7 @@
 import type * as http from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
-import type { AddressInfo, ListenOptions } from 'node:net'
+import type { AddressInfo, ListenOptions, Socket } from 'node:net'
 
 // An import reads all that `node:http` exports, `WebSocket` too, for which Node 26 loads its own undici: 40 ms and 15 MiB.
 const { createServer } = createRequire(import.meta.url)('node:http') as typeof http
@@ -51,13 +51,14 @@ export function fault(status: number, code: string, message: string): Answer {
 
 /**
  * Serves routes until closed. Rejects with the error of `listen`, `EADDRINUSE` or `EACCES` for one. A client that sends
- * slowly, reads slowly or not at all costs one of 256 connections for at most ten seconds, and no one else notices.
+ * slowly, reads slowly or not at all costs one of 256 connections for at most ten seconds, and loses it to who comes next.
  */
 export async function serve(
   routes: Routes,
   listen: Pick<ListenOptions, 'host' | 'port'>,
   guard: Guard = () => undefined,
 ): Promise<Listening> {
+  const places = new Places()
   const server = createServer(
     {
       maxHeaderSize: 8192,
@@ -67,10 +68,13 @@ export async function serve(
       keepAliveTimeout: 5000,
     },
     (request, response) => {
-      respond(routes, guard, request, response).catch(() => response.destroy())
+      places.answering(request.socket)
+      respond(routes, guard, request, response)
+        .catch(() => response.destroy())
+        .finally(() => places.wait(request.socket))
     },
   )
-  server.maxConnections = 256
+  server.on('connection', (socket) => places.enter(socket))
   server.timeout = 10_000
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.on('error', reject)
@@ -79,6 +83,44 @@ export async function serve(
   const { address, port } = server.address() as AddressInfo
   const close = () => closed(server)
   return { address, port, close, [Symbol.asyncDispose]: close }
+}
+
+/** Connections of one listener at once. */
+const mostConnections = 256
+
+/**
+ * Who is connected to a listener. Where all places are taken, the connection that has waited longest gives its place up: silent
+ * ones, however many, keep no probe out.
+ */
+class Places {
+  /** No request of theirs is being answered; who has waited longest is first. */
+  readonly #waiting = new Set<Socket>()
+  #taken = 0
+
+  enter(socket: Socket): void {
+    this.#taken += 1
+    this.#waiting.add(socket)
+    socket.once('close', () => this.#leave(socket))
+    if (this.#taken <= mostConnections) return
+    const [longest] = this.#waiting
+    if (!longest) return
+    this.#waiting.delete(longest)
+    longest.destroy()
+  }
+
+  answering(socket: Socket): void {
+    this.#waiting.delete(socket)
+  }
+
+  /** The answer was given, though it may not be read yet. */
+  wait(socket: Socket): void {
+    if (!socket.destroyed) this.#waiting.add(socket)
+  }
+
+  #leave(socket: Socket): void {
+    this.#taken -= 1
+    this.#waiting.delete(socket)
+  }
 }
 
 const common = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }

@@ -308,6 +308,13 @@ export const errorTable = {
     'ask for gzip, deflate, br, zstd or identity',
   ),
   // What we did.
+  reply_overloaded: row(
+    503,
+    'connection_limit_reached',
+    'proxy',
+    'there is no memory left to decode one more reply of this agent',
+    'read open replies to their end, or ask for gzip',
+  ),
   overloaded: row(
     503,
     'connection_limit_reached',

@@ -33,6 +33,8 @@ export interface Ports {
   readonly logins: LoginTaker
   readonly upstream: Upstream
   readonly live: Live
+  /** Agents take turns; left out: all begin at once. */
+  readonly turns?: Turns
   readonly audit: Audit
   /** Where metered requests are held to budgets. */
   readonly desk: Desk
@@ -184,6 +186,11 @@ export interface Upstream {
   send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent>
   /** A checked TCP connection for a spliced tunnel. Throws `ProxyError`. */
   connect(target: { readonly host: RequestHead['host']; readonly port: number }, signal: StopSignal): Promise<Duplex>
+}
+
+export interface Turns {
+  /** Resolves when it is this agent's turn to begin a request; `undefined`: now. */
+  take(agent: string): Promise<void> | undefined
 }
 
 /** What is running now: re-decided when the policy changes, cut when the proxy must stop. */

@@ -70,10 +70,10 @@ export class Replayable {
   #count(bytes: number): void {
     const { room } = this.#body
     this.#size += bytes
-    if (this.#size <= most && (isWhole(this.#body) || !room || room.take(bytes))) return void (this.#counted += bytes)
+    if (this.#size <= this.#most && (isWhole(this.#body) || !room || room.take(bytes))) return void (this.#counted += bytes)
     if (!isWhole(this.#body)) room?.give(this.#counted)
     this.#counted = 0
-    this.#size = Math.max(this.#size, most + 1)
+    this.#size = Math.max(this.#size, this.#most + 1)
   }
 
   #drop(count: number): void {

@@ -68,6 +68,8 @@ async function pass(
   const exchange = identify(arrival, ports.policies.current(), ports)
   if (exchange.kind === 'deny') return denied(exchange)
   seen.exchange = exchange
+  const turn = ports.turns?.take(exchange.agent.id)
+  if (turn) await turn
   if (asksSelf(arrival.head)) return answerSelf(exchange, arrival.head, client, seen, ports)
 
   // 3 decide: may it

@@ -6,10 +6,13 @@ import type { Ports } from '#journey/ports.ts'
 import type { Door } from '#journey/types.ts'
 import { acceptConnect } from './connect.ts'
 import { peerOf, remember } from './connection.ts'
+import { connectionsWithin, mostFiles } from './descriptors.ts'
 import { H1 } from './h1.ts'
 import { H2 } from './h2.ts'
+import { Peers } from './peers.ts'
 import { TlsFront } from './tls.ts'
 import type { Leaves } from './tls.ts'
+import { Turns } from './turns.ts'
 
 /** `undefined` keeps a door shut. Port 0 takes any free one. */
 export interface DoorAddresses {
@@ -47,15 +50,22 @@ export class Doors {
   readonly #h1: H1
   readonly #h2: H2
   readonly #tls: TlsFront
+  readonly #peers: Peers
   /** The ports in use, once started. */
   readonly ports: { http?: number; https?: number; proxy?: number } = {}
 
   /** `together`: there are others that serve with these. */
-  constructor(addresses: DoorAddresses, ports: Ports, leaves: Leaves, together?: Together) {
+  constructor(addresses: DoorAddresses, given: Ports, leaves: Leaves, together?: Together) {
     const part = (most: number): number => Math.ceil(most / (together?.threads ?? 1))
+    const ports = { ...given, turns: new Turns() }
     this.#addresses = addresses
-    this.#most = { connections: part(limits.connections), perPeer: part(limits.perPeer) }
-    this.#h2 = new H2(ports)
+    this.#peers = new Peers(ports.clock)
+    // Metrics and health keep the descriptors that agents may not take.
+    this.#most = {
+      connections: part(Math.min(limits.connections, connectionsWithin(mostFiles()))),
+      perPeer: part(limits.perPeer),
+    }
+    this.#h2 = new H2(ports, this.#peers)
     this.#h1 = new H1(ports, (head, socket, connection) => {
       acceptConnect(head, socket, connection, {
         ports,
@@ -67,6 +77,7 @@ export class Doors {
     this.#tls = new TlsFront({
       ports,
       leaves,
+      peers: this.#peers,
       handshakeTimeout: limits.handshake,
       serve: (socket, protocol) => (protocol === 'h2' ? this.#h2.serve(socket) : this.#h1.serve(socket)),
     })
@@ -150,7 +161,7 @@ export class Doors {
     this.#taken += 1
     socket.on('error', () => socket.destroy())
     const peer = peerOf(socket)
-    if (!peer || !this.#count(socket, door, peer.address)) return void socket.destroy()
+    if (!peer || this.#peers.isSpent(peer.address) || !this.#count(socket, door, peer.address)) return void socket.destroy()
     const before = { door, peer, localPort: this.ports[door] ?? 0 }
     if (door === 'https') return void this.#tls.accept(socket, before)
     remember(socket, { ...before, scheme: 'http', bound: undefined })
@@ -159,7 +170,7 @@ export class Doors {
 
   #count(socket: Socket, door: TcpDoor, address: Address): boolean {
     const open = this.#perPeer.get(address) ?? 0
-    if (open >= this.#most.perPeer) return false
+    if (open >= this.#most.perPeer || this.#sockets.size >= this.#most.connections) return false
     this.#perPeer.set(address, open + 1)
     this.#sockets.set(socket, { door, peer: address })
     socket.once('close', () => {

@@ -12,18 +12,22 @@ import { chunksOf } from './body.ts'
 import { connectionOf } from './connection.ts'
 import type { Connection } from './connection.ts'
 import { isPadded, screen } from './head.ts'
+import { costs } from './peers.ts'
+import type { Peers } from './peers.ts'
 import type { RawHead } from './head.ts'
 
-/** Bytes, counts and milliseconds. Floods (rapid reset, settings, pings) end the session by nghttp2's own counters. */
+/** Bytes, counts and milliseconds. Floods of one session (CONTINUATION, settings, pings) meet nghttp2's own counters, those of one address `Peers`. */
 const limits = { streams: 128, headBytes: 16 * 1024, window: 1 << 20, sessionMemory: 16, silence: 20 * 60_000 } as const
 
 /** HTTP/2 towards agents (RFC 9113): each stream is an arrival of its own. */
 export class H2 {
   readonly #ports: Ports
   readonly #sessions = new Set<ServerHttp2Session>()
+  readonly #peers: Peers
 
-  constructor(ports: Ports) {
+  constructor(ports: Ports, peers: Peers) {
     this.#ports = ports
+    this.#peers = peers
   }
 
   /** Speaks HTTP/2 on a TLS connection that negotiated it and whose facts are remembered. */
@@ -51,10 +55,22 @@ export class H2 {
     session.setTimeout(limits.silence, () => session.destroy())
     session.on('close', () => this.#sessions.delete(session))
     session.on('error', () => session.destroy())
+    session.on('ping', () => this.#charge(session, connection, costs.ping))
+    session.on('remoteSettings', () => this.#charge(session, connection, costs.settings))
     session.on('stream', (stream, _headers, _flags, rawHeaders) => {
       // What nobody foresaw costs this stream and no other.
+      stream.once('aborted', () => this.#charge(session, connection, costs.reset))
       this.#serve(stream, rawHeaders, connection).catch(() => stream.destroy())
     })
+  }
+
+  /** Past its allowance an address is told to calm down, and its session ends (RFC 9113 section 10.5). */
+  #charge(session: ServerHttp2Session, { door, peer, parent, proxyAuth }: Connection, cost: number): void {
+    if (this.#peers.charge(peer.address, cost) || session.destroyed) return
+    const detail = 'too many resets, settings or pings from this address'
+    recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code: 'overloaded', detail, protocol: 'h2' }, this.#ports)
+    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    session.destroy()
   }
 
   /** GOAWAY: running streams finish, no new ones begin. */
@@ -91,6 +107,8 @@ export class H2 {
       : { chunks: chunksOf(stream), length: screened.length, trailers: () => client.readTrailers() }
     // One turn of the loop, so that what is taken back in the same breath is never begun (rapid reset, CVE-2023-44487).
     await new Promise(setImmediate)
+    // One record of the flood is enough.
+    if (stream.destroyed && this.#peers.isSpent(peer.address)) return
     const { head, proxyAuth, runId } = screened
     await run({ kind: 'request', door, peer, parent, protocol: 'h2', head, proxyAuth, runId }, body, client, cut, this.#ports)
   }

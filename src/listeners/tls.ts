@@ -12,6 +12,9 @@ import type { Tunnel } from '#journey/tunnel.ts'
 import type { CutBy } from '#journey/types.ts'
 import { remember } from './connection.ts'
 import type { Connection } from './connection.ts'
+import { Handshakes } from './handshakes.ts'
+import { costs } from './peers.ts'
+import type { Peers } from './peers.ts'
 import { sniff } from './sniff.ts'
 import { splice } from './splice.ts'
 
@@ -26,6 +29,7 @@ export interface Leaves {
 export interface TlsOptions {
   readonly ports: Ports
   readonly leaves: Leaves
+  readonly peers: Peers
   /** Milliseconds for the ClientHello, and again for the rest of the handshake. */
   readonly handshakeTimeout: number
   serve(socket: TLSSocket, protocol: 'h1' | 'h2'): void
@@ -41,10 +45,12 @@ export class TlsFront {
   readonly #options: TlsOptions
   readonly #server: Server
   /** Connections on their way through the handshake, by the four numbers that name a TCP connection. */
-  readonly #handshaking = new Map<string, Connection>()
+  readonly #handshaking = new Map<string, { readonly connection: Connection; readonly place: Disposable }>()
+  readonly #handshakes: Handshakes
 
   constructor(options: TlsOptions) {
     this.#options = options
+    this.#handshakes = new Handshakes(options.ports.memory)
     this.#server = createServer({
       ALPNCallback: ({ servername, protocols }) => this.#protocol(servername, protocols),
       handshakeTimeout: options.handshakeTimeout,
@@ -114,24 +120,26 @@ export class TlsFront {
   /** `context`: of the name in the ClientHello. OpenSSL looks for a session to resume before it asks for a certificate. */
   #shake(socket: Socket, connection: Connection, context: SecureContext): void {
     const key = fourTuple(socket)
-    this.#handshaking.set(key, connection)
     socket.once('close', () => {
-      if (this.#handshaking.delete(key)) this.#refuse(socket, connection, 'tls_handshake', 'closed', connection.bound?.host)
+      if (this.#take(key)) this.#refuse(socket, connection, 'tls_handshake', 'closed', connection.bound?.host)
     })
-    // Read by Node at once, for this connection alone.
-    Object.assign(this.#server, { [contextOfServer]: context })
-    this.#server.emit('connection', socket)
+    this.#handshakes.enter(connection.peer.address, socket, (place) => {
+      this.#handshaking.set(key, { connection, place })
+      // Read by Node at once, for this connection alone.
+      Object.assign(this.#server, { [contextOfServer]: context })
+      this.#server.emit('connection', socket)
+    })
   }
 
   #established(socket: TLSSocket): void {
-    const connection = this.#take(socket)
+    const connection = this.#take(fourTuple(socket))
     if (!connection) return void socket.destroy()
     remember(socket, connection)
     this.#options.serve(socket, socket.alpnProtocol === 'h2' ? 'h2' : 'h1')
   }
 
   #failed(error: Error, socket: TLSSocket): void {
-    const connection = this.#take(socket)
+    const connection = this.#take(fourTuple(socket))
     if (connection) this.#refuse(socket, connection, 'tls_handshake', handshakeReason(error), connection.bound?.host)
   }
 
@@ -150,11 +158,11 @@ export class TlsFront {
     return (git ? ['http/1.1'] : ['h2', 'http/1.1']).find((protocol) => offered.includes(protocol))
   }
 
-  #take(socket: TLSSocket): Connection | undefined {
-    const key = fourTuple(socket)
-    const connection = this.#handshaking.get(key)
+  #take(key: string): Connection | undefined {
+    const known = this.#handshaking.get(key)
     this.#handshaking.delete(key)
-    return connection
+    known?.place[Symbol.dispose]()
+    return known?.connection
   }
 
   #refuse(
@@ -164,6 +172,7 @@ export class TlsFront {
     detail: string = code,
     host?: Host,
   ): void {
+    this.#options.peers.charge(peer.address, costs.brokenHandshake)
     recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'tls', host }, this.#options.ports)
     socket.destroy()
   }

@@ -99,13 +99,13 @@ export class Decoder implements ReplySink {
     this.#share?.[Symbol.dispose]()
   }
 
-  /** `first`: the first byte of the coded body. Throws `overloaded` when the windows do not fit. */
+  /** `first`: the first byte of the coded body. Throws `reply_overloaded` when the windows do not fit. */
   #begin({ status, headers, codings }: Waiting, first: number | undefined): void {
     this.#waiting = undefined
     this.#share = this.#memory.open(this.#agent)
     const bytes = codings.reduce((sum, coding, i) => sum + sizeOf(coding, i === 0 ? first : undefined), 0)
     if (!this.#share.take(bytes))
-      throw new ProxyError('overloaded', `decoding the reply takes ${bytes} bytes, and there is no room`)
+      throw new ProxyError('reply_overloaded', `decoding the reply takes ${bytes} bytes, and there is no room`)
     this.#stages = codings.map((coding) => (makers.get(coding) ?? createGunzip)())
     this.#running = Promise.withResolvers()
     this.#running.promise.catch(nothing)

@@ -141,7 +141,7 @@ describe('the windows of an agent’s replies', () => {
         outer.head(200, ['content-encoding', coding])
         outer.data(begin)
       } catch (error) {
-        expect(error).toMatchObject({ code: 'overloaded' })
+        expect(error).toMatchObject({ code: 'reply_overloaded' })
         expect(sink.status).toBeUndefined()
         return { count, held }
       }
