@@ -166,7 +166,7 @@ export class EmbeddedRuns implements RunStore {
     if (this.#closed) throw new StoreError('store_io', `${path}: was closed`)
     if (!this.#opened) {
       const key = seal()
-      this.#opened = { database: openDatabase(path, key, tables), seal: key }
+      this.#opened = { database: openRuns(path, key), seal: key }
     }
     return this.#opened
   }
@@ -194,12 +194,17 @@ export class EmbeddedRuns implements RunStore {
 /** The facts in the file of a proxy that does not run. Throws StoreError. */
 export function readRuns(path: string, seal: Seal): readonly RunFact[] {
   if (!existsSync(path)) return []
-  const database = openDatabase(path, seal, tables)
+  const database = openRuns(path, seal)
   try {
     return factsIn(database, seal)
   } finally {
     database.close()
   }
+}
+
+/** Opens the file of the runs, or makes it. Throws StoreError. */
+export function openRuns(path: string, seal: Seal): DatabaseSync {
+  return openDatabase(path, seal, tables)
 }
 
 /** What opens; what does not is a run that nobody knows any more. */

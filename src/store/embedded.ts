@@ -88,7 +88,7 @@ export class EmbeddedStore implements GrantStore {
       generation < newest
         ? `${this.#path} is an older copy: it has generation ${generation}, and ${newest} was in use`
         : undefined
-    return { generation, pair, inFlightSince: inFlightSince ?? undefined, needsLogin: needsLogin ?? older, writtenAt }
+    return { generation, pair, inFlightSince: inFlightSince ?? undefined, needsLogin: older ?? needsLogin, writtenAt }
   }
 
   async begin(credential: string, generation: number, now: number): Promise<boolean> {

@@ -5,7 +5,7 @@ import type { Balance, Ledger } from '#metering/types.ts'
 import { EmbeddedRuns } from './embedded-runs.ts'
 import { LazyStore } from './lazy.ts'
 import { EmbeddedLedger } from './ledger.ts'
-import { openStore, runsBeside, setAside } from './open.ts'
+import { ledgerBeside, openStore, runsBeside, setAside } from './open.ts'
 import { RedisGrants } from './redis-grants.ts'
 import { Journal } from './redis-journal.ts'
 import { RedisLedger } from './redis-ledger.ts'
@@ -78,9 +78,9 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
     fault
       ? log.warn({ event, code: fault.code }, fault.message)
       : log.info({ event }, `the file of the ${event} can be used again`)
-  const ledger = new EmbeddedLedger(`${state}-ledger`, Date.now, told('ledger'))
+  const ledger = new EmbeddedLedger(ledgerBeside(state), Date.now, told('ledger'))
   const grants = new LazyStore(
-    () => openStore({ path: state, sealKey, uid }),
+    () => openStore({ path: state, sealKey, uid, told: (odd) => log.warn({ event: 'state' }, odd) }),
     (fault) => {
       const place = setAside(state)
       log.warn({ event: 'state', code: fault.code }, `${fault.message}; it is now ${place}, and a new one begins with this login`)

@@ -9,6 +9,8 @@ export type StoreFault =
   | 'store_locked'
   | 'store_version'
   | 'store_io'
+  | 'store_missing'
+  | 'store_in_use'
 
 /** Why nothing can be kept or read. For the operator: the message names the file and the fix, and never what is kept. */
 export class StoreError extends Error {
