@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { Agent, request } from 'node:https'
 import { StringDecoder } from 'node:string_decoder'
+import { checkServerIdentity } from 'node:tls'
+import { withoutCommonName } from '#base/certificate-name.ts'
 import { Secret } from '#base/secret.ts'
 import { at, text, versionOf } from './pod.ts'
 
@@ -43,7 +45,10 @@ const longest = { line: 8 << 20, page: 256 << 20 } as const
 /** The two calls that we make: list pods, watch pods (Kubernetes API concepts, "efficient detection of changes"). */
 export class PodApi {
   readonly #place: ApiPlace
-  readonly #agent = new Agent({ keepAlive: true })
+  readonly #agent = new Agent({
+    keepAlive: true,
+    checkServerIdentity: (host, certificate) => checkServerIdentity(host, withoutCommonName(certificate)),
+  })
 
   constructor(place: ApiPlace) {
     this.#place = place

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
+import { checkServerIdentity, type ConnectionOptions } from 'node:tls'
 import type { JetStreamClient } from '@nats-io/jetstream'
-import type { NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection, TlsOptions } from '@nats-io/transport-node'
+import { withoutCommonName } from '#base/certificate-name.ts'
 import { eventOf } from './nats-event.ts'
 import type { Sink } from './sinks.ts'
 
@@ -68,6 +70,11 @@ export function natsSink(options: NatsOptions): Sink {
   }
 }
 
+/** The client hands on to Node what it does not know itself. */
+const tls: TlsOptions & Pick<ConnectionOptions, 'checkServerIdentity'> = {
+  checkServerIdentity: (host, certificate) => checkServerIdentity(host, withoutCommonName(certificate)),
+}
+
 /** Loaded with the first record: most proxies have no NATS. */
 async function connect({ url, credentials }: NatsOptions): Promise<NatsConnection> {
   const { connect: dial, credsAuthenticator } = await import('@nats-io/transport-node')
@@ -76,6 +83,8 @@ async function connect({ url, credentials }: NatsOptions): Promise<NatsConnectio
     name: 'iron-proxy',
     timeout: patience,
     reconnect: false,
+    // Without it the client would take a server that offers no TLS for `tls://` too.
+    ...(url.startsWith('tls:') && { tls }),
     ...(credentials !== undefined && { authenticator: credsAuthenticator(await readFile(credentials)) }),
   })
 }

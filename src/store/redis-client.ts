@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
+import { checkServerIdentity, type PeerCertificate } from 'node:tls'
 import type * as Library from 'ioredis'
 import type { Cluster, Redis } from 'ioredis'
+import { withoutCommonName } from '#base/certificate-name.ts'
 import type { Secret } from '#base/secret.ts'
 import type { RedisPlace } from './redis-place.ts'
 import type { StoreFault } from './store-error.ts'
@@ -53,11 +55,15 @@ export async function evaluate(
   }
 }
 
+const identity = {
+  checkServerIdentity: (host: string, certificate: PeerCertificate) => checkServerIdentity(host, withoutCommonName(certificate)),
+}
+
 /** A client that connects when it is told to, and then again and again; `before` is called each time. */
 export function connect(options: ClientOptions, before: () => void): Redis | Cluster {
   const { Cluster, Redis } = load('ioredis') as typeof Library
   const { place, ca, password, sentinelPassword } = options
-  const tls = place.tls ? (ca === undefined ? {} : { ca }) : undefined
+  const tls = place.tls ? { ...identity, ...(ca !== undefined && { ca }) } : undefined
   const retry = (times: number): number => {
     before()
     return Math.min(50 * times, 1_000)

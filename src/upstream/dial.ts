@@ -1,10 +1,11 @@
 import { connect as connectTcp, isIPv6 } from 'node:net'
 import type { LookupFunction, Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, createSecureContext, rootCertificates } from 'node:tls'
-import type { PeerCertificate, SecureContext, TLSSocket } from 'node:tls'
+import type { SecureContext, TLSSocket } from 'node:tls'
 import type { Address, Cidr } from '#base/address.ts'
 import { LruMap } from '#base/async.ts'
 import type { StopSignal } from '#base/async.ts'
+import { withoutCommonName } from '#base/certificate-name.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { Host } from '#base/host.ts'
 import { permitted } from './guard.ts'
@@ -62,7 +63,7 @@ export class Dialer {
       ALPNProtocols: alpnWire(alpn),
       // Said outright, since NODE_TLS_REJECT_UNAUTHORIZED=0 would turn the default around.
       rejectUnauthorized: true,
-      checkServerIdentity: checkName,
+      checkServerIdentity: (host, certificate) => checkServerIdentity(host, withoutCommonName(certificate)),
       // One context for all: a context per connection costs 140 µs and is freed only by the garbage collector.
       secureContext: (this.#trust ??= createSecureContext({
         minVersion: 'TLSv1.2',
@@ -91,11 +92,6 @@ export class Dialer {
     await settled(socket, 'connect', this.#options.connectTimeout, 'upstream_connect_timeout', tcpError, signal)
     return socket
   }
-}
-
-/** By subjectAltName alone (RFC 9525 section 6.3): Node falls back to the subject's CN, so it is shown none. */
-function checkName(host: string, certificate: PeerCertificate): Error | undefined {
-  return checkServerIdentity(host, { ...certificate, subject: { ...certificate.subject, CN: '' } })
 }
 
 /** As TLS writes it (RFC 7301 section 3.1), in memory of its own: Node would take it from a slab that the connection then holds. */

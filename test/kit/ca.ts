@@ -2,7 +2,8 @@ import { generateKeyPairSync } from 'node:crypto'
 import { parseHost, type Host } from '#base/host.ts'
 import { createAuthority, openAuthority, type Authority } from '#ca/authority.ts'
 import { issueLeaf } from '#ca/leaf.ts'
-import { subjectKey } from '#ca/x509.ts'
+import type { Der } from '#ca/der.ts'
+import { distinguishedName, issue, pem, subjectKey } from '#ca/x509.ts'
 
 /** What a test server passes to `tls.createServer`. */
 export interface TestLeaf {
@@ -17,6 +18,8 @@ export interface TestAuthority {
   readonly authority: Authority
   /** A fresh certificate for these names, valid for a day. */
   leaf(...hosts: readonly [string, ...string[]]): TestLeaf
+  /** One whose subject's common name is this, with these extensions and no others. */
+  namedByCommonName(name: string, extensions?: readonly Der[]): TestLeaf
 }
 
 let shared: TestAuthority | undefined
@@ -40,6 +43,19 @@ export function makeTestAuthority(commonName: string): TestAuthority {
       const hosts = [named(first), ...rest.map(named)] as const
       const { certPem } = issueLeaf(authority, { hosts, key: subjectKey(publicKey), now, lifetimeMs: 86_400_000 })
       return { certPem, keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) }
+    },
+    namedByCommonName(name, extensions = []) {
+      const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+      const certificate = issue({
+        subject: distinguishedName(name),
+        issuer: authority.subject,
+        key: subjectKey(publicKey),
+        signingKey: authority.key,
+        notBefore: now - 60_000,
+        notAfter: now + 86_400_000,
+        extensions,
+      })
+      return { certPem: pem(certificate), keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) }
     },
   }
 }

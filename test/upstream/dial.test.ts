@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { issueLeaf } from '#ca/leaf.ts'
 import { implicit, sequence } from '#ca/der.ts'
 import type { Der } from '#ca/der.ts'
-import { distinguishedName, extension, issue, pem, subjectKey } from '#ca/x509.ts'
+import { extension, subjectKey } from '#ca/x509.ts'
 import { Dialer } from '#upstream/dial.ts'
 import type { DialOptions } from '#upstream/dial.ts'
 import { addressOf } from '../journey/parts.ts'
@@ -121,18 +121,8 @@ describe('a TLS session', () => {
     ['a URI', [implicit(6, Buffer.from('https://good.test/'))]],
     ['another name', [implicit(2, Buffer.from('other.test'))]],
   ])('with our name as its CN alone, and %s in subjectAltName, is refused', async (_name, names) => {
-    const { authority } = testAuthority()
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-    const made = issue({
-      subject: distinguishedName('good.test'),
-      issuer: authority.subject,
-      key: subjectKey(publicKey),
-      signingKey: authority.key,
-      notBefore: Date.now() - 60_000,
-      notAfter: Date.now() + 60_000,
-      extensions: names ? [extension('2.5.29.17', false, sequence(...names))] : [],
-    })
-    const certificate = { certPem: pem(made), keyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }) }
+    const extensions = names ? [extension('2.5.29.17', false, sequence(...names))] : []
+    const certificate = testAuthority().namedByCommonName('good.test', extensions)
     expect(await tls(certificate)).toBe('upstream_tls')
   })
 
