@@ -47,7 +47,7 @@ export async function startFrameUpstream(
         take(one)
       }
     }
-    for (const { finish } of streams.values()) finish()
+    for (const stream of streams.values()) stream.finish()
 
     function take({ type, flags: flag, stream: id, payload }: Frame): void {
       if (type === 'settings' && (flag & flags.ack) === 0) accepted.write(frame('settings', flags.ack, 0))

@@ -209,7 +209,7 @@ describe('a request that the host did not process', () => {
     await using server = await startFrameUpstream({ certificate }, (stream) => {
       if (stream.connection > 1) return answers(stream)
       held.push(stream)
-      if (held.length === 3) stream.send(goaway(1, code.none), ...[head(1, ok), data(1, 'the first', end)])
+      if (held.length === 3) stream.send(goaway(1, code.none), head(1, ok), data(1, 'the first', end))
     })
     await using client = sender(dialing(server.port))
     const outbound = outboundOf({ headers: grpcHeaders })
