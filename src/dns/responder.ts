@@ -15,7 +15,9 @@ import { rcodeLabel, rcodeNumber, typeLabel } from './codes.ts'
 import { Forwarder } from './forward.ts'
 import { assemble, writeOpt, writeReply } from './reply.ts'
 import type { Reply } from './reply.ts'
+import { Repeats, withId } from './repeats.ts'
 import { Tally } from './tally.ts'
+import type { Asking } from './tally.ts'
 import { headerSize, plainSize, readQuery } from './wire.ts'
 import type { Asked, Query } from './wire.ts'
 
@@ -55,6 +57,7 @@ export class Responder {
   readonly #options: ResponderOptions
   readonly #ours: Ours
   readonly #forwarder: Forwarder
+  readonly #repeats = new Repeats()
   readonly #tally: Tally
   readonly #strangers: TokenBucket
   readonly #waiting = new Set<Promise<Sent>>()
@@ -74,14 +77,20 @@ export class Responder {
    */
   respond(message: Buffer, source: string, proto: Proto): Sent | Promise<Sent> {
     const visit = this.#visit(message, source, proto)
+    const { asker } = visit
+    const given = proto === 'udp' && asker.kind === 'agent' ? this.#repeats.find(asker, message) : undefined
+    if (given) {
+      given.counted = this.#tally.repeat(given.counted, given.asking, this.#options.clock.elapsed() - visit.startedAt)
+      return withId(given.sent, message)
+    }
     const reading = readQuery(message)
-    const isSilent = reading.kind === 'drop' || (visit.asker.kind === 'deny' && !this.#strangers.take(1, visit.startedAt))
+    const isSilent = reading.kind === 'drop' || (asker.kind === 'deny' && !this.#strangers.take(1, visit.startedAt))
     if (isSilent) return this.#ignore(visit, reading.kind === 'query' ? reading : undefined)
     if (reading.kind === 'unfit')
       return this.#say(visit, reading, { rcode: reading.rcode, answers: [], authority: [] }, malformed)
     try {
-      const decided = answer(reading, visit.asker, this.#ours)
-      if (decided.kind === 'reply') return this.#say(visit, reading, decided.reply, decided.finding)
+      const decided = answer(reading, asker, this.#ours)
+      if (decided.kind === 'reply') return this.#tell(visit, message, reading, decided)
       return this.#await(this.#forward(visit, reading, decided).catch((error: unknown) => this.#fail(visit, reading, error)))
     } catch (error) {
       return this.#fail(visit, reading, error)
@@ -148,13 +157,22 @@ export class Responder {
       records,
       opt,
     })
-    this.#count(visit, query, reply.rcode, { outcome: 'forward', verdict: 'allow' }, sent.length, resolver)
+    this.#tally.count(this.#asking(visit, query, reply.rcode, { outcome: 'forward', verdict: 'allow' }, sent.length, resolver))
+    return sent
+  }
+
+  /** Says what was decided, and keeps it for the next time. */
+  #tell(visit: Visit, message: Buffer, query: Query, { reply, finding }: Extract<Answer, { kind: 'reply' }>): Buffer {
+    const sent = writeReply(query, reply, limitOf(query, visit.proto))
+    const asking = this.#asking(visit, query, rcodeNumber(reply.rcode), finding, sent.length)
+    const counted = this.#tally.count(asking)
+    if (visit.proto === 'udp' && visit.asker.kind === 'agent') this.#repeats.keep(visit.asker, message, { sent, asking, counted })
     return sent
   }
 
   #say(visit: Visit, asked: Asked | Query, reply: Reply, finding: Finding): Buffer {
     const sent = writeReply(asked, reply, limitOf(asked, visit.proto))
-    this.#count(visit, asked, rcodeNumber(reply.rcode), finding, sent.length)
+    this.#tally.count(this.#asking(visit, asked, rcodeNumber(reply.rcode), finding, sent.length))
     return sent
   }
 
@@ -166,20 +184,20 @@ export class Responder {
   #ignore(visit: Visit, asked: Query | undefined): undefined {
     const { asker } = visit
     const refused: Finding = asker.kind === 'deny' ? { outcome: 'blocked', verdict: 'deny', code: asker.code } : malformed
-    this.#count(visit, asked, undefined, asked ? refused : malformed, 0)
+    this.#tally.count(this.#asking(visit, asked, undefined, asked ? refused : malformed, 0))
   }
 
-  #count(
+  #asking(
     visit: Visit,
     asked: Asked | Query | undefined,
     rcode: number | undefined,
     finding: Finding,
     bytesDown: number,
     resolver?: string,
-  ): void {
+  ): Asking {
     const { asker, peer, proto, bytesUp, startedAt, policyHash } = visit
     const isQuery = asked !== undefined && 'name' in asked
-    this.#tally.count({
+    return {
       agent: asker.kind === 'agent' ? asker.agent.id : undefined,
       peer,
       proto,
@@ -192,7 +210,7 @@ export class Responder {
       duration: this.#options.clock.elapsed() - startedAt,
       resolver,
       policyHash,
-    })
+    }
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { createSocket } from 'node:dgram'
 import type { RemoteInfo, Socket as UdpSocket } from 'node:dgram'
-import { createServer, isIP, isIPv6 } from 'node:net'
+import { createServer, isIPv6 } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { parseAddress } from '#base/address.ts'
 import type { Address } from '#base/address.ts'
@@ -86,8 +86,8 @@ export class DnsServer {
   }
 
   #send(udp: UdpSocket, reply: Buffer | undefined, sender: RemoteInfo): void {
-    // Without a callback a datagram that cannot be sent would be an unhandled error.
-    if (reply && udp === this.#udp) udp.send(reply, sender.port, sender.address, () => {})
+    // No callback: each costs a tick, and what cannot be sent is an `error` of the socket, which is heard there.
+    if (reply && udp === this.#udp) udp.send(reply, sender.port, sender.address)
   }
 
   #accept(socket: Socket): void {
@@ -104,11 +104,12 @@ export class DnsServer {
 }
 
 async function bindUdp(address: string, port: number): Promise<UdpSocket> {
+  const family = isIPv6(address) ? 6 : 4
   const udp = createSocket({
-    type: isIPv6(address) ? 'udp6' : 'udp4',
+    type: `udp${family}`,
     recvBufferSize: receiveBuffer,
     // Peers are known by address; the usual lookup costs a tick for each reply.
-    lookup: (host, _options, found) => found(null, host, isIP(host)),
+    lookup: (host, _options, found) => found(null, host, family),
   })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   udp.once('error', reject)

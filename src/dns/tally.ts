@@ -28,10 +28,17 @@ export interface Asking {
 
 interface Sum {
   readonly first: Asking
+  /** Until its window ends. */
+  isOpen: boolean
   count: number
   bytesUp: number
   bytesDown: number
   duration: number
+}
+
+/** Where a question was counted, for those that are the same. */
+export interface Counted {
+  readonly isOpen: boolean
 }
 
 /** Milliseconds in which repeats are counted into one record. */
@@ -52,7 +59,7 @@ export class Tally {
     this.#ports = ports
   }
 
-  count(asking: Asking): void {
+  count(asking: Asking): Counted {
     if (asking.policyHash !== this.#policyHash) this.flush()
     this.#policyHash = asking.policyHash
     const { finding, proto, qtype, rcode, peer } = asking
@@ -60,11 +67,15 @@ export class Tally {
     const kind = `${who} ${qtype} ${rcode} ${proto} ${finding.outcome} ${finding.verdict} ${finding.code ?? ''} `
     const key = `${kind}${asking.name ?? ''} ${asking.agent === undefined ? peer : ''}`
     const sum = this.#sums.get(key)
-    if (sum) return add(sum, asking)
+    if (sum) return add(sum, asking, asking.duration)
     if (this.#admit(who)) return this.#open(key, asking)
     const rest = this.#sums.get(kind)
-    if (rest) add(rest, asking)
-    else this.#open(kind, { ...asking, name: undefined })
+    return rest ? add(rest, asking, asking.duration) : this.#open(kind, { ...asking, name: undefined })
+  }
+
+  /** Counts a question that differs from one before in its duration alone, at the same place while its window lasts. */
+  repeat(before: Counted, asking: Asking, duration: number): Counted {
+    return before.isOpen ? add(before as Sum, asking, duration) : this.count({ ...asking, duration })
   }
 
   /** Ends the window now: writes what was counted. */
@@ -75,7 +86,10 @@ export class Tally {
     this.#sums.clear()
     this.#names.clear()
     this.#named = 0
-    for (const sum of sums) if (sum.count > 0) this.#write(sum)
+    for (const sum of sums) {
+      sum.isOpen = false
+      if (sum.count > 0) this.#write(sum)
+    }
   }
 
   #admit(who: string): boolean {
@@ -86,14 +100,16 @@ export class Tally {
     return true
   }
 
-  #open(key: string, first: Asking): void {
-    this.#sums.set(key, { first, count: 0, bytesUp: 0, bytesDown: 0, duration: 0 })
+  #open(key: string, first: Asking): Sum {
+    const sum: Sum = { first, isOpen: true, count: 0, bytesUp: 0, bytesDown: 0, duration: 0 }
+    this.#sums.set(key, sum)
     this.#timer ??= setTimeout(() => this.flush(), windowLength).unref()
     const { bytesUp, bytesDown, duration } = first
     this.#write({ first, count: 1, bytesUp, bytesDown, duration })
+    return sum
   }
 
-  #write({ first, count, bytesUp, bytesDown, duration }: Sum): void {
+  #write({ first, count, bytesUp, bytesDown, duration }: Omit<Sum, 'isOpen'>): void {
     const { agent, peer, name, proto, qtype, rcode, finding } = first
     const record: AuditRecord = {
       id: this.#ports.ids.next(),
@@ -123,9 +139,10 @@ export class Tally {
   }
 }
 
-function add(sum: Sum, { bytesUp, bytesDown, duration }: Asking): void {
+function add(sum: Sum, { bytesUp, bytesDown }: Asking, duration: number): Sum {
   sum.count += 1
   sum.bytesUp += bytesUp
   sum.bytesDown += bytesDown
   sum.duration += duration
+  return sum
 }
