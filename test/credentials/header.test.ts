@@ -25,6 +25,48 @@ describe('a header credential', () => {
     expect(swapped(sent(formatted, 'Authorization', `Token token="${stub}"`), real).headers[1]).toBe(`Token token="${real}"`)
   })
 
+  describe('in several places', () => {
+    const places = [{ name: 'X-Api-Key' }, { name: 'authorization', format: 'Bearer {}' }]
+    const { header: _one, ...rest } = entry
+    const several = credential('llm', { ...rest, headers: places })
+
+    it.each([
+      ['x-api-key', stub, ''],
+      ['Authorization', `Bearer ${stub}`, 'Bearer '],
+    ])('is swapped in %s, in the format of that place', (name, value, before) => {
+      const real = canary()
+      expect(swapped(sent(several, name, value), real)).toMatchObject({
+        headers: [name, before + real],
+        swaps: [{ credential: 'llm', place: `header:${name.toLowerCase()}` }],
+      })
+    })
+
+    it('is swapped in both at once', () => {
+      const real = canary()
+      const head = { headers: ['x-api-key', stub, 'authorization', `Bearer ${stub}`] }
+      expect(swapped({ all: [several], head }, real).headers).toEqual(['x-api-key', real, 'authorization', `Bearer ${real}`])
+    })
+
+    it.each([
+      ['in the format of another place', 'x-api-key', `Bearer ${stub}`, 'stub_misplaced'],
+      ['in a place it does not name', 'api-key', stub, 'stub_misplaced'],
+      ['another value in one of them', 'authorization', 'Bearer something', 'foreign_credential'],
+    ])('is refused %s', (_what, name, value, code) => {
+      expect(outcome(sent(several, name, value))).toBe(code)
+    })
+
+    it.each([
+      ['beside `header`', { header: 'x-api-key', headers: places }],
+      ['with a format of its own beside', { headers: places, format: 'Bearer {}' }],
+      ['without a place', { headers: [] }],
+      ['with a place twice', { headers: [{ name: 'X-Api-Key' }, { name: 'x-api-key' }] }],
+      ['with a header that frames the message', { headers: [{ name: 'content-length' }] }],
+      ['neither one nor several', {}],
+    ])('is refused in the policy %s', (_what, change) => {
+      expect(credentialSchema.safeParse({ ...rest, ...change }).success).toBe(false)
+    })
+  })
+
   it('takes a key after Basic that is not a pair of username and password', () => {
     const odd = credential('llm', { ...entry, header: 'authorization', format: 'Basic {}' })
     const real = canary()

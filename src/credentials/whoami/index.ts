@@ -27,11 +27,13 @@ export interface Asked {
  */
 export function whoamiOf(
   { whoami, hosts }: Asked,
-  placer: Pick<Placer, 'header'>,
+  placer: Pick<Placer, 'header' | 'headers'>,
   stub: string | undefined,
   usual?: string,
 ): Whoami | undefined {
   if (whoami === 'off' || placer.header?.('authorization', `Bearer ${stub}`, () => '') === undefined) return undefined
+  // A value that is sent in other headers too is a key, and those who know logins do not know keys.
+  if (whoami === undefined && placer.headers.length > 1) return undefined
   const exact = hosts.flatMap((pattern) => (pattern.kind === 'exact' ? [pattern.host] : []))
   const candidates = identityProviders.filter(({ name }) => name === (whoami ?? usual ?? name))
   for (const provider of candidates) {
