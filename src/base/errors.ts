@@ -181,13 +181,6 @@ export const errorTable = {
     'this WebSocket cannot be metered',
     'send the same as HTTPS requests',
   ),
-  audit_unavailable: row(
-    503,
-    'proxy_internal_error',
-    'proxy',
-    'audit records cannot be written',
-    'tell the operator; nothing passes without a record where `audit.whenFull` is `refuse`',
-  ),
   ledger_unavailable: row(
     503,
     'proxy_internal_error',
@@ -247,11 +240,11 @@ export const errorTable = {
     'ask the operator to check the credential’s source',
   ),
   needs_login: row(
-    503,
+    403,
     'proxy_internal_error',
     'policy',
     'the login behind the stub has ended',
-    'ask the operator to run `iron-proxy login` for this credential',
+    'log in: ask the operator to run `iron-proxy login` for this credential',
   ),
   token_call_refused: row(
     403,
@@ -355,6 +348,14 @@ export const errorTable = {
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable
+
+/** Faults of the proxy or a host that last until somebody acts: a client that asks again only hides them. */
+export const lasting: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'needs_login',
+  'no_policy',
+  'upstream_tls',
+  'reply_undecodable',
+])
 
 /** Codes that leave no doubt: the connection a request would have gone over never came to be. */
 export const unsent: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

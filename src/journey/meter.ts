@@ -51,13 +51,17 @@ export function classify(rule: Rule, call: Call): (Classified & { readonly provi
   return { kind: 'unmetered', reason, provider: rule.meter }
 }
 
-/** How clients of this provider are told something; `undefined`: in our own words. */
+/** How clients of the provider that a request is for are told something, metered or not; `undefined`: it is for none we know. */
 export function voiceOf(rule: Rule | undefined, arrival: RequestArrival): Voice | undefined {
-  if (rule?.meter === undefined) return undefined
   const call = callOf(arrival)
-  const classified = classify(rule, call)
-  if (classified?.kind !== 'metered') return undefined
-  return { speech: classified.shape.speech, call, header: (name) => headerValue(arrival.head.headers, name) }
+  const named = rule?.meter !== undefined && rule.meter !== 'auto'
+  const provider = named ? providerNamed(rule.meter) : providerFor(call.host)
+  if (!provider) return undefined
+  const classified = provider.classify({ ...call, upgrade: false })
+  // A host that only its rule knows may answer other things than this provider's.
+  if (named && classified.kind !== 'metered' && !provider.owns(call.host)) return undefined
+  const { speech } = classified.kind === 'metered' ? classified.shape : provider
+  return { speech, call, header: (name) => headerValue(arrival.head.headers, name) }
 }
 
 /** What a provider needs to know of a request's head. */
@@ -76,7 +80,8 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
   const classified = classify(rule, call)
   if (!classified || classified.kind === 'free') return undefined
   const { provider } = classified
-  if (classified.kind === 'fallback')
+  // Clients go on over HTTP when they are told so, and ask again for minutes when they are told anything else.
+  if (classified.kind === 'fallback' || (classified.kind === 'unmetered' && call.upgrade && !rule.price))
     return unpaid(rule, body, 'upgrade_refused', 'this WebSocket cannot be metered; send the same as HTTPS requests')
   if (classified.kind === 'unmetered') {
     if (!rule.price) return unpaid(rule, body, 'unmetered', classified.reason)

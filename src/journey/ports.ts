@@ -139,7 +139,7 @@ export interface RequestBody {
 export interface ReplySink {
   informational(status: number, headers: RawHeaders): void
   /** `last`: the reply ends with its head, and says so there. gRPC tells its status in such a head. */
-  head(status: number, headers: RawHeaders, last?: boolean): void
+  head(status: number, headers: RawHeaders, last?: boolean, phrase?: string): void
   /** `false`: wait for `onDrain` before sending more. */
   data(chunk: Uint8Array): boolean
   end(trailers: RawHeaders): void
@@ -210,8 +210,6 @@ export interface LiveEntry {
 }
 
 export interface Audit {
-  /** No request may begin, since its record would be lost. */
-  readonly refuses?: boolean
   write(record: AuditRecord): void
 }
 

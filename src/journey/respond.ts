@@ -1,7 +1,10 @@
-import { errorTable } from '#base/errors.ts'
+import { errorTable, lasting } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Call, Notice, Speech } from '#providers/types.ts'
+import { reasonOf } from '#wire/reason.ts'
 import type { Client } from './ports.ts'
+import { reasonPhrase, sentence, writeRefusal } from './refusal-forms.ts'
+import type { Asking, Explained } from './refusal-forms.ts'
 import type { RawHeaders } from './types.ts'
 
 /** What an agent is told about a request that was not served. Nothing here ever holds a header value, address or stack. */
@@ -16,6 +19,8 @@ export interface Refusal {
   readonly path?: string | undefined
   /** Milliseconds since the epoch when a budget that is used up starts anew. */
   readonly resetsAt?: number | undefined
+  /** The request, as far as it tells who asks; left out: it could not be read. */
+  readonly asking?: Asking | undefined
 }
 
 /** How the clients of a provider are told something. */
@@ -28,6 +33,8 @@ export interface Voice {
 
 export interface RefusalReply {
   readonly status: number
+  /** What stands behind the status in HTTP/1.1: pip, apt and many libraries show no more of a refusal. */
+  readonly phrase: string
   readonly headers: RawHeaders
   readonly body: Buffer
 }
@@ -36,15 +43,17 @@ export interface RefusalReply {
 const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['credential_unavailable', 'ledger_unavailable', 'shutting_down'])
 
 /**
- * A refusal as an HTTP reply: JSON for programs and people, and Proxy-Status (RFC 9209) for tools. Never 401: clients take
+ * A refusal as an HTTP reply, in the form that the client shows, and Proxy-Status (RFC 9209) for tools. Never 401: clients take
  * that for their own login having expired, and log out.
  */
 export function refusalReply(refusal: Refusal): RefusalReply {
-  const { status } = errorTable[refusal.code]
-  const body = Buffer.from(`${JSON.stringify({ error: explained(refusal) })}\n`)
+  const status = errorTable[refusal.code].status || 400
+  const words = explained(refusal)
+  const { type, text } = writeRefusal(words, refusal.asking)
+  const body = Buffer.from(text)
   const headers = [
     'content-type',
-    'application/json',
+    type,
     'content-length',
     String(body.length),
     'cache-control',
@@ -53,10 +62,15 @@ export function refusalReply(refusal: Refusal): RefusalReply {
   ]
   if (passing.has(refusal.code)) headers.push('retry-after', '5')
   if (status === 407) headers.push('proxy-authenticate', 'Basic realm="iron-proxy", charset="UTF-8"')
-  return { status: status || 400, headers, body }
+  if (lasting.has(refusal.code)) headers.push('x-should-retry', 'false')
+  return { status, phrase: phraseOf(status, words), headers, body }
 }
 
-function explained(refusal: Refusal): object {
+function phraseOf(status: number, words: Explained): string {
+  return reasonPhrase(reasonOf(status), words)
+}
+
+function explained(refusal: Refusal): Explained {
   return {
     code: refusal.code,
     message: refusal.reason,
@@ -72,22 +86,25 @@ function explained(refusal: Refusal): object {
 
 /** The same as the provider would say it, so that its clients show the message and stop; what we say besides stands beside it. */
 function spokenReply(refusal: Refusal, { speech, call, header }: Voice): RefusalReply {
-  const { code, reason, requestId, resetsAt } = refusal
+  const { code, requestId, resetsAt } = refusal
   const kind = noticeKind(code)
+  const words = explained(refusal)
   const notice = {
     kind,
     code,
-    message: `iron-proxy: ${reason}`,
+    message: sentence(words),
     requestId,
     resetsAt: resetsAt === undefined ? undefined : Math.ceil(resetsAt / 1000),
   }
   const { status, headers, body } = speech.refusal(notice, call, header)
-  const error = { ...explained(refusal), ...body.error }
+  const error = { ...words, ...body.error }
   const bytes = Buffer.from(`${JSON.stringify({ ...body, error })}\n`)
-  // What is neither forbidden nor used up keeps its own status: a body that is too long is no matter of permission.
+  // What is neither forbidden, used up nor lasting keeps its own status: a body that is too long is no matter of permission.
   const own = errorTable[code].status
+  const told = kind === 'budget' || kind === 'lasting' || own === 403 ? status : own
   return {
-    status: kind === 'budget' || own === 403 ? status : own,
+    status: told,
+    phrase: phraseOf(told, words),
     headers: [
       'content-type',
       'application/json',
@@ -104,6 +121,7 @@ function spokenReply(refusal: Refusal, { speech, call, header }: Voice): Refusal
 
 function noticeKind(code: ErrorCode): Notice['kind'] {
   if (code === 'budget_exhausted' || code === 'budget_insufficient') return 'budget'
+  if (lasting.has(code)) return 'lasting'
   return errorTable[code].status >= 500 ? 'unavailable' : 'denied'
 }
 
@@ -117,8 +135,8 @@ export function refuse(client: Client, refusal: Refusal, voice?: Voice): number 
     client.abort()
     return 0
   }
-  const { status, headers, body } = voice ? spokenReply(refusal, voice) : refusalReply(refusal)
-  client.head(status, headers)
+  const { status, phrase, headers, body } = voice ? spokenReply(refusal, voice) : refusalReply(refusal)
+  client.head(status, headers, false, phrase)
   client.data(body)
   client.end([])
   return status

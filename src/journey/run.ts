@@ -29,8 +29,6 @@ export async function run(
   cut: Cancellation<CutBy>,
   ports: Ports,
 ): Promise<void> {
-  // Nothing begins that could not be recorded, and its refusal is not recorded either.
-  if (ports.audit.refuses) return unrecorded(arrival, client, ports)
   const seen = trace(arrival, ports)
   let refusal: Denial | undefined
   const leave = ports.live.enter({
@@ -79,7 +77,6 @@ async function pass(
   seen.rule = verdict.rule
   if (verdict.kind === 'deny') return denied(verdict)
   seen.wouldDeny = verdict.wouldDeny
-  seen.voice = voiceOf(verdict.rule, arrival)
 
   // 4 admit: with what; an agent's own token call ends here
   const admission = admit(verdict, exchange, arrival.head)
@@ -163,7 +160,8 @@ function tell(outcome: Outcome, client: Client, seen: Trace): void {
   // A reply that its budget ended was ended in its provider's own words.
   if (outcome.kind === 'aborted') return outcome.by === 'budget' ? undefined : client.abort()
   const { code, reason } = outcome.kind === 'denied' ? outcome.denial : { code: outcome.code, reason: outcome.detail ?? '' }
-  const { head } = seen.arrival as RequestArrival
+  const arrival = seen.arrival as RequestArrival
+  const { head } = arrival
   const status = refuse(
     client,
     {
@@ -176,16 +174,11 @@ function tell(outcome: Outcome, client: Client, seen: Trace): void {
       method: head.method,
       path: seen.shownPath ?? head.path,
       resetsAt: outcome.kind === 'denied' ? outcome.denial.resetsAt : undefined,
+      asking: head,
     },
-    seen.voice,
+    voiceOf(seen.rule, arrival),
   )
   seen.status ??= status
-}
-
-function unrecorded({ head }: RequestArrival, client: Client, ports: Ports): void {
-  const { host, method } = head
-  const reason = 'the audit takes no records'
-  refuse(client, { code: 'audit_unavailable', reason, requestId: ports.ids.next(), host, method, path: '(hidden)' })
 }
 
 function denied(denial: Denial): Outcome {

@@ -4,9 +4,8 @@ import type { ErrorCode } from '#base/errors.ts'
 import type { Swap } from '#credentials/types.ts'
 import type { Bill } from '#metering/held.ts'
 import type { Denial, Rule } from '#policy/types.ts'
-import type { Voice } from './respond.ts'
 import type { Ports } from './ports.ts'
-import type { Arrival, AuditRecord, Exchange, MeteredUsage, Outcome } from './types.ts'
+import type { Arrival, AuditRecord, BrokenArrival, Exchange, MeteredUsage, Outcome } from './types.ts'
 
 /** What the meter of that name found. */
 export interface MeteredBill extends Bill {
@@ -27,8 +26,6 @@ export interface Trace {
   credential: string | undefined
   answered: true | undefined
   captured: true | undefined
-  /** How the provider's clients are told what goes wrong. */
-  voice: Voice | undefined
   /** How far the limits of a subscription are used. */
   limits: Readonly<Record<string, number>> | undefined
   /** Why its budget ended it. */
@@ -63,7 +60,6 @@ export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Tr
     credential: undefined,
     answered: undefined,
     captured: undefined,
-    voice: undefined,
     limits: undefined,
     ended: undefined,
     budget: undefined,
@@ -88,7 +84,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
   return {
     id: seen.id,
     time: isoTime(seen.startedTime),
-    type: arrival.kind === 'broken' ? (arrival.code.startsWith('tls_') ? 'tls' : 'request') : arrival.kind,
+    type: arrival.kind === 'broken' ? typeOfBroken(arrival) : arrival.kind,
     event,
     agent: seen.exchange?.agent.id ?? null,
     peer: arrival.peer.address,
@@ -122,6 +118,10 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     runId: seen.exchange?.runId ?? ('runId' in arrival ? arrival.runId : undefined),
     policyHash: seen.exchange?.snapshot.hash,
   }
+}
+
+function typeOfBroken({ protocol, code }: BrokenArrival): 'tls' | 'request' {
+  return protocol === 'tls' || code.startsWith('tls_') ? 'tls' : 'request'
 }
 
 function described(
@@ -165,7 +165,7 @@ function explained(outcome: Outcome, seen: Trace): { code: ErrorCode | undefined
     case 'failed':
       return { code: outcome.code, reason: outcome.detail }
     case 'aborted':
-      return { code: aborted[outcome.by], reason: undefined }
+      return { code: aborted[outcome.by], reason: seen.arrival.kind === 'broken' ? seen.arrival.detail : undefined }
     case 'replied':
       return { code: seen.wouldDeny?.code, reason: seen.wouldDeny?.reason }
     default:

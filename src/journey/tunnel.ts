@@ -5,6 +5,7 @@ import { identify } from './identify.ts'
 import type { Ports, Relayed } from './ports.ts'
 import { refusalReply } from './respond.ts'
 import type { RefusalReply } from './respond.ts'
+import { selfHost } from './self.ts'
 import { settle, trace } from './settle.ts'
 import type { Trace } from './settle.ts'
 import type { BrokenArrival, CutBy, Outcome, Snapshot, TunnelArrival } from './types.ts'
@@ -16,17 +17,43 @@ export type HostPass =
   | { readonly kind: 'inspect' | 'splice'; readonly tunnel: Tunnel; readonly agent: string }
   | { readonly kind: 'deny'; readonly denial: Denial; readonly agent: string | undefined; readonly tunnel: Tunnel }
 
+/**
+ * The denial of a tunnel that opens all the same, so that its client can read why: clients show the body of a reply and
+ * nothing of a refused CONNECT. One record: that of the first request inside, or this one when none comes.
+ */
+export class TunnelRefusal {
+  /** `undefined`: nobody that the policy knows. */
+  readonly agent: string | undefined
+  readonly #tunnel: Tunnel
+  readonly #denial: Denial
+  #reply: RefusalReply | undefined
+  #asked = false
+
+  constructor({ tunnel, denial, agent }: Extract<HostPass, { readonly kind: 'deny' }>) {
+    this.agent = agent
+    this.#tunnel = tunnel
+    this.#denial = denial
+  }
+
+  /** A request came inside: the journey refuses it and writes the record. */
+  ask(): void {
+    this.#asked = true
+  }
+
+  /** Refuses what is no request, or never came. Records the denial the first time. */
+  deny(): RefusalReply {
+    return (this.#reply ??= this.#tunnel.deny(this.#denial, !this.#asked))
+  }
+}
+
 /** May this agent open a connection to this host, and may we look inside? */
 export function judgeTunnel(arrival: TunnelArrival, ports: Ports): HostPass {
   const seen = trace(arrival, ports)
   const tunnel = new Tunnel(seen, ports)
-  if (ports.audit.refuses) {
-    const denial = { kind: 'deny', code: 'audit_unavailable', reason: 'the audit takes no records' } as const
-    return { kind: 'deny', denial, agent: undefined, tunnel }
-  }
   const who = identify(arrival, ports.policies.current(), ports)
   if (who.kind === 'deny') return { kind: 'deny', denial: who, agent: undefined, tunnel }
   seen.exchange = who
+  if (arrival.target.host === selfHost) return { kind: 'inspect', agent: who.agent.id, tunnel }
   const verdict = decideHost(who.snapshot.policy, who.agent, arrival.target.host, arrival.target.port)
   seen.rule = verdict.rule
   if (verdict.kind === 'deny') return { kind: 'deny', denial: verdict, agent: who.agent.id, tunnel }
@@ -48,8 +75,8 @@ export class Tunnel {
     return this.#seen.id
   }
 
-  /** Records a denial and answers what a client that speaks HTTP can be told. */
-  deny(denial: Denial): RefusalReply {
+  /** Records a denial and answers what a client that speaks HTTP can be told. `record: false`: another record tells of it. */
+  deny(denial: Denial, record = true): RefusalReply {
     const arrival = this.#seen.arrival as TunnelArrival
     const reply = refusalReply({
       code: denial.code,
@@ -61,7 +88,7 @@ export class Tunnel {
       method: 'CONNECT',
     })
     this.#seen.status = reply.status
-    this.#write({ kind: 'denied', denial }, 'exchange')
+    if (record) this.#write({ kind: 'denied', denial }, 'exchange')
     return reply
   }
 
@@ -102,14 +129,21 @@ export class Tunnel {
   }
 }
 
-/** Records what could not be read into a request; answers what can be told, if there is still someone to tell. */
+/**
+ * Records what could not be read into a request; answers what can be told, if there is still someone to tell. A client that
+ * left (`client_closed`) was denied nothing.
+ */
 export function recordBroken(arrival: BrokenArrival, ports: Ports): RefusalReply {
   const seen = trace(arrival, ports)
   const who = identify(arrival, ports.policies.current(), ports)
   if (who.kind === 'agent') seen.exchange = who
   const { code, detail } = arrival
   const reply = refusalReply({ code, reason: detail, requestId: seen.id, agent: seen.exchange?.agent.id, host: arrival.host })
-  seen.status = reply.status
-  ports.audit.write(settle(seen, { kind: 'denied', denial: { kind: 'deny', code, reason: detail } }, 'exchange', ports.clock))
+  const left = code === 'client_closed'
+  const outcome: Outcome = left
+    ? { kind: 'aborted', by: 'agent' }
+    : { kind: 'denied', denial: { kind: 'deny', code, reason: detail } }
+  seen.status = left ? undefined : reply.status
+  ports.audit.write(settle(seen, outcome, 'exchange', ports.clock))
   return reply
 }

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import { parseAddress } from '#base/address.ts'
 import type { Host } from '#base/host.ts'
+import type { TunnelRefusal } from '#journey/tunnel.ts'
 import type { Door, Peer, ProxyAuth, Scheme } from '#journey/types.ts'
 
 /** What is known of a connection before a request is read from it. */
@@ -19,6 +20,8 @@ export interface Connection {
   readonly proxyAuth?: ProxyAuth | undefined
   /** Id of the tunnel around it. */
   readonly parent?: string | undefined
+  /** The tunnel around it is denied, and open only to say so. */
+  readonly refusal?: TunnelRefusal | undefined
 }
 
 const facts = new WeakMap<object, Connection>()

@@ -55,6 +55,7 @@ export class H1Client implements Client {
   #scheduled = false
   #ended = false
   #status = 0
+  #phrase: string | undefined
   /** Not written yet. */
   #headers: RawHeaders | undefined
   #framing: Framing = 'open'
@@ -90,10 +91,11 @@ export class H1Client implements Client {
     if (links.length > 0) this.#line.socket.write(replyHeadText(103, 'Early Hints', links), 'latin1')
   }
 
-  head(status: number, headers: RawHeaders): void {
+  head(status: number, headers: RawHeaders, _last?: boolean, phrase?: string): void {
     if (this.begun) return
     this.#begun = true
     this.#status = status
+    this.#phrase = phrase
     this.#headers = headers
     if (this.#options.method === 'HEAD' || status === 204 || status === 304) this.#framing = 'none'
     else if (headerValue(headers, 'content-length') !== undefined) this.#framing = 'length'
@@ -168,7 +170,7 @@ export class H1Client implements Client {
       } else this.#framing = 'close'
     }
     if (this.closing) more += 'connection: close\r\n'
-    return replyHeadText(this.#status, reasonOf(this.#status), headers, more)
+    return replyHeadText(this.#status, this.#phrase ?? reasonOf(this.#status), headers, more)
   }
 
   #write(head: string | undefined, chunks: readonly Uint8Array[], last: boolean): void {

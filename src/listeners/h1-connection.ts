@@ -216,7 +216,11 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
   #begin(client: H1Client, screened: Screened, version: '1.0' | '1.1'): void {
     const incoming = this.#incoming
     if (!incoming) return
-    const { door, peer, parent } = this.#facts
+    const { door, peer, parent, refusal } = this.#facts
+    if (refusal) {
+      refusal.ask()
+      client.closing = true
+    }
     const { head, proxyAuth, runId, length } = screened
     let body: RequestBody | undefined
     if (screened.hasBody) {
@@ -238,13 +242,11 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
   /** Answers what is no request that can be judged, and closes. */
   #refuse(client: H1Client, code: ErrorCode, detail: string, read = false): void {
     client.requestRead ||= read
-    const { door, peer, parent, proxyAuth } = this.#facts
-    const reply = recordBroken(
-      { kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'http/1.1' },
-      this.#options.ports,
-    )
+    const { door, peer, parent, proxyAuth, refusal } = this.#facts
+    const broken = { kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'http/1.1' } as const
+    const reply = refusal?.deny() ?? recordBroken(broken, this.#options.ports)
     client.closing = true
-    client.head(reply.status, reply.headers)
+    client.head(reply.status, reply.headers, false, reply.phrase)
     client.data(reply.body)
     client.end([])
     if (this.#state === 'requests') this.#state = 'over'

@@ -93,11 +93,12 @@ export class H2 {
     const screened = raw
       ? screen(raw, connection)
       : ({ kind: 'refused', code: 'malformed_request', detail: 'a pseudo-header is missing or repeated' } as const)
-    const { door, peer, parent } = connection
+    const { door, peer, parent, refusal } = connection
     if (screened.kind === 'refused') {
       const { code, detail } = screened
       const { proxyAuth } = connection
-      const reply = recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'h2' }, this.#ports)
+      const broken = { kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'h2' } as const
+      const reply = refusal?.deny() ?? recordBroken(broken, this.#ports)
       client.head(reply.status, reply.headers)
       client.data(reply.body)
       return client.end([])
@@ -109,6 +110,7 @@ export class H2 {
     await new Promise(setImmediate)
     // One record of the flood is enough.
     if (stream.destroyed && this.#peers.isSpent(peer.address)) return
+    refusal?.ask()
     const { head, proxyAuth, runId } = screened
     await run({ kind: 'request', door, peer, parent, protocol: 'h2', head, proxyAuth, runId }, body, client, cut, this.#ports)
   }

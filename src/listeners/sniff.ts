@@ -8,13 +8,15 @@ export type FirstBytes =
   | { readonly kind: 'other' }
   | { readonly kind: 'malformed' }
   | { readonly kind: 'silent' }
+  /** The client left; `began`: after it had sent something. */
+  | { readonly kind: 'gone'; readonly began: boolean }
 
 /** A request line begins with an upper-case method. */
 const upperCase = { from: 0x41, to: 0x5a } as const
 
 /**
  * Looks at what a client says first, and puts it back: whoever gets the socket next reads it all. Waits at most
- * `milliseconds`; a peer that dribbles, says nothing or goes away is `silent`.
+ * `milliseconds`; a peer that dribbles or says nothing is `silent`.
  */
 export function sniff(socket: Socket, milliseconds: number): Promise<FirstBytes> {
   return new Promise((resolve) => {
@@ -26,7 +28,7 @@ export function sniff(socket: Socket, milliseconds: number): Promise<FirstBytes>
       if (held.bytes.length > 0) socket.unshift(held.bytes)
       resolve(answer)
     }
-    const gone = () => finish({ kind: 'silent' })
+    const gone = () => finish({ kind: 'gone', began: held.bytes.length > 0 })
     const look = () => {
       for (let chunk = socket.read() as Buffer | null; chunk; chunk = socket.read() as Buffer | null) {
         held.add(chunk)
@@ -34,7 +36,7 @@ export function sniff(socket: Socket, milliseconds: number): Promise<FirstBytes>
       const answer = classify(reader, held.bytes)
       if (answer) finish(answer)
     }
-    const timer = setTimeout(gone, milliseconds)
+    const timer = setTimeout(() => finish({ kind: 'silent' }), milliseconds)
     socket.on('readable', look).on('close', gone).on('end', gone)
     look()
   })

@@ -8,7 +8,7 @@ import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
 import type { Ports } from '#journey/ports.ts'
 import { judgeTunnel, recordBroken } from '#journey/tunnel.ts'
-import type { Tunnel } from '#journey/tunnel.ts'
+import type { Tunnel, TunnelRefusal } from '#journey/tunnel.ts'
 import type { CutBy } from '#journey/types.ts'
 import { remember } from './connection.ts'
 import type { Connection } from './connection.ts'
@@ -59,9 +59,20 @@ export class TlsFront {
     this.#server.on('tlsClientError', (error, socket) => this.#failed(error, socket))
   }
 
+  /** May a denied name be greeted, so that its client reads why? `false`: its agent has asked for too many. */
+  mayGreet(host: Host, { agent }: TunnelRefusal, { peer }: Pick<Connection, 'peer'>): boolean {
+    try {
+      return this.#options.leaves.contextForDenied(host, agent ?? peer.address) !== undefined
+    } catch {
+      // No certificate can be made (`ca_expired`): the client reads a refused CONNECT, which is better than a reset.
+      return false
+    }
+  }
+
   /** Takes over a connection whose next bytes should be a ClientHello. Never rejects. */
   async accept(socket: Socket, before: BeforeTls): Promise<void> {
     const first = await sniff(socket, this.#options.handshakeTimeout)
+    if (first.kind === 'gone') return this.#left(socket, before, first.began ? 'the client left in its ClientHello' : undefined)
     if (socket.destroyed) return
     if (first.kind !== 'hello') return this.#refuse(socket, before, 'tls_not_tls', first.kind)
     if (!first.serverName) return this.#refuse(socket, before, 'tls_no_sni')
@@ -80,7 +91,10 @@ export class TlsFront {
     const { leaves, ports } = this.#options
     const bound = { host, port: before.tunnel?.port ?? 443 }
     if (before.tunnel) {
-      return this.#shake(socket, { ...before, scheme: 'https', bound }, leaves.contextFor(host))
+      const { refusal, peer } = before
+      const context = refusal ? leaves.contextForDenied(host, refusal.agent ?? peer.address) : leaves.contextFor(host)
+      if (!context) return this.#refuse(socket, before, 'tls_denied_flood', 'too many denied names', host)
+      return this.#shake(socket, { ...before, scheme: 'https', bound }, context)
     }
     const pass = judgeTunnel({ kind: 'tunnel', ...before, target: { scheme: 'https', ...bound } }, ports)
     switch (pass.kind) {
@@ -121,7 +135,7 @@ export class TlsFront {
   #shake(socket: Socket, connection: Connection, context: SecureContext): void {
     const key = fourTuple(socket)
     socket.once('close', () => {
-      if (this.#take(key)) this.#refuse(socket, connection, 'tls_handshake', 'closed', connection.bound?.host)
+      if (this.#take(key)) this.#left(socket, connection, leftInHandshake)
     })
     this.#handshakes.enter(connection.peer.address, socket, (place) => {
       this.#handshaking.set(key, { connection, place })
@@ -140,7 +154,10 @@ export class TlsFront {
 
   #failed(error: Error, socket: TLSSocket): void {
     const connection = this.#take(fourTuple(socket))
-    if (connection) this.#refuse(socket, connection, 'tls_handshake', handshakeReason(error), connection.bound?.host)
+    if (!connection) return
+    const reason = handshakeReason(error)
+    if (reason === 'closed') return this.#left(socket, connection, leftInHandshake)
+    this.#refuse(socket, connection, 'tls_handshake', reason, connection.bound?.host)
   }
 
   /**
@@ -167,16 +184,26 @@ export class TlsFront {
 
   #refuse(
     socket: Socket,
-    { door, peer, parent, proxyAuth }: BeforeTls,
+    { door, peer, parent, proxyAuth, refusal }: BeforeTls,
     code: ErrorCode,
     detail: string = code,
     host?: Host,
   ): void {
     this.#options.peers.charge(peer.address, costs.brokenHandshake)
-    recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'tls', host }, this.#options.ports)
+    if (refusal) refusal.deny()
+    else recordBroken({ kind: 'broken', door, peer, parent, proxyAuth, code, detail, protocol: 'tls', host }, this.#options.ports)
     socket.destroy()
   }
+
+  /** A client that goes away was denied nothing. Without a reason it leaves no record: it had not begun. */
+  #left(socket: Socket, before: BeforeTls & Partial<Pick<Connection, 'bound'>>, reason: string | undefined): void {
+    if (reason === undefined) return void socket.destroy()
+    this.#refuse(socket, before, 'client_closed', reason, before.bound?.host)
+  }
 }
+
+/** Node, for one, sends no alert when it does not trust a certificate. */
+const leftInHandshake = 'the client left in the TLS handshake; it may not trust the CA'
 
 /**
  * Where Node 26 keeps the context that a server begins each handshake with. SNICallback changes it only after a session

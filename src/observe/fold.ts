@@ -69,7 +69,8 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
       metrics.tokenCalls.inc({ agent, credential: named(record.credential), result })
     }
     if (code === 'token_call_refused') metrics.tokenCalls.inc({ agent, credential: named(record.credential), result: 'refused' })
-    if (type === 'tls' && code.startsWith('tls_')) metrics.handshakes.inc({ side: 'client', reason: handshakeReason(record) })
+    if (type === 'tls' && (code.startsWith('tls_') || code === 'client_closed'))
+      metrics.handshakes.inc({ side: 'client', reason: handshakeReason(record) })
     if (code === 'upstream_tls') metrics.handshakes.inc({ side: 'upstream', reason: handshakeReason(record) })
   }
 
@@ -168,6 +169,7 @@ const reasons: readonly (readonly [RegExp, string])[] = [
 ]
 
 function handshakeReason({ code, reason = '' }: AuditRecord): string {
+  if (code === 'client_closed') return 'aborted'
   if (code !== 'tls_handshake' && code !== 'upstream_tls') return (code ?? '').replace(/^tls_/, '')
   return reasons.find(([pattern]) => pattern.test(reason))?.[1] ?? 'other'
 }

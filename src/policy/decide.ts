@@ -52,7 +52,14 @@ function enforce(policy: Policy, agent: Agent, ask: Ask): Verdict {
     if (isBlind(rule, differs, asked)) return deny('bad_path', `${asked.obscure}, and rule ${rule.id} looks at paths`, rule)
     if (rule.effect === 'allow') reached = Math.max(reached, conditions.indexOf(differs))
   }
-  return unmatched(conditions[reached], asked)
+  const lacked = conditions[reached]
+  // Plain HTTP to a port that no rule names: that it is plain would be half of why. Port 80 has no other scheme.
+  if (lacked === 'scheme' && ask.port !== 80 && !coversAnyPort(policy, agent, ask)) return unmatched('port', asked)
+  return unmatched(lacked, asked)
+}
+
+function coversAnyPort(policy: Policy, agent: Agent, { host, port }: Ask): boolean {
+  return policy.rulesFor(host).some((rule) => rule.effect === 'allow' && coversAgent(rule, agent.id) && coversPort(rule, port))
 }
 
 /** The verdict of the rule that decides. */

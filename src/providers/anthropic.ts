@@ -24,6 +24,9 @@ import type {
 } from './types.ts'
 
 export const anthropic: Provider = {
+  get speech() {
+    return speech
+  },
   id: 'anthropic',
   owns: (host) => host === 'api.anthropic.com',
   classify({ method, path, upgrade }: Call): Classified {
@@ -75,6 +78,9 @@ const speech: Speech = {
         return spoken(402, noRetry, errorBody('billing_error', message, requestId))
       case 'denied':
         return spoken(403, noRetry, errorBody('permission_error', message, requestId))
+      case 'lasting':
+        // A 403 it takes for its own login, a 503 it tries for three minutes.
+        return spoken(400, noRetry, errorBody('invalid_request_error', message, requestId))
       case 'unavailable':
         return spoken(503, boundedRetry, errorBody('api_error', message, requestId))
       default:

@@ -1,9 +1,11 @@
 /** OpenAI's models on Azure. Source: learn.microsoft.com/azure/ai-foundry/openai/reference. The model is a deployment's name. */
 import { chatShape, completionsShape, embeddingsShape } from './openai/chat.ts'
+import { chatSpeech } from './openai/speech.ts'
 import { classifyOpenai } from './openai.ts'
 import type { Call, Classified, Provider, Shape } from './types.ts'
 
 export const azureOpenai: Provider = {
+  speech: chatSpeech,
   id: 'azure-openai',
   owns: (host) => host.endsWith('.openai.azure.com') || host.endsWith('.services.ai.azure.com'),
   classify(call: Call): Classified {

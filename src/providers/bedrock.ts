@@ -11,6 +11,9 @@ import { boundedRetry, spoken } from './speech.ts'
 import type { Call, Classified, Counted, Counter, FieldPath, Provider, ReplyKind, Shape, Speech, SpokenReply } from './types.ts'
 
 export const bedrock: Provider = {
+  get speech() {
+    return speech
+  },
   id: 'bedrock',
   owns: (host) => /^bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)$/.test(host),
   classify({ method, path, upgrade }: Call): Classified {
@@ -43,6 +46,8 @@ const speech: Speech = {
       case 'budget':
         return awsError(400, 'ServiceQuotaExceededException', message)
       case 'denied':
+        return awsError(403, 'AccessDeniedException', message)
+      case 'lasting':
         return awsError(403, 'AccessDeniedException', message)
       case 'unavailable':
         return awsError(503, 'ServiceUnavailableException', message, boundedRetry)

@@ -1,8 +1,10 @@
 /** Codex with a ChatGPT login: Responses behind another address. What Codex 0.169 sends. */
 import { cancellableResponsesShape } from './openai/responses.ts'
+import { responsesSpeech } from './openai/speech.ts'
 import type { Call, Classified, Provider } from './types.ts'
 
 export const codex: Provider = {
+  speech: responsesSpeech,
   id: 'codex',
   // A workspace may live on a regional host of its own.
   owns: (host) => host === 'chatgpt.com' || host.endsWith('.chatgpt.com'),

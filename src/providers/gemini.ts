@@ -24,6 +24,9 @@ import type {
 const codeAssist = 'cloudcode-pa.googleapis.com'
 
 export const gemini: Provider = {
+  get speech() {
+    return speech
+  },
   id: 'gemini',
   owns: (host) => host === 'generativelanguage.googleapis.com' || host === codeAssist,
   classify(call: Call): Classified {
@@ -78,6 +81,8 @@ const speech: Speech = {
         return spoken(429, [], errorBody(429, 'RESOURCE_EXHAUSTED', notice, '30000s'))
       case 'denied':
         return spoken(403, [], errorBody(403, 'PERMISSION_DENIED', notice))
+      case 'lasting':
+        return spoken(400, [], errorBody(400, 'FAILED_PRECONDITION', notice))
       case 'unavailable':
         return spoken(503, boundedRetry, errorBody(503, 'UNAVAILABLE', notice))
       default:
@@ -90,10 +95,19 @@ const speech: Speech = {
   },
 }
 
-function errorBody(code: number, status: string, { message, requestId }: Notice, retryDelay?: string): SpokenReply['body'] {
+export { speech as geminiSpeech }
+
+function errorBody(
+  code: number,
+  status: string,
+  { code: ours, message, requestId }: Notice,
+  retryDelay?: string,
+): SpokenReply['body'] {
   const request = { '@type': 'type.googleapis.com/google.rpc.RequestInfo', requestId }
+  // Google's `code` is the status.
+  const info = { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: ours, domain: 'iron-proxy' }
   const retry = retryDelay === undefined ? [] : [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay }]
-  return { error: { code, status, message, details: [...retry, request] } }
+  return { error: { code, status, message, details: [...retry, request, info] } }
 }
 
 /** Google's servers take both spellings of a name. */

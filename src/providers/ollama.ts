@@ -8,6 +8,9 @@ import { classifyOpenai } from './openai.ts'
 import type { Call, Classified, Provider, Shape, Speech } from './types.ts'
 
 export const ollama: Provider = {
+  get speech() {
+    return speech
+  },
   id: 'ollama',
   owns: (host) => host === 'ollama.com' || host === 'ollama' || host.startsWith('ollama.'),
   classify(call: Call): Classified {

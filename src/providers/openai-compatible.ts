@@ -1,8 +1,10 @@
 /** Whatever speaks OpenAI's language under any name: vLLM, llama.cpp, LM Studio. Never picked by itself. */
+import { chatSpeech } from './openai/speech.ts'
 import { classifyOpenai } from './openai.ts'
 import type { Call, Classified, Provider } from './types.ts'
 
 export const openaiCompatible: Provider = {
+  speech: chatSpeech,
   id: 'openai-compatible',
   owns: () => false,
   classify(call: Call): Classified {

@@ -1,9 +1,11 @@
 /** OpenAI's API. Source: platform.openai.com/docs/api-reference. */
 import { chatShape, completionsShape, embeddingsShape } from './openai/chat.ts'
 import { cancellableResponsesShape, responsesShape } from './openai/responses.ts'
+import { chatSpeech } from './openai/speech.ts'
 import type { Call, Classified, Provider, Shape } from './types.ts'
 
 export const openai: Provider = {
+  speech: chatSpeech,
   id: 'openai',
   owns: (host) => host === 'api.openai.com',
   classify(call) {

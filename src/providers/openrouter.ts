@@ -1,9 +1,11 @@
 /** OpenRouter: one account for many providers, in three languages. Source: openrouter.ai/docs. It reports its own price. */
 import { anthropicSpeech, countMessages, readMessages, wantsOfMessages } from './anthropic.ts'
+import { chatSpeech } from './openai/speech.ts'
 import { classifyOpenai } from './openai.ts'
 import type { Call, Classified, Provider, Shape } from './types.ts'
 
 export const openrouter: Provider = {
+  speech: chatSpeech,
   id: 'openrouter',
   owns: (host) => host === 'openrouter.ai',
   classify(call: Call): Classified {

@@ -14,6 +14,8 @@ export interface Provider {
   owns(host: string): boolean
   /** What a request is for this provider. Never throws. */
   classify(call: Call): Classified
+  /** How its clients are told something of a request that is not metered. */
+  readonly speech: Speech
 }
 
 /** A request, as far as it tells what it costs: canonical host and path, upper-case method, query with its question mark or empty. */
@@ -127,7 +129,8 @@ export interface ReplyFilter {
 
 /** What is to be told to a client. */
 export interface Notice {
-  readonly kind: 'budget' | 'denied' | 'unavailable'
+  /** `unavailable`: asking again in a moment may help. `lasting`: it is no matter of permission, and asking again is of no use. */
+  readonly kind: 'budget' | 'denied' | 'unavailable' | 'lasting'
   /** An error code of the table. */
   readonly code: string
   readonly message: string

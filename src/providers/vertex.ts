@@ -1,10 +1,11 @@
 /** Vertex AI: other publishers' APIs behind Google's paths. Source: cloud.google.com/vertex-ai/generative-ai/docs. */
 import { anthropicSpeech, countMessages, readMessages, wantsOfMessages } from './anthropic.ts'
-import { classifyVerb, geminiShape } from './gemini.ts'
+import { classifyVerb, geminiShape, geminiSpeech } from './gemini.ts'
 import { chatShape } from './openai/chat.ts'
 import type { Call, Classified, Provider, Shape } from './types.ts'
 
 export const vertex: Provider = {
+  speech: geminiSpeech,
   id: 'vertex',
   owns: (host) => host === 'aiplatform.googleapis.com' || /^[a-z0-9-]+-aiplatform\.googleapis\.com$/.test(host),
   classify({ method, path, upgrade }: Call): Classified {

@@ -333,7 +333,8 @@ describe('the example for AWS', () => {
     }
     const { stdout, stderr } = await s.python('connect', boto3, { env })
     expect(stderr).toBe('')
-    expect(stdout).toContain('(403)')
+    expect(stdout).toContain('AccessDenied')
+    expect(stdout).toContain('iron-proxy: ')
     expect(s.upstreams.aws.requests.map(({ method, target }) => `${method} ${target}`)).toEqual([
       'PUT /2026/a%20%28b%29%2Bc/%C3%BC.csv',
       'GET /2026/a%20%28b%29%2Bc/%C3%BC.csv',

@@ -272,7 +272,7 @@ describe('a login that has ended', () => {
     const statuses = await Promise.all(
       Array.from({ length: 50 }, async () => (await on.s.curl('connect', claudeApi, bearer)).status),
     )
-    expect(new Set(statuses)).toEqual(new Set([503]))
+    expect(new Set(statuses)).toEqual(new Set([400]))
     await on.begin()
     await on.cli('login', 'claude', '--code', 'the-code')
     const incidents = () => on.s.audit.filter(({ type }) => type === 'credential')

@@ -143,15 +143,22 @@ describe('a rotating login', () => {
     expect(await s.metrics()).toMatch(/ironproxy_token_calls_total\{agent="devbot",credential="claude",result="answered"\} 2/)
   })
 
-  it('says 503 and who must act once the provider has ended the login, without hammering it', async () => {
+  it('says 400 and who must act once the provider has ended the login, without hammering it', async () => {
     const provider = new Provider()
     await using given = await crew(provider, -60)
     const { s } = given
     provider.revoke()
     for (let i = 0; i < 5; i += 1) {
       const { status, body } = await s.curl('transparent', 'https://api.anthropic.com/v1/messages', [...bearer, ...post, '{}'])
-      expect(status).toBe(503)
-      expect(JSON.parse(body.toString())).toMatchObject({ error: { code: 'needs_login' } })
+      expect(status).toBe(400)
+      expect(JSON.parse(body.toString())).toMatchObject({
+        type: 'error',
+        error: {
+          type: 'invalid_request_error',
+          code: 'needs_login',
+          message: expect.stringContaining('log in: ask the operator'),
+        },
+      })
     }
     expect(provider.calls).toBe(1)
     expect(await s.metrics()).toContain('ironproxy_oauth_reauth_required{credential="claude"} 1')
@@ -173,7 +180,7 @@ describe('a rotating login', () => {
     await using given = await crew(provider, -60)
     const { s } = given
     provider.revoke()
-    expect((await s.curl('transparent', 'https://api.anthropic.com/v1/models', [...bearer])).status).toBe(503)
+    expect((await s.curl('transparent', 'https://api.anthropic.com/v1/models', [...bearer])).status).toBe(400)
     const at = ['--listen-admin', `127.0.0.1:${s.ports.admin}`]
     const bin = join(import.meta.dirname, '..', '..', 'src', 'bin.js')
     const ended = await run(process.execPath, [bin, 'credentials', ...at], {})

@@ -126,10 +126,10 @@ describe('a run', () => {
     await using on = await stage()
     const run = await on.mint({ hosts: ['api.github.test'] })
     const status = async (url: string) => (await on.s.curl('connect', url, on.asRun(run))).status
-    expect([await status('https://api.github.test/'), await status('https://github.test/')]).toEqual([200, 0])
+    expect([await status('https://api.github.test/'), await status('https://github.test/')]).toEqual([200, 403])
     expect(await on.s.audited({ runId: run.run_id, code: 'host_denied' })).toMatchObject({ agent: 'devbot', host: 'github.test' })
     expect(await on.s.editPolicy(policyOf('  - {id: more, hosts: [more.test]}\n'))).toBe(true)
-    expect([await status('https://api.github.test/'), await status('https://more.test/')]).toEqual([200, 0])
+    expect([await status('https://api.github.test/'), await status('https://more.test/')]).toEqual([200, 403])
     expect(on.s.upstreams.api.requests).toHaveLength(2)
     const wider = await on.admin('POST', '/v1/runs', { agent: 'devbot', ttl_seconds: 60, hosts: ['elsewhere.test'] })
     expect(wider).toMatchObject({ status: 400, body: { error: { code: 'scope_wider' } } })

@@ -140,6 +140,22 @@ export class Rig<More extends Recorders = Recorders> implements AsyncDisposable 
     }
   }
 
+  /** Asks for a tunnel and, where one opens, sends a plain request inside: a denied tunnel opens to be refused there. */
+  async sayInside(authority: string, lines = '', options: SayOptions = {}): Promise<Heard> {
+    const socket = await this.open('proxy', options)
+    try {
+      const reading = await exchange(socket, `CONNECT ${authority} HTTP/1.1\r\n${lines}\r\n`, {
+        until: (got) => got.includes('\r\n\r\n'),
+        timeout: options.timeout ?? 4000,
+      })
+      if (!reading.bytes.toString('latin1').startsWith('HTTP/1.1 200 ')) return this.hear(reading)
+      const inside = `GET / HTTP/1.1\r\nHost: ${authority}\r\n\r\n`
+      return this.hear(await exchange(socket, inside, { until: repliesOf(1), timeout: options.timeout ?? 4000 }))
+    } finally {
+      socket.destroy()
+    }
+  }
+
   /** The same for bytes below TLS: a ClientHello made by hand, or none at all. */
   async greet(port: 'https' | 'proxy', bytes: Uint8Array, options: SayOptions = {}): Promise<Heard> {
     const socket = await openTcp({ port: this.scene.ports[port], ...(options.from && { from: options.from }) })

@@ -115,7 +115,7 @@ describe('a name that only looks like an allowed one is refused', () => {
     ['another name of nobody’s', 'evil.test'],
   ])('%s', async (_, name) => {
     const attack = async (): Promise<readonly Told[]> => [
-      await rig.say('proxy', `CONNECT ${name}:443 HTTP/1.1\r\nHost: ${name}:443\r\n\r\n`),
+      await rig.say('tunnel', get(name), { name }),
       await rig.say('http', get(name)),
       await rig.say('proxy', get(name, `http://${name}/`)),
       await rig.say('https', get(name), { name }),
@@ -240,7 +240,7 @@ describe('two names for one request are refused', () => {
 test.each<[string, number, Verdict]>([
   ['good.test:22', 403, 'port_denied'],
   ['good.test:8443', 403, 'port_denied'],
-  ['good.test:80', 403, 'port_denied'],
+  ['good.test:80', 403, 'plain_denied'],
   ['good.test:0', 400, 'bad_host'],
   ['good.test:65536', 400, 'bad_host'],
   ['good.test:0443', 400, 'bad_host'],
@@ -253,7 +253,7 @@ test.each<[string, number, Verdict]>([
   ['/good.test:443', 400, 'bad_host'],
   ['*', 400, 'bad_host'],
 ])('CONNECT %s: a port that no rule names, or that is none', async (target, status, code) => {
-  const { value } = await rig.refused([code], () => rig.say('proxy', `CONNECT ${target} HTTP/1.1\r\n\r\n`))
+  const { value } = await rig.refused([code], () => rig.sayInside(target))
   expect(value).toMatchObject({ status, code })
 })
 

@@ -99,9 +99,7 @@ describe('who speaks is told by the connection alone', () => {
       403,
     ],
   ])('the explicit proxy, with %s', async (_, lines, from, code, status) => {
-    const { value } = await rig.refused([code], () =>
-      rig.say('proxy', `CONNECT good.test:443 HTTP/1.1\r\n${lines()}\r\n`, { from }),
-    )
+    const { value } = await rig.refused([code], () => rig.sayInside('good.test:443', lines(), { from }))
     // Never 401: clients take that for their own login.
     expect(value).toMatchObject({ status, code })
   })
@@ -176,7 +174,7 @@ describe('what is for operators', () => {
     const { value } = await rig.watched(['bad_host', 'bad_host', 'port_denied', 'plain_denied', 'proxy_loop'], async () => [
       await rig.say('proxy', `CONNECT 127.0.0.1:${metrics} HTTP/1.1\r\n\r\n`),
       await rig.say('proxy', get(`localhost:${admin}x`, `http://localhost:${admin}x/v1/status`)),
-      await rig.say('proxy', `CONNECT inside.zone.test:${metrics} HTTP/1.1\r\n\r\n`),
+      await rig.sayInside(`inside.zone.test:${metrics}`),
       await rig.say('proxy', get('inside.zone.test', 'http://inside.zone.test/metrics')),
       await rig.say('https', get('inside.zone.test', '/metrics'), { name: 'inside.zone.test' }),
     ])

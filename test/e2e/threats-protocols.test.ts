@@ -63,15 +63,20 @@ describe('changes of protocol', () => {
       'CONNECT good.test:443 HTTP/1.1\r\nHost: good.test:443\r\nContent-Length: 4\r\n\r\nabcd',
       'bad_framing',
     ],
-    [
-      'a refused CONNECT with a request behind it',
-      'proxy',
-      `CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n`,
-      'host_denied',
-    ],
   ])('%s', async (_, way, bytes, code) => {
     const { value } = await rig.refused([code], () => rig.say(way, bytes + smuggled, { until: () => false }))
     expect(value.replies.map(({ body }) => codeIn(body))).toEqual([code])
+    expect(value.ending).toBe('closed')
+  })
+
+  test('a denied CONNECT with requests behind it: the first is refused inside, and none after it is read', async () => {
+    const connect = 'CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n'
+    const { value } = await rig.refused(['host_denied'], async () => {
+      const socket = await rig.open('proxy')
+      return exchange(socket, `${connect}GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n${smuggled}`, { until: () => false })
+    })
+    const text = value.bytes.toString('latin1')
+    expect([...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map((found) => found[1])).toEqual(['200', '403'])
     expect(value.ending).toBe('closed')
   })
 

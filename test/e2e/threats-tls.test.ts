@@ -92,12 +92,12 @@ describe('an unusual greeting is read as what it is', () => {
       buildClientHello({ names: ['good.test'], extensions: [[0xfe0d, Buffer.alloc(200, 7)]] }),
     ],
   ])('%s', async (_, bytes) => {
-    const { value } = await rig.refused(['tls_handshake'], () => rig.greet('https', bytes, { until: (got) => got.length > 5 }))
+    const { value } = await rig.watched(['client_closed'], () => rig.greet('https', bytes, { until: (got) => got.length > 5 }))
     expect(value.bytes[0]).toBe(22)
   })
 
   test('one byte in each segment', async () => {
-    const { value } = await rig.refused(['tls_handshake'], async () => {
+    const { value } = await rig.watched(['client_closed'], async () => {
       const socket = await openTcp({ port: rig.scene.ports.https })
       for (const byte of buildClientHello({ names: ['good.test'] })) {
         socket.write(Uint8Array.of(byte))
@@ -112,7 +112,7 @@ describe('an unusual greeting is read as what it is', () => {
 
   test('an ECH extension around a name that nobody may reach reaches nobody', async () => {
     const hello = buildClientHello({ names: ['evil.test'], extensions: [[0xfe0d, Buffer.alloc(200, 7)]] })
-    const { records } = await rig.refused(['tls_handshake'], () => rig.greet('https', hello, { until: (got) => got.length > 5 }))
+    const { records } = await rig.watched(['client_closed'], () => rig.greet('https', hello, { until: (got) => got.length > 5 }))
     expect(records[0]?.host).toBe('evil.test')
   })
 

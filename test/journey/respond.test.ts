@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { errorTable } from '#base/errors.ts'
+import { errorTable, lasting } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import { refusalReply, refuse } from '#journey/respond.ts'
+import { providers } from '#providers/index.ts'
 import { Recorder, valueOf } from './parts.ts'
 
 const codes = Object.keys(errorTable) as ErrorCode[]
@@ -44,6 +45,28 @@ describe('a refusal', () => {
     expect(JSON.parse(refusalReply({ code: 'internal', reason: 'x', requestId: 'id' }).body.toString())).toMatchObject({
       error: { agent: null, rule: null, host: null, method: null, path: null },
     })
+  })
+
+  it('that waiting cannot help says so, and names no time to wait', () => {
+    for (const code of lasting) {
+      const { headers } = refusalReply({ code, reason: 'why', requestId: 'id' })
+      expect([code, valueOf(headers, 'x-should-retry'), valueOf(headers, 'retry-after')]).toEqual([code, 'false', undefined])
+    }
+  })
+
+  it.each(
+    providers.flatMap((provider) =>
+      [...lasting, 'host_denied' as const, 'stub_misplaced' as const].map(
+        (code) => [provider.id, code, provider.speech] as const,
+      ),
+    ),
+  )('to clients of %s, %s is an error of theirs that they do not try again', (_id, code, speech) => {
+    const client = new Recorder()
+    const call = { host: 'llm.test', method: 'POST', path: '/', query: '', upgrade: false }
+    const status = refuse(client, { code, reason: 'why', requestId: 'id-7' }, { speech, call, header: () => undefined })
+    expect([400, 403]).toContain(status)
+    expect(valueOf(client.headers, 'retry-after')).toBeUndefined()
+    for (const said of [code, 'why', errorTable[code].hint, 'id-7']) expect(client.text).toContain(said)
   })
 
   it('is said once, and breaks off what had begun', () => {

@@ -9,9 +9,6 @@ const connect = (target: string, more = ''): string => `CONNECT ${target} HTTP/1
 
 describe('a CONNECT', () => {
   it.each([
-    ['to a host that no rule allows', connect('evil.test:443'), 403, 'host_denied'],
-    ['to another port', connect('other.test:8443'), 403, 'port_denied'],
-    ['to port 22', connect('good.test:22'), 403, 'port_denied'],
     ['to port 0', connect('good.test:0'), 400, 'bad_host'],
     ['to port 65536', connect('good.test:65536'), 400, 'bad_host'],
     ['to a port with a leading zero', connect('good.test:0443'), 400, 'bad_host'],
@@ -36,6 +33,82 @@ describe('a CONNECT', () => {
     expect(ending).not.toBe('open')
     expect(on.world.records).toMatchObject([{ verdict: 'deny', code, status }])
     expect(on.world.sent).toEqual([])
+  })
+
+  describe.each([
+    ['to a host that no rule allows', 'evil.test', 443, 'host_denied'],
+    ['to another port', 'other.test', 8443, 'port_denied'],
+    ['to port 22', 'good.test', 22, 'port_denied'],
+    ['to port 80', 'evil.test', 80, 'host_denied'],
+  ])('%s', (_name, host, port, code) => {
+    it('is refused inside TLS', async () => {
+      await using on = await stage()
+      const { replies } = await say(
+        await open(on, 'tunnel', host, port),
+        `POST /x HTTP/1.1\r\nHost: ${host}:${port}\r\nContent-Length: 2\r\n\r\n{}`,
+      )
+      expect(replies.map((reply) => [reply.status, codeIn(reply)])).toEqual([[403, code]])
+      expect(on.world.records).toMatchObject([
+        { type: 'request', verdict: 'deny', code, status: 403, method: 'POST', path: '/x' },
+      ])
+      expect(on.world.sent).toEqual([])
+    })
+
+    it('is refused inside HTTP/2', async () => {
+      await using on = await stage()
+      const over = await connectThroughProxy(on.ports.proxy, `${host}:${port}`)
+      const h2 = await openH2(await openTls({ port: 0, servername: host, ca: authority.certPem, alpn: ['h2'], over }))
+      const { status, body } = await requestH2(h2, { ':path': '/', ':authority': `${host}:${port}` })
+      h2.destroy()
+      expect([status, JSON.parse(body.toString()).error.code]).toEqual([403, code])
+      expect(on.world.records).toMatchObject([{ verdict: 'deny', code }])
+    })
+
+    it.each([
+      ['a request', `GET / HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`],
+      ['a request for another host', 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n'],
+      ['something like a request', 'SSH-2.0-client\r\n'],
+      ['no request', '\x00\x01'],
+    ])('is refused in plain when it holds %s', async (_what, bytes) => {
+      await using on = await stage()
+      const { replies, text } = await say(await connectThroughProxy(on.ports.proxy, `${host}:${port}`), bytes)
+      expect([replies[0]?.status, text]).toEqual([403, expect.stringContaining('"request_id"')])
+      expect(on.world.records).toMatchObject([{ verdict: 'deny', status: 403 }])
+      expect(on.world.sent).toEqual([])
+    })
+
+    it('is one denial when nothing comes inside, or no handshake', async () => {
+      await using on = await stage()
+      for (const bytes of ['', buildClientHello({ names: [host] }), buildClientHello({ names: ['other.test'] })]) {
+        const socket = await connectThroughProxy(on.ports.proxy, `${host}:${port}`)
+        socket.resume().write(bytes)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        socket.destroy()
+      }
+      const denial = { type: 'tunnel', verdict: 'deny', code, host, port }
+      expect(await on.records(3)).toMatchObject([denial, denial, denial])
+    })
+  })
+
+  it('to denied names opens no more tunnels than its agent has certificates for, and then says so with 403', async () => {
+    await using on = await stage({ leaves: { deniedPerAgent: { burst: 3, perSecond: 0.001 } } })
+    const first: string[] = []
+    for (let i = 0; i < 5; i += 1) {
+      const { bytes } = await exchange(await openTcp({ port: on.ports.proxy }), connect(`n${i}.evil.test:443`), {
+        until: (received) => received.includes('\r\n\r\n'),
+      })
+      first.push(bytes.toString('latin1', 9, 12))
+    }
+    expect(first).toEqual(['200', '200', '200', '403', '403'])
+    expect((await say(await open(on, 'tunnel'), 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n')).replies[0]?.status).toBe(200)
+  })
+
+  it('to the proxy’s own name needs no rule', async () => {
+    await using on = await stage()
+    const socket = await open(on, 'tunnel', 'iron-proxy.internal')
+    const { replies } = await say(socket, 'GET /v1/self HTTP/1.1\r\nHost: iron-proxy.internal\r\n\r\n')
+    expect([replies[0]?.status, JSON.parse(replies[0]?.body.toString() ?? '')]).toMatchObject([200, { agent: 'a' }])
+    expect(on.world.records.filter(({ verdict }) => verdict === 'deny')).toEqual([])
   })
 
   it.each(['http', 'https'] as const)('at the door %s is refused with 405', async (door) => {

@@ -98,20 +98,20 @@ describe('a peer without first bytes', () => {
     client.destroy()
   })
 
-  it('that closes, half-way or at once, is silent', async () => {
+  it('that closes, half-way or at once, is gone', async () => {
     for (const bytes of ['', '\x16\x03\x01']) {
       const { client, socket } = await connected()
       client.end(Buffer.from(bytes, 'latin1'))
-      expect(await sniff(socket, 5000)).toEqual({ kind: 'silent' })
+      expect(await sniff(socket, 5000)).toEqual({ kind: 'gone', began: bytes !== '' })
       client.destroy()
     }
   })
 
-  it('that resets is silent', async () => {
+  it('that resets is gone', async () => {
     const { client, socket } = await connected()
     const sniffed = sniff(socket, 5000)
     client.resetAndDestroy()
-    expect(await sniffed).toEqual({ kind: 'silent' })
+    expect(await sniffed).toEqual({ kind: 'gone', began: false })
   })
 
   it('that is gone before anyone looks is silent', async () => {

@@ -73,7 +73,6 @@ describe('a connection to the https door', () => {
     ['an older TLS', { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }, undefined],
     ['a protocol we do not speak', { ALPNProtocols: ['acme-tls/1'] }, 'no_common_protocol'],
     ['h2c', { ALPNProtocols: ['h2c'] }, 'no_common_protocol'],
-    ['no trust in us', {}, undefined],
   ] as const)('that fails in the handshake for %s is recorded once', async (_name, options, reason) => {
     await using on = await stage()
     const { ALPNProtocols, ...rest } = options as { ALPNProtocols?: readonly string[] }
@@ -91,12 +90,29 @@ describe('a connection to the https door', () => {
     expect(records).toHaveLength(1)
   })
 
-  it('that goes away in the handshake is recorded once', async () => {
+  it('whose client does not trust us, and says so only by closing, is recorded as one that left', async () => {
+    await using on = await stage()
+    const socket = connectTls({ host: '127.0.0.1', port: on.ports.https, servername: 'good.test' })
+    socket.on('error', () => {})
+    await until(() => socket.destroyed)
+    expect(await on.records(1)).toMatchObject([{ type: 'tls', code: 'client_closed', reason: expect.stringContaining('trust') }])
+    expect(on.world.records).toHaveLength(1)
+  })
+
+  it('that goes away in the handshake is recorded once, and not as a denial', async () => {
     await using on = await stage()
     const socket = await openTcp({ port: on.ports.https })
     socket.write(buildClientHello({ names: ['good.test'] }))
     socket.once('data', () => socket.resetAndDestroy())
-    expect(await on.records(1)).toMatchObject([{ code: 'tls_handshake' }])
+    expect(await on.records(1)).toMatchObject([{ type: 'tls', verdict: 'allow', code: 'client_closed', host: 'good.test' }])
+  })
+
+  it('that goes away in its ClientHello is no denial, and one that says nothing has no record', async () => {
+    await using on = await stage()
+    ;(await openTcp({ port: on.ports.https })).end()
+    ;(await openTcp({ port: on.ports.https })).end(buildClientHello({ names: ['good.test'] }).subarray(0, 30))
+    expect(await on.records(1)).toMatchObject([{ type: 'tls', verdict: 'allow', code: 'client_closed' }])
+    expect(on.world.records).toHaveLength(1)
   })
 })
 

@@ -17,7 +17,7 @@ export const responsesSpeech: Speech = {
     if (!codex || notice.kind === 'unavailable') return refusal(notice)
     const { message, resetsAt, requestId } = notice
     // A 403 it would send six times; a plain 400 it shows as it stands.
-    if (notice.kind === 'denied') return spoken(400, noRetry, errorBody(notice))
+    if (notice.kind === 'denied' || notice.kind === 'lasting') return spoken(400, noRetry, errorBody(notice))
     const error = { type: 'usage_limit_reached', message, ...(resetsAt !== undefined && { resets_at: resetsAt }) }
     return spoken(429, [...noRetry, 'x-codex-promo-message', headerText(message)], { error, request_id: requestId })
   },
@@ -35,6 +35,8 @@ function refusal(notice: Notice): SpokenReply {
       return spoken(402, noRetry, errorBody(notice))
     case 'denied':
       return spoken(403, noRetry, errorBody(notice))
+    case 'lasting':
+      return spoken(400, noRetry, errorBody(notice))
     case 'unavailable':
       return spoken(503, boundedRetry, errorBody(notice))
     default:
