@@ -3,6 +3,8 @@ import { ProxyError } from '#base/errors.ts'
 
 /** Bytes that wait for a reader, after which the agent is held up. */
 const mostQueued = 64 * 1024
+/** Bytes of the heap that a queued chunk takes beside its own: an agent may send chunks of one byte. */
+const chunkCost = 128
 
 /** Where the bytes come from: held up when nobody reads them. */
 export interface BodySource {
@@ -43,7 +45,7 @@ export class BodyQueue implements AsyncIterableIterator<Uint8Array> {
   next(): Promise<IteratorResult<Uint8Array>> {
     const value = this.#queue.shift()
     if (value) {
-      this.#queued -= value.length
+      this.#queued -= value.length + chunkCost
       return Promise.resolve({ value, done: false })
     }
     if (this.#broken) return Promise.reject(this.#broken)
@@ -72,7 +74,7 @@ export class BodyQueue implements AsyncIterableIterator<Uint8Array> {
     }
     if (!this.#left) {
       this.#queue.push(chunk)
-      this.#queued += chunk.length
+      this.#queued += chunk.length + chunkCost
     }
     if (!this.#left && this.#queued < mostQueued) return
     this.#held = true

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { chunksOf } from '#listeners/body.ts'
+import { BodyQueue, chunksOf } from '#listeners/body.ts'
 
 const sizeOf = 16 * 1024
 
@@ -53,6 +53,20 @@ it('holds the agent up while nobody reads on', async () => {
   })()
   stream.end()
   expect(await left).toBe(taken * sizeOf)
+})
+
+it('holds an agent up that sends a byte at a time, since each takes an object', async () => {
+  const source = { held: false }
+  const queue = new BodyQueue({ pause: () => void (source.held = true), resume: () => void (source.held = false) })
+  let pushed = 0
+  while (!source.held && pushed < 65_536) {
+    queue.push(Buffer.of(1))
+    pushed += 1
+  }
+  expect(pushed).toBeLessThan(600)
+  for (let i = 0; i < pushed; i += 1) expect((await queue.next()).done).toBe(false)
+  void queue.next()
+  expect(source.held).toBe(false)
 })
 
 it('may be left early, and the stream stays', async () => {
