@@ -54,13 +54,20 @@ export function endLogins(database: DatabaseSync, seal: Seal, reason: string): v
   })
 }
 
-/** The file at `path` is this database from now on, made by us. `anew`: it gets an id of its own. */
-export function claimFile(database: DatabaseSync, path: string, now: number, anew = false): void {
+/** The file at `path` is this database from now on, made by us. `anew`: it gets an id of its own. `undefined`: it never had one. */
+export function claimFile(
+  database: DatabaseSync,
+  path: string,
+  now: number,
+  anew = false,
+): { readonly id: string; readonly opens: number } | undefined {
   const { file } = fileOf(path)
-  transact(database, () => {
+  return transact(database, () => {
     database.exec(table)
     database.prepare('UPDATE identity SET file = :file, used = :now').run({ file, now })
     if (anew) database.prepare('UPDATE identity SET id = :id').run({ id: randomUUID() })
+    const found = database.prepare('SELECT id, opens FROM identity').get()
+    return found && { id: String(found['id']), opens: Number(found['opens']) }
   })
 }
 

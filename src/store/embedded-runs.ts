@@ -4,6 +4,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import type { Ended, KeptRun, KeptRuns, RunStore } from '#journey/ports.ts'
 import { openDatabase, transact } from './database.ts'
+import { describeRemade, HeldFile } from './held-file.ts'
 import { boundFact, endedFact, liveFact, RunFacts } from './run-facts.ts'
 import type { RunFact } from './run-facts.ts'
 import { openRow, sealFact } from './run-rows.ts'
@@ -19,6 +20,10 @@ export interface EmbeddedRunsOptions {
   readonly now?: (() => number) | undefined
   /** Told why the file cannot be used, once, and `undefined` once it can be again. */
   readonly told?: ((fault: StoreError | undefined) => void) | undefined
+  /** Told when the file was deleted or replaced under us, and was made again. */
+  readonly remade?: ((what: string) => void) | undefined
+  /** Puts the key back where its file was deleted with ours. May throw. */
+  readonly keepSeal?: ((seal: Seal) => void) | undefined
 }
 
 const tables = `
@@ -39,6 +44,7 @@ const beat = 500
 
 interface File {
   readonly database: DatabaseSync
+  readonly file: HeldFile
   readonly seal: Seal
 }
 
@@ -164,10 +170,17 @@ export class EmbeddedRuns implements RunStore {
   #file(): File {
     const { path, seal } = this.#options
     if (this.#closed) throw new StoreError('store_io', `${path}: was closed`)
+    let remade: string | undefined
+    if (this.#opened && !this.#opened.file.isThere()) {
+      this.#options.keepSeal?.(this.#opened.seal)
+      remade = describeRemade(path, this.#opened.file.remake(this.#opened.database))
+      this.#opened = { ...this.#opened, database: openRuns(path, this.#opened.seal), file: new HeldFile(path) }
+    }
     if (!this.#opened) {
       const key = seal()
-      this.#opened = { database: openRuns(path, key), seal: key }
+      this.#opened = { database: openRuns(path, key), seal: key, file: new HeldFile(path) }
     }
+    if (remade !== undefined) this.#options.remade?.(remade)
     return this.#opened
   }
 

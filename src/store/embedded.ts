@@ -3,11 +3,14 @@
  * Its neighbours: the vault decides what to write and when, identity has the runs, journey/ports.ts says what every store
  * promises. This one is a file, for one replica; processes on the same machine may share it.
  */
-import type { DatabaseSync, SQLOutputValue } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
+import type { SQLOutputValue } from 'node:sqlite'
 import { z } from 'zod'
 import type { Pair } from '#credentials/lease.ts'
 import type { GrantStore, KeptGrant } from '#journey/ports.ts'
+import { claimFile } from './database-id.ts'
 import { openDatabase, transact } from './database.ts'
+import { describeRemade, HeldFile } from './held-file.ts'
 import { pairContext, readPair, reasonContext, writePair } from './pair.ts'
 import type { Seal } from './seal.ts'
 import type { Spent } from './spent.ts'
@@ -20,6 +23,10 @@ interface StoreOptions {
   readonly spent?: Spent | undefined
   /** Milliseconds since the epoch, for the one write that is not told the time. */
   readonly now?: (() => number) | undefined
+  /** Told when the file was deleted or replaced while it was open, and was made again. */
+  readonly remade?: ((what: string) => void) | undefined
+  /** Puts the key back where its file was deleted with ours. May throw. */
+  readonly keepSeal?: ((seal: Seal) => void) | undefined
 }
 
 /** A store in one SQLite file. Throws StoreError when there is none and none can be made; see `openDatabase`. */
@@ -61,7 +68,10 @@ const enter = `INSERT INTO grants (credential, generation, pair, seed, written_a
  * transaction, so of two writers one finds nothing to change.
  */
 export class EmbeddedStore implements GrantStore {
-  readonly #database: DatabaseSync
+  #database: DatabaseSync
+  #file: HeldFile
+  readonly #remade: (what: string) => void
+  readonly #keepSeal: (seal: Seal) => void
   readonly #path: string
   readonly #seal: Seal
   readonly #now: () => number
@@ -70,6 +80,9 @@ export class EmbeddedStore implements GrantStore {
   constructor(database: DatabaseSync, options: StoreOptions) {
     this.#database = database
     this.#path = options.path
+    this.#file = new HeldFile(options.path)
+    this.#remade = options.remade ?? (() => {})
+    this.#keepSeal = options.keepSeal ?? (() => {})
     this.#seal = options.seal
     this.#now = options.now ?? Date.now
     this.#spent = options.spent
@@ -142,6 +155,41 @@ export class EmbeddedStore implements GrantStore {
     if (this.#database.isOpen) this.#database.close()
   }
 
+  /** Makes the file again where it was deleted or replaced: a restart would show what was spent since. Throws StoreError. */
+  look(): void {
+    if (this.#file.isThere()) return
+    try {
+      this.#keepSeal(this.#seal)
+      const remade = this.#file.remake(this.#database)
+      this.#database = openDatabase(this.#path, this.#seal)
+      this.#file = new HeldFile(this.#path)
+      if (!remade.adopted) {
+        const used = claimFile(this.#database, this.#path, this.#now())
+        if (used) this.#spent?.addDatabase(used.id, used.opens)
+      }
+      this.#remade(describeRemade(this.#path, remade))
+    } catch (error) {
+      throw toStoreError(this.#path, error)
+    }
+  }
+
+  /** Reads the file as a restart would, past what is in memory. Throws StoreError where it is damaged. */
+  inspect(): void {
+    this.look()
+    try {
+      const database = new DatabaseSync(this.#path, { readOnly: true, timeout: 250 })
+      try {
+        const found = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check']
+        if (found !== 'ok')
+          throw new StoreError('store_corrupt', `${this.#path}: is damaged; log in again, or restore it from a backup`)
+      } finally {
+        database.close()
+      }
+    } catch (error) {
+      throw toStoreError(this.#path, error)
+    }
+  }
+
   /** A new login over whatever is there, damaged or not. `digest`: of the seed it comes from. */
   #enter(credential: string, pair: Pair, digest: string | null, now: number): number {
     const here = rowShape.shape.generation.safeParse(this.#find(credential)?.generation).data ?? 0
@@ -166,6 +214,7 @@ export class EmbeddedStore implements GrantStore {
 
   #transact<Result>(act: () => Result): Result {
     try {
+      this.look()
       return transact(this.#database, act)
     } catch (error) {
       throw toStoreError(this.#path, error)

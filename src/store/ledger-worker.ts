@@ -7,6 +7,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { accountsIn, openAccounts } from './accounts.ts'
 import type { Accounts } from './accounts.ts'
 import { transact } from './database.ts'
+import { describeRemade, HeldFile } from './held-file.ts'
 import type { Answer, Asked, Order } from './ledger.ts'
 import { toStoreError } from './store-error.ts'
 
@@ -17,7 +18,8 @@ const pause = { open: 1_000, forget: 3_600_000 } as const
 /** What changes nothing needs no transaction. */
 const reads: ReadonlySet<Order['kind']> = new Set<Order['kind']>(['balances', 'accounts', 'lessons', 'open'])
 
-let open: { readonly database: DatabaseSync; readonly accounts: Accounts } | undefined
+let open: { readonly database: DatabaseSync; readonly accounts: Accounts; readonly file: HeldFile } | undefined
+let remade: string | undefined
 let firstOpen = true
 let failedAt = Number.NEGATIVE_INFINITY
 let failure: unknown
@@ -33,8 +35,10 @@ parentPort?.on('message', (asked: Asked) => {
 function work(): void {
   const batch = waiting
   waiting = []
+  const answered = answers(batch)
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-  parentPort?.postMessage(answers(batch))
+  parentPort?.postMessage(remade === undefined ? answered : answered.map((each) => ({ ...each, remade })))
+  remade = undefined
   if (batch.some(({ order }) => order.kind === 'close')) parentPort?.close()
 }
 
@@ -78,14 +82,18 @@ function answers(batch: readonly Asked[]): readonly Answer[] {
 }
 
 function ready(): { readonly database: DatabaseSync; readonly accounts: Accounts } {
-  if (open) return open
+  if (open?.file.isThere()) return open
+  if (open) {
+    remade = describeRemade(path, open.file.remake(open.database))
+    open = undefined
+  }
   if (performance.now() - failedAt < pause.open) throw failure
   const database = openAccounts(path)
   const accounts = accountsIn(database)
   // Who held these is no more: what they may have spent counts as spent.
   if (firstOpen) transact(database, () => accounts.expire(Number.MAX_SAFE_INTEGER))
   firstOpen = false
-  open = { database, accounts }
+  open = { database, accounts, file: new HeldFile(path) }
   return open
 }
 

@@ -44,6 +44,8 @@ export interface Answer {
   readonly kept?: KeptTime | undefined
   readonly result?: unknown
   readonly fault?: { readonly code: StoreFault; readonly message: string }
+  /** The file was deleted or replaced under us, and what was done. */
+  readonly remade?: string
 }
 
 interface Waiting {
@@ -55,6 +57,7 @@ interface Waiting {
 export class EmbeddedLedger implements Ledger {
   readonly #path: string
   readonly #wall: () => number
+  readonly #onRemade: (what: string) => void
   readonly #onChange: (fault: StoreError | undefined) => void
   readonly #waiting = new Map<number, Waiting>()
   #worker: Worker | undefined
@@ -67,14 +70,17 @@ export class EmbeddedLedger implements Ledger {
 
   /**
    * `wall`: this machine’s clock, which may be set back and forth. `onChange` is told when the file cannot be used, once for each
-   * reason, and `undefined` when it can again. `elapsed`: the monotonic clock.
+   * reason, and `undefined` when it can again. `elapsed`: the monotonic clock. `onRemade`
+   * is told when the file was deleted or replaced under us, and was made again.
    */
   constructor(
     path: string,
     wall: () => number = Date.now,
     onChange: (fault: StoreError | undefined) => void = () => {},
     elapsed: () => number = () => performance.now(),
+    onRemade: (what: string) => void = () => {},
   ) {
+    this.#onRemade = onRemade
     this.#path = path
     this.#wall = wall
     this.#onChange = onChange
@@ -192,6 +198,8 @@ export class EmbeddedLedger implements Ledger {
   }
 
   #take(answers: readonly Answer[]): void {
+    const remade = answers[0]?.remade
+    if (remade !== undefined) this.#onRemade(remade)
     for (const { seq, kept, result, fault } of answers) {
       if (kept && !this.#resumed) {
         this.#resumed = true

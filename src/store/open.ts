@@ -1,10 +1,10 @@
-import { existsSync, renameSync } from 'node:fs'
-import type { GrantStore } from '#journey/ports.ts'
+import { existsSync } from 'node:fs'
 import { noteOpening } from './database-id.ts'
 import { openDatabase } from './database.ts'
 import { EmbeddedStore } from './embedded.ts'
-import { openSeal } from './seal-key.ts'
+import { openSeal, putBackSeal } from './seal-key.ts'
 import { Spent } from './spent.ts'
+import { runsBeside, spentBeside } from './state-files.ts'
 import { toStoreError } from './store-error.ts'
 
 /**
@@ -16,7 +16,7 @@ export function openStore(order: {
   readonly sealKey: string
   readonly uid: number | undefined
   readonly told?: ((odd: string) => void) | undefined
-}): GrantStore {
+}): EmbeddedStore {
   const { path, sealKey, uid, told } = order
   const seal = openSeal({ path: sealKey, make: !existsSync(path) && !existsSync(runsBeside(path)), uid })
   const spent = new Spent(spentBeside(path))
@@ -28,27 +28,11 @@ export function openStore(order: {
     // A full disk, or another process that writes just now: what is there can be read, and the next start notes it.
     told?.(`${path}: this opening could not be noted (${toStoreError(path, error).message})`)
   }
-  return new EmbeddedStore(database, { path, seal, spent })
-}
-
-/** Where it is written which seeds are spent, beside the grants. */
-export function spentBeside(path: string): string {
-  return `${path}-spent`
-}
-
-export function ledgerBeside(path: string): string {
-  return `${path}-ledger`
-}
-
-/** Where the runs are, beside the grants: each file is opened, and may fail, by itself. */
-export function runsBeside(path: string): string {
-  return `${path}-runs`
-}
-
-/** Renames a database, its log with it, so that it is kept and in nobody's way. `why` is a part of the new name, which it gives. */
-export function setAside(path: string, why: 'unusable' | 'replaced' = 'unusable'): string {
-  let number = 1
-  while (existsSync(`${path}.${why}-${number}`)) number += 1
-  for (const part of ['', '-wal', '-shm']) if (existsSync(path + part)) renameSync(path + part, `${path}.${why}-${number}${part}`)
-  return `${path}.${why}-${number}`
+  return new EmbeddedStore(database, {
+    path,
+    seal,
+    spent,
+    remade: told,
+    keepSeal: () => putBackSeal(sealKey, seal),
+  })
 }

@@ -46,6 +46,7 @@ type Line =
  */
 export class Journal {
   readonly #path: string
+  readonly #onLost: (path: string) => void
   readonly #spends = new Map<string, Map<string, Counts>>()
   readonly #owed = new Map<string, Owed>()
   readonly #grants = new Map<string, SealedRow>()
@@ -63,9 +64,10 @@ export class Journal {
   #inode: number | undefined
   #lost = 0
 
-  /** Throws StoreError where the file can be neither read nor made, or is of another version. */
-  constructor(path: string, now: number) {
+  /** `onLost` is told when the file was deleted or replaced under us. Throws StoreError where the file can be neither read nor made, or is of another version. */
+  constructor(path: string, now: number, onLost: (path: string) => void = () => {}) {
     this.#path = path
+    this.#onLost = onLost
     this.#load()
     const windows = new Map([...this.#spends.keys()].map((key) => [key, accountOfKey(key)?.window ?? 0]))
     // The clock may be a year ahead just now: the newest account is a second witness of what time it is.
@@ -169,7 +171,10 @@ export class Journal {
       const isGone = !this.#isThere()
       if (isGone || this.#added > longest) {
         this.#rewrite()
-        if (isGone) this.#lost += 1
+        if (isGone) {
+          this.#lost += 1
+          this.#onLost(this.#path)
+        }
         return
       }
       // A full disk takes a part of what is appended: the next line must not begin in the middle of that.

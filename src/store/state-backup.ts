@@ -3,7 +3,7 @@ import { existsSync, openSync, closeSync, readFileSync, rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import { makeWhole } from './new-file.ts'
-import { ledgerBeside, runsBeside, spentBeside } from './open.ts'
+import { ledgerBeside, runsBeside, spentBeside } from './state-files.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
 export const parts = ['grants', 'ledger', 'runs', 'spent'] as const

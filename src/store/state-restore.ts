@@ -5,7 +5,7 @@ import { accountsIn, openAccounts } from './accounts.ts'
 import { claimFile, endLogins } from './database-id.ts'
 import { openDatabase, transact } from './database.ts'
 import { openRuns, readRuns } from './embedded-runs.ts'
-import { setAside } from './open.ts'
+import { setAside } from './state-files.ts'
 import { openSeal } from './seal-key.ts'
 import type { Seal } from './seal.ts'
 import { Spent } from './spent.ts'
@@ -128,9 +128,8 @@ function prepareGrants(staged: string, seal: Seal, { path, trustGrants }: Restor
 function settle(path: string, seal: Seal, spent: Spent, now: number): void {
   const database = openDatabase(path, seal)
   try {
-    claimFile(database, path, now, true)
-    const { id, opens } = database.prepare('SELECT id, opens FROM identity').get() ?? {}
-    if (id !== undefined) spent.addDatabase(String(id), Number(opens))
+    const used = claimFile(database, path, now, true)
+    if (used) spent.addDatabase(used.id, used.opens)
   } finally {
     database.close()
   }

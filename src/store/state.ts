@@ -5,7 +5,7 @@ import type { Balance, Ledger } from '#metering/types.ts'
 import { EmbeddedRuns } from './embedded-runs.ts'
 import { LazyStore } from './lazy.ts'
 import { EmbeddedLedger } from './ledger.ts'
-import { ledgerBeside, openStore, runsBeside, setAside } from './open.ts'
+import { openStore } from './open.ts'
 import { RedisGrants } from './redis-grants.ts'
 import { Journal } from './redis-journal.ts'
 import { RedisLedger } from './redis-ledger.ts'
@@ -13,8 +13,10 @@ import { RedisLink } from './redis-link.ts'
 import type { LinkOptions } from './redis-link.ts'
 import { RedisRuns } from './redis-runs.ts'
 import { isRedisPlace, parseRedisPlace } from './redis-place.ts'
-import { openSeal } from './seal-key.ts'
+import { openSeal, putBackSeal } from './seal-key.ts'
 import type { Seal } from './seal.ts'
+import { Spent } from './spent.ts'
+import { ledgerBeside, runsBeside, setAside, spentBeside } from './state-files.ts'
 import { StoreError } from './store-error.ts'
 
 /** Where the state is, as the settings say it. */
@@ -78,14 +80,19 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
     fault
       ? log.warn({ event, code: fault.code }, fault.message)
       : log.info({ event }, `the file of the ${event} can be used again`)
-  const ledger = new EmbeddedLedger(ledgerBeside(state), Date.now, told('ledger'))
-  const grants = new LazyStore(
-    () => openStore({ path: state, sealKey, uid, told: (odd) => log.warn({ event: 'state' }, odd) }),
-    (fault) => {
+  const remade = (what: string) => log.warn({ event: 'state' }, what)
+  const ledger = new EmbeddedLedger(ledgerBeside(state), Date.now, told('ledger'), undefined, remade)
+  const grants = new LazyStore(() => openStore({ path: state, sealKey, uid, told: remade }), {
+    setAside(fault) {
       const place = setAside(state)
       log.warn({ event: 'state', code: fault.code }, `${fault.message}; it is now ${place}, and a new one begins with this login`)
     },
-  )
+    isUnspent(credential, digest) {
+      const spent = new Spent(spentBeside(state))
+      // Only where the rotations of this grant were noted was the spending of its seed noted too.
+      return spent.newest(credential) > 0 && !spent.hasSeed(digest)
+    },
+  })
   return {
     grants,
     fault: () => grants.fault,
@@ -95,6 +102,8 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
       path: runsBeside(state),
       seal: () => openSeal({ path: sealKey, make: !existsSync(state) && !existsSync(runsBeside(state)), uid }),
       told: told('runs'),
+      remade,
+      keepSeal: (seal) => putBackSeal(sealKey, seal),
     }),
     // Longer than a token call may take: another process that has the store open may be making one just now.
     marks: { abandonedAfter: 40_000, marksByOurClock: true },
@@ -104,7 +113,9 @@ function openEmbedded({ state, sealKey }: StatePlace, { uid, log }: StateOptions
 
 function openShared(place: StatePlace, { uid, log }: StateOptions): State {
   const seal = sharedSeal(place.sealKey, uid)
-  const journal = new Journal(place.redis.journal, Date.now())
+  const journal = new Journal(place.redis.journal, Date.now(), (path) =>
+    log.warn({ event: 'state' }, `${path}: was deleted or replaced while the proxy ran; it is made again from memory`),
+  )
   if (journal.skipped > 0)
     log.warn(
       { event: 'state', lines: journal.skipped },
