@@ -131,7 +131,6 @@ export class App {
       webhook: settings.budgetWebhook,
       blind: (budget, how) => this.#metrics.blind(budget, how),
     })
-    const { vault } = this.#custody
     this.#runs = new Runs({
       clock,
       ids,
@@ -160,7 +159,7 @@ export class App {
       policies,
       owners,
       bundle: (agent: string) => ca.bundle(undefined, agent),
-      vault,
+      vault: this.#custody.vault,
       runs: this.#runs,
       logins: this.#custody.logins,
       upstream: this.#sender,
@@ -332,6 +331,7 @@ export class App {
       { name: 'identity', ok: this.#cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
       { name: 'state', ok: this.#state.fault() === undefined, detail: this.#state.fault() },
       { name: 'workers', ok: this.#plane.ready, detail: 'no worker serves' },
+      { name: 'audit', ok: !this.#trail.dropping && !this.#trail.refuses, detail: 'audit records cannot be written' },
       { name: 'running', ok: this.#stopping === undefined, detail: 'stopping' },
       { name: 'ca', ok: clock.now() < this.#ca.issuer.notAfter, detail: 'the CA has expired' },
     ]

@@ -181,6 +181,13 @@ export const errorTable = {
     'this WebSocket cannot be metered',
     'send the same as HTTPS requests',
   ),
+  audit_unavailable: row(
+    503,
+    'proxy_internal_error',
+    'proxy',
+    'audit records cannot be written',
+    'tell the operator; nothing passes without a record where `audit.whenFull` is `refuse`',
+  ),
   ledger_unavailable: row(
     503,
     'proxy_internal_error',

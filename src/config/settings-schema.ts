@@ -174,6 +174,9 @@ export const settingsSchema = z.strictObject({
       stdout: z.boolean().default(true).meta({ description: 'One JSON line per exchange on standard output' }),
       file: fileField.optional().meta({ description: 'The same lines appended to a file' }),
       nats: natsSchema.prefault({}),
+      whenFull: z.enum(['drop', 'refuse']).default('drop').meta({
+        description: 'When a sink takes no records: `drop` goes on and loses them, `refuse` answers 503 until it does',
+      }),
     })
     .prefault({}),
   shutdown: z

@@ -210,6 +210,8 @@ export interface LiveEntry {
 }
 
 export interface Audit {
+  /** No request may begin, since its record would be lost. */
+  readonly refuses?: boolean
   write(record: AuditRecord): void
 }
 

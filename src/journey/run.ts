@@ -29,6 +29,8 @@ export async function run(
   cut: Cancellation<CutBy>,
   ports: Ports,
 ): Promise<void> {
+  // Nothing begins that could not be recorded, and its refusal is not recorded either.
+  if (ports.audit.refuses) return unrecorded(arrival, client, ports)
   const seen = trace(arrival, ports)
   let refusal: Denial | undefined
   const leave = ports.live.enter({
@@ -179,6 +181,12 @@ function tell(outcome: Outcome, client: Client, seen: Trace): void {
     voiceOf(seen.rule, arrival),
   )
   seen.status ??= status
+}
+
+function unrecorded({ head }: RequestArrival, client: Client, ports: Ports): void {
+  const { host, method } = head
+  const reason = 'the audit takes no records'
+  refuse(client, { code: 'audit_unavailable', reason, requestId: ports.ids.next(), host, method, path: '(hidden)' })
 }
 
 function denied(denial: Denial): Outcome {

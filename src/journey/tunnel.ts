@@ -50,6 +50,10 @@ export class TunnelRefusal {
 export function judgeTunnel(arrival: TunnelArrival, ports: Ports): HostPass {
   const seen = trace(arrival, ports)
   const tunnel = new Tunnel(seen, ports)
+  if (ports.audit.refuses) {
+    const denial = { kind: 'deny', code: 'audit_unavailable', reason: 'the audit takes no records' } as const
+    return { kind: 'deny', denial, agent: undefined, tunnel }
+  }
   const who = identify(arrival, ports.policies.current(), ports)
   if (who.kind === 'deny') return { kind: 'deny', denial: who, agent: undefined, tunnel }
   seen.exchange = who

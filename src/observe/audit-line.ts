@@ -22,16 +22,16 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer): void {
   plain(line, ',"type":', record.type)
   plain(line, ',"event":', record.event)
   if (record.agent === null) line.raw(',"agent":null')
-  else word(line, ',"agent":', record.agent)
-  word(line, ',"peer":', record.peer)
+  else common(line, ',"agent":', record.agent)
+  common(line, ',"peer":', record.peer)
   plain(line, ',"door":', record.door)
-  word(line, ',"protocol":', record.protocol)
+  common(line, ',"protocol":', record.protocol)
   text(line, ',"method":', record.method, limits.method)
   plain(line, ',"scheme":', record.scheme)
-  text(line, ',"host":', record.host, limits.host)
+  common(line, ',"host":', record.host, limits.host)
   value(line, ',"port":', record.port)
   text(line, ',"path":', record.path, limits.path)
-  word(line, ',"rule":', record.rule)
+  common(line, ',"rule":', record.rule)
   plain(line, ',"verdict":', record.verdict)
   plain(line, ',"code":', record.code)
   text(line, ',"reason":', record.reason, limits.reason)
@@ -49,10 +49,10 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer): void {
   value(line, ',"bytesDown":', record.bytesDown)
   value(line, ',"duration":', record.duration)
   value(line, ',"ttfb":', record.ttfb)
-  text(line, ',"upstream":', record.upstream, limits.host)
+  common(line, ',"upstream":', record.upstream, limits.host)
   word(line, ',"parent":', record.parent)
   word(line, ',"runId":', record.runId)
-  word(line, ',"policyHash":', record.policyHash)
+  common(line, ',"policyHash":', record.policyHash)
   object(line, ',"dns":', record.dns && boundedDns(record.dns))
   value(line, ',"count":', record.count)
   line.raw('}')
@@ -61,8 +61,8 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer): void {
 function writeSwaps({ swaps }: AuditRecord, line: LineBuffer): void {
   line.raw(',"swaps":[')
   swaps.forEach(({ credential, place }, i) => {
-    word(line, i === 0 ? '{"credential":' : ',{"credential":', credential)
-    word(line, ',"place":', place)
+    common(line, i === 0 ? '{"credential":' : ',{"credential":', credential)
+    common(line, ',"place":', place)
     line.raw('}')
   })
   line.raw(']')
@@ -84,6 +84,13 @@ function text(line: LineBuffer, name: string, written: string | undefined, limit
 
 function word(line: LineBuffer, name: string, written: string | undefined): void {
   text(line, name, written, limits.word)
+}
+
+/** A word of the policy or of a few peers, which most records have in common. */
+function common(line: LineBuffer, name: string, written: string | undefined, limit: number = limits.word): void {
+  if (written === undefined) return
+  line.raw(name)
+  line.word(written, limit)
 }
 
 /** A word of a list of ours: nothing in it has to be looked at. */

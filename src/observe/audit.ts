@@ -9,6 +9,8 @@ export interface AuditLogOptions {
   readonly onResult?: (result: 'ok' | 'error' | 'dropped', records: number) => void
   /** Told when the sink takes nothing any more, and why, and `undefined` when it does again; once each. */
   readonly onTrouble?: (error: unknown) => void
+  /** Told when records begin to be dropped, and when the sink takes all of them again. */
+  readonly onDropping?: (dropping: boolean) => void
   /** Most bytes kept while the sink takes none; further records are dropped. */
   readonly queueBytes?: number
   /** Longest time `close` waits for a sink that takes nothing, in milliseconds. */
@@ -32,6 +34,7 @@ export class AuditLog implements Audit {
   readonly #sink: Sink
   readonly #onResult: NonNullable<AuditLogOptions['onResult']>
   readonly #onTrouble: NonNullable<AuditLogOptions['onTrouble']>
+  readonly #onDropping: NonNullable<AuditLogOptions['onDropping']>
   readonly #queueBytes: number
   readonly #closeTimeoutMs: number
   readonly #lines = new LineBuffer(64 * 1024)
@@ -46,6 +49,7 @@ export class AuditLog implements Audit {
   #reopen = false
   #troubled = false
   #failing = false
+  #dropping = false
   #closed = false
   #wake: (() => void) | undefined
 
@@ -53,6 +57,7 @@ export class AuditLog implements Audit {
     this.#sink = sink
     this.#onResult = options.onResult ?? (() => {})
     this.#onTrouble = options.onTrouble ?? (() => {})
+    this.#onDropping = options.onDropping ?? (() => {})
     this.#queueBytes = options.queueBytes ?? 8 * 1024 * 1024
     this.#closeTimeoutMs = options.closeTimeoutMs ?? 5000
   }
@@ -60,6 +65,16 @@ export class AuditLog implements Audit {
   /** Records not yet on the sink. */
   get depth(): number {
     return this.#depth
+  }
+
+  /** Records are lost, from the first on until the sink has taken a batch. */
+  get dropping(): boolean {
+    return this.#dropping
+  }
+
+  /** A quarter of the queue is left, for the records of what runs. */
+  get full(): boolean {
+    return this.#queuedBytes > this.#queueBytes * 0.75
   }
 
   /** `false` from a dropped record or a failed write on until a batch was written again. */
@@ -115,6 +130,8 @@ export class AuditLog implements Audit {
     if (this.#closed || this.#queuedBytes + bytes > this.#queueBytes) {
       this.#lines.cut(before)
       this.#troubled = true
+      if (!this.#dropping) this.#onDropping(true)
+      this.#dropping = true
       this.#onResult('dropped', 1)
       return
     }
@@ -161,6 +178,8 @@ export class AuditLog implements Audit {
         this.#depth -= batch.records
         this.#troubled = false
         if (this.#failing) this.#onTrouble(undefined)
+        if (this.#dropping) this.#onDropping(false)
+        this.#dropping = false
         this.#failing = false
         this.#onResult('ok', batch.records)
       } catch (error) {

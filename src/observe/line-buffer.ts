@@ -2,6 +2,9 @@ import { asciiJson, bounded } from './text.ts'
 
 const quote = 34
 const backslash = 92
+/** Words whose bytes are kept, and their longest in characters. */
+const mostWords = 1_000
+const longestWord = 128
 
 /**
  * Bytes of lines of JSON in printable ASCII, one after the other. A line that is added up as a string is a tree of its parts, which has
@@ -10,6 +13,7 @@ const backslash = 92
 export class LineBuffer {
   #bytes: Buffer
   #at = 0
+  readonly #words = new Map<string, Uint8Array>()
 
   constructor(size: number) {
     this.#bytes = Buffer.allocUnsafeSlow(size)
@@ -33,6 +37,21 @@ export class LineBuffer {
     let at = this.#at
     for (let i = 0; i < length; i += 1) bytes[at++] = text.charCodeAt(i)
     this.#at = at
+  }
+
+  /** The same of a word that comes again and again (an agent, a host, a rule): what it is in bytes is kept. */
+  word(text: string, limit: number): void {
+    const known = this.#words.get(text)
+    if (known) {
+      if (this.#at + known.length > this.#bytes.length) this.#grow(known.length)
+      this.#bytes.set(known, this.#at)
+      this.#at += known.length
+      return
+    }
+    const before = this.#at
+    this.json(text, limit)
+    if (this.#words.size >= mostWords) this.#words.clear()
+    if (text.length <= longestWord) this.#words.set(text, Uint8Array.from(this.#bytes.subarray(before, this.#at)))
   }
 
   /** A text as a JSON string, cut to `limit` characters. Most are printable ASCII already, and stand as they are. */

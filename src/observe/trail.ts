@@ -13,27 +13,36 @@ export interface TrailOptions {
   readonly file?: string | undefined
   /** Without `url`, no events are published. */
   readonly nats?: Omit<NatsOptions, 'url'> & { readonly url?: string | undefined }
+  /** `refuse`: no request begins that could not be recorded. Default: `drop`. */
+  readonly whenFull?: 'drop' | 'refuse' | undefined
 }
 
 /** Where every record goes: into the metrics, and to each sink of the settings. */
 export class Trail implements Audit {
   readonly #metrics: Metrics
+  readonly #refuses: boolean
   readonly #logs = new Map<string, AuditLog>()
   #runs: Pick<Runs, 'boundTo'> | undefined
 
   /** `log`: the operator's, where a sink that takes nothing is named. */
   constructor(
-    { stdout, file, nats }: TrailOptions,
+    { stdout, file, nats, whenFull }: TrailOptions,
     stream: Writable,
     metrics: Metrics,
     log?: Readonly<Record<'info' | 'error', (fields: object, message: string) => void>>,
   ) {
     this.#metrics = metrics
+    this.#refuses = whenFull === 'refuse'
     const open = (name: string, sink: ConstructorParameters<typeof AuditLog>[0]) =>
       this.#logs.set(
         name,
         new AuditLog(sink, {
           onResult: (result, records) => metrics.auditResult(name, result, records),
+          onDropping(dropping) {
+            if (dropping)
+              log?.error({ event: 'audit', sink: name }, `${name} takes no records and the queue is full: records are lost`)
+            else log?.info({ event: 'audit', sink: name }, 'no audit record is lost any more')
+          },
           onTrouble(error) {
             const { code = 'unknown error' } = (error ?? {}) as NodeJS.ErrnoException
             if (error === undefined) log?.info({ event: 'audit', sink: name }, 'audit records are written again')
@@ -45,6 +54,18 @@ export class Trail implements Audit {
     if (stdout) open('stdout', streamSink(stream))
     if (file !== undefined) open('file', fileSink(file))
     if (nats?.url !== undefined) open('nats', natsSink({ ...nats, url: nats.url }))
+  }
+
+  /** A sink loses records. */
+  get dropping(): boolean {
+    return [...this.#logs.values()].some((log) => log.dropping)
+  }
+
+  /** No request may begin: what it does could not be recorded. */
+  get refuses(): boolean {
+    if (!this.#refuses) return false
+    for (const log of this.#logs.values()) if (log.full) return true
+    return false
   }
 
   /** Records not yet written, by sink. */

@@ -14,6 +14,8 @@ export interface Known {
 export class Scrubs {
   readonly #known: (credential: Credential) => readonly Known[]
   readonly #made = new Map<string, ScrubPatterns | undefined>()
+  #asked: readonly Credential[] | undefined
+  #answered: ScrubPatterns | undefined
 
   constructor(known: (credential: Credential) => readonly Known[]) {
     this.#known = known
@@ -22,13 +24,18 @@ export class Scrubs {
   /** `undefined`: there is nothing to look for. */
   of(credentials: readonly Credential[]): ScrubPatterns | undefined {
     if (credentials.length === 0) return undefined
+    // A host's credentials are one list for as long as its policy is in force, and a reply asks with each of its chunks.
+    if (credentials === this.#asked) return this.#answered
     const key = credentials.map(({ id }) => id).join(' ')
     if (!this.#made.has(key)) this.#made.set(key, this.#make(credentials))
-    return this.#made.get(key)
+    this.#asked = credentials
+    this.#answered = this.#made.get(key)
+    return this.#answered
   }
 
   clear(): void {
     this.#made.clear()
+    this.#asked = undefined
   }
 
   #make(credentials: readonly Credential[]): ScrubPatterns | undefined {

@@ -56,6 +56,7 @@ export function openWorkers(settings: Settings, rooms: Rooms): Workers | undefin
       runs: () => runs.image(),
       owners: () => cluster?.image(),
       pending: () => cluster?.pending ?? false,
+      auditRefuses: () => rooms.ports.audit.refuses ?? false,
       own,
     },
     lookups: (lookups) => cluster?.count(lookups),

@@ -3,6 +3,8 @@ import type { AuditRecord } from '#journey/types.ts'
 
 /** Audit records on their way to the thread that writes them: all of one turn in one message, which costs a fraction of many. */
 export class Records implements Audit {
+  /** As the thread that writes them says. */
+  refuses = false
   readonly #send: (batch: readonly AuditRecord[]) => void
   #batch: AuditRecord[] = []
 

@@ -82,6 +82,8 @@ export interface WorkerSide {
   endRun(run: string, reason: string): void
   moved(address: Address, owner: Owner): void
   pending(pending: boolean): void
+  /** No request may begin: its record would be lost. */
+  auditRefuses(refuses: boolean): void
   closeFrom(address: Address): void
   own(sockets: readonly OwnSocket[]): void
   /** Another worker has settled something: who waits for room asks again. */

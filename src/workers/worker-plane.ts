@@ -130,6 +130,10 @@ export class WorkerPlane implements WorkerSide {
     void this.#inTurn(() => this.#owners?.wait(pending))
   }
 
+  auditRefuses(refuses: boolean): void {
+    this.#records.refuses = refuses
+  }
+
   closeFrom(address: Parameters<WorkerSide['closeFrom']>[0]): void {
     void this.#inTurn(() => this.#plane?.closeFrom(address))
   }

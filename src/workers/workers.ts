@@ -25,6 +25,7 @@ export interface Known {
   readonly runs: () => World['runs']
   readonly owners: () => World['owners']
   readonly pending: () => boolean
+  readonly auditRefuses: () => boolean
   readonly own: () => readonly OwnSocket[]
 }
 
@@ -55,6 +56,7 @@ export class Workers implements DataPlane {
   #ports: DoorPorts = {}
   #trust: { readonly issuer: Authority; readonly ours: string } | undefined
   #pending = false
+  #auditRefuses = false
   #own = ''
   #valuesChanged = false
   #forget = (): void => {}
@@ -143,7 +145,7 @@ export class Workers implements DataPlane {
 
   /** Tells what has changed by itself: an intermediate that grew old, the last pod that became known. */
   notice(): void {
-    const { trust, pending, own } = this.#options.known
+    const { trust, pending, auditRefuses, own } = this.#options.known
     const { issuer, ours } = trust()
     if (this.#trust && (issuer !== this.#trust.issuer || ours !== this.#trust.ours)) {
       const image = this.#trustNow()
@@ -152,6 +154,10 @@ export class Workers implements DataPlane {
     if (pending() !== this.#pending) {
       this.#pending = pending()
       this.#all(({ line }) => line?.tell('pending', this.#pending))
+    }
+    if (auditRefuses() !== this.#auditRefuses) {
+      this.#auditRefuses = auditRefuses()
+      this.#all(({ line }) => line?.tell('auditRefuses', this.#auditRefuses))
     }
     const sockets = own()
     const text = JSON.stringify(sockets)
@@ -249,6 +255,7 @@ export class Workers implements DataPlane {
       pulse: (pulse) => {
         member.heard()
         this.#pulses.set(member, pulse)
+        this.notice()
         if (pulse.lookups) lookups(pulse.lookups)
       },
     }
