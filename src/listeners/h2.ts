@@ -57,9 +57,19 @@ export class H2 {
     session.on('error', () => session.destroy())
     session.on('ping', () => this.#charge(session, connection, costs.ping))
     session.on('remoteSettings', () => this.#charge(session, connection, costs.settings))
+    // Streams that began in this turn of the loop. More than may be open at once were reset in it: none of those is looked at.
+    let begun = 0
     session.on('stream', (stream, _headers, _flags, rawHeaders) => {
-      // What nobody foresaw costs this stream and no other.
+      begun += 1
+      if (begun === 1) setImmediate(() => (begun = 0))
+      // A reset stream is seen by 'close'; without a listener its error would end the process.
+      stream.on('error', nothing)
+      if (begun > limits.streams) {
+        this.#charge(session, connection, costs.reset)
+        return stream.close(constants.NGHTTP2_REFUSED_STREAM)
+      }
       stream.once('aborted', () => this.#charge(session, connection, costs.reset))
+      // What nobody foresaw costs this stream and no other.
       this.#serve(stream, rawHeaders, connection).catch(() => stream.destroy())
     })
   }
@@ -84,8 +94,6 @@ export class H2 {
 
   async #serve(stream: ServerHttp2Stream, rawHeaders: string[], connection: Connection): Promise<void> {
     const cut = new Cancellation<CutBy>()
-    // A reset stream is seen by 'close'; without a listener its error would end the process.
-    stream.on('error', () => {})
     stream.once('close', () => cut.cut('agent'))
     const raw = rawHead(rawHeaders)
     const expects = raw !== undefined && raw.headers.some((text, i) => i % 2 === 0 && text === 'expect')
@@ -115,6 +123,8 @@ export class H2 {
     await run({ kind: 'request', door, peer, parent, protocol: 'h2', head, proxyAuth, runId }, body, client, cut, this.#ports)
   }
 }
+
+function nothing(): void {}
 
 /** Splits pseudo-headers off and makes one Cookie of its pieces; `undefined` when one is missing, repeated or unknown (RFC 9113 section 8.3.1). */
 function rawHead(rawHeaders: readonly string[]): RawHead | undefined {

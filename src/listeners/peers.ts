@@ -2,8 +2,8 @@ import { LruMap } from '#base/async.ts'
 import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
 
-/** Events that an address may cause at once, and how many come back each second. */
-const allowance = { burst: 1_000, perSecond: 50 } as const
+/** Events that an address may cause at once, how many come back each second, and how many it may owe. */
+const allowance = { burst: 1_000, perSecond: 50, mostOwed: 5_000 } as const
 
 /** What is cheap to send and dear to handle, in events. A gRPC client pings often and rightly. */
 export const costs = { reset: 1, settings: 1, ping: 0.1, brokenHandshake: 1 } as const
@@ -15,7 +15,7 @@ interface Bucket {
 
 /**
  * What each address has left of events that are cheap to send and dear to handle, in all its connections together: a new
- * connection begins with no new allowance. What was done before it was seen is owed, up to one more burst.
+ * connection begins with no new allowance. What came before it could be stopped is owed.
  */
 export class Peers {
   readonly #clock: Pick<Clock, 'elapsed'>
@@ -28,7 +28,7 @@ export class Peers {
   /** Takes the cost of an event. `false`: nothing is left. */
   charge(address: Address, cost: number): boolean {
     const bucket = this.#refilled(address) ?? { events: allowance.burst, at: this.#clock.elapsed() }
-    bucket.events = Math.max(bucket.events - cost, -allowance.burst)
+    bucket.events = Math.max(bucket.events - cost, -allowance.mostOwed)
     this.#buckets.set(address, bucket)
     return bucket.events >= 0
   }

@@ -23,6 +23,8 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Another Node than the one of the tests. */
   readonly node?: string
+  /** File that its process id is written into before it starts: `procs` of a cgroup. */
+  readonly procs?: string
   /** Of one of several over the same files: it has settings, audit and journal of its own. */
   readonly name?: string
 }
@@ -60,7 +62,7 @@ export async function startChild(options: ChildOptions): Promise<Child> {
 }
 
 async function startOnce(options: ChildOptions): Promise<Child> {
-  const { files, hosts, settings = {}, env = {}, node = process.execPath, name } = options
+  const { files, hosts, settings = {}, env = {}, node = process.execPath, procs, name } = options
   const free = await freePorts(doors.length)
   const ports = Object.fromEntries(doors.map((door, i) => [door, free[i] ?? 0])) as Record<(typeof doors)[number], number>
   const written = {
@@ -85,7 +87,9 @@ async function startOnce(options: ChildOptions): Promise<Child> {
   const settingsFile = join(files.folder, `${name ?? 'settings'}.yaml`)
   await writeFile(settingsFile, JSON.stringify(written))
 
-  const child = spawn(node, [bin, 'run', '--config', settingsFile], {
+  const run = [node, bin, 'run', '--config', settingsFile] as const
+  const [command, ...args] = procs === undefined ? run : (['sh', '-c', 'echo $$ > "$0" && exec "$@"', procs, ...run] as const)
+  const child = spawn(command, args, {
     cwd: files.folder,
     env: { PATH: process.env['PATH'] ?? '', HOME: files.folder, TMPDIR: tmpdir(), ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
