@@ -17,6 +17,7 @@ const kustomizations = {
   ha: 'overlays/ha',
   full: 'overlays/full',
   runs: 'overlays/runs',
+  'single-to-ha': 'single-to-ha',
   agents: 'agents',
   'agents-external-secrets': 'agents/external-secrets',
 } as const
