@@ -12,14 +12,19 @@ import { readSettings, settingHelp, settingOptions } from './settings.ts'
 export const explain: Command = {
   name: 'explain',
   summary: 'show how a request would be decided, and by which line',
-  usage: '--agent AGENT [options] URL',
+  usage: '[--agent AGENT] [options] URL',
   options: {
     ...settingOptions,
     agent: { type: 'string', short: 'a' },
     method: { type: 'string', short: 'X' },
     json: { type: 'boolean' },
   },
-  help: { ...settingHelp, agent: 'who asks', method: 'GET, unless said', json: 'for scripts' },
+  help: {
+    ...settingHelp,
+    agent: 'who asks; not needed where the policy has one agent',
+    method: 'GET, unless said',
+    json: 'for scripts',
+  },
   words: 1,
   settings: ['config', 'policies', 'listen-admin', 'admin-token'],
   examples: [
@@ -29,7 +34,7 @@ export const explain: Command = {
   async run(input, terminal) {
     const { agent, method = 'GET', json, ...values } = input.values
     const [url] = input.positionals
-    if (typeof agent !== 'string' || url === undefined) throw new UsageError('give an agent and a URL')
+    if (url === undefined) throw new UsageError('give a URL')
     const { settings } = await readSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
     const { snapshot, issues, files } = await loadPolicies(settings.policies)
@@ -37,7 +42,10 @@ export const explain: Command = {
       for (const issue of issues) line(terminal.stderr, formatIssue(issue))
       return exit.config
     }
-    const explanation = explainRequest(snapshot, agent, String(method), url, await lineReader(files))
+    const agents = [...snapshot.policy.agents.keys()]
+    const who = typeof agent === 'string' ? agent : agents.length === 1 ? agents[0] : undefined
+    if (who === undefined) throw new UsageError(`give an agent with -a: ${agents.join(', ') || 'the policy has none'}`)
+    const explanation = explainRequest(snapshot, who, String(method), url, await lineReader(files))
     if ('problem' in explanation) throw new UsageError(explanation.problem)
     const budgets = await filled(explanation.budgets, settings)
     const full = { ...explanation, budgets }

@@ -84,13 +84,31 @@ const bindRemedy = {
 
 /** How to point a client here. On standard error, since the audit may have standard output. */
 function greet({ ports }: App, settings: Settings, { stderr }: Terminal): void {
-  const at = (name: keyof typeof ports) => (ports[name] === undefined ? 'off' : `:${ports[name]}`)
+  const at = (name: keyof typeof ports) => {
+    const place = settings.listen[name]
+    return place === 'off' || ports[name] === undefined ? 'off' : placeText(place.address, ports[name])
+  }
   line(
     stderr,
     `iron-proxy ${version}: dns ${at('dns')}, http ${at('http')}, https ${at('https')}, proxy ${at('proxy')}, metrics ${at('metrics')}, admin ${at('admin')}`,
   )
   line(stderr, `policies in ${settings.policies}, edited live. To point a client here:`)
-  line(stderr, `  eval "$(npx iron-proxy env)"; export HTTPS_PROXY=http://127.0.0.1:${ports.proxy ?? 8080}`)
+  const { proxy } = settings.listen
+  const door =
+    proxy === 'off' || ports.proxy === undefined
+      ? ''
+      : `; export HTTPS_PROXY=http://${placeText(dialled(proxy.address), ports.proxy)}`
+  line(stderr, `  eval "$(npx iron-proxy env)"${door}`)
+}
+
+/** The address that a client on this machine dials: one that means every address is none to dial. */
+function dialled(address: string): string {
+  if (address === '0.0.0.0') return '127.0.0.1'
+  return address === '::' ? '::1' : address
+}
+
+function placeText(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
 /** Resolves when a signal has ended the app: the first asks, the second insists. */

@@ -5,9 +5,11 @@ import type { Credential } from '#credentials/types.ts'
 import { admit } from '#journey/admit.ts'
 import { askOf } from '#journey/answer.ts'
 import type { Snapshot } from '#journey/types.ts'
+import { inCidr } from '#base/address.ts'
+import type { Address } from '#base/address.ts'
 import { decideHost, explainDecision } from '#policy/decide.ts'
 import type { Condition } from '#policy/match.ts'
-import type { Agent, Ask, HostVerdict, Position, Verdict } from '#policy/types.ts'
+import type { Agent, Ask, Denial, HostVerdict, Position, Verdict } from '#policy/types.ts'
 import { budgetText, explainBudgets, explainMeter } from './explain-cost.ts'
 import type { ExplainedBudget, ExplainedMeter } from './explain-cost.ts'
 
@@ -18,6 +20,8 @@ export interface ExplainedStep {
   readonly effect: 'allow' | 'deny'
   /** `undefined`: it matched. */
   readonly differs: Condition | undefined
+  /** What the rule asks for there, where that is a path: its patterns. */
+  readonly wants: readonly string[] | undefined
 }
 
 /** A credential of the deciding rule and the places its stub is looked for; no value is ever in it. */
@@ -70,7 +74,8 @@ export function explain(
   if ('problem' in ask) return ask
   const question = askOf(snapshot, ask)
   const { steps, verdict } = explainDecision(snapshot.policy, agent, question)
-  const refusal = verdict.kind === 'deny' ? verdict : verdict.wouldDeny
+  const shared = sharedAddress(snapshot, agent)
+  const refusal = shared ?? (verdict.kind === 'deny' ? verdict : verdict.wouldDeny)
   // An agent's own token call is answered before anything is metered.
   const meter = refusal || question.answered ? undefined : explainMeter(verdict.rule, ask)
   const denial = refusal ?? (meter?.code && { code: meter.code, reason: meter.reason, rule: verdict.rule })
@@ -80,8 +85,11 @@ export function explain(
     mode: agent.mode,
     ask,
     host: decideHost(snapshot.policy, agent, ask.host, ask.port).kind,
-    steps: steps.map(({ rule: { id, position, effect }, differs }) => ({ rule: id, position, effect, differs })),
-    verdict: denial ? (agent.mode === 'report' ? 'would_deny' : 'deny') : verdict.kind,
+    steps: steps.map(({ rule: { id, position, effect, paths }, differs }) => {
+      const wants = differs === 'path' ? paths?.map((pattern) => `/${pattern.join('/')}`) : undefined
+      return { rule: id, position, effect, differs, wants }
+    }),
+    verdict: denial ? (agent.mode === 'report' && !shared ? 'would_deny' : 'deny') : verdict.kind,
     code: denial?.code,
     reason: denial?.reason,
     rule: rule?.id,
@@ -91,6 +99,18 @@ export function explain(
     meter,
     budgets: meter && ['metered', 'priced'].includes(meter.kind) ? explainBudgets(snapshot, agent) : [],
   }
+}
+
+/** Nobody is this agent: every address it speaks from is another's too. */
+function sharedAddress({ policy }: Snapshot, agent: Agent): Denial | undefined {
+  if (agent.cidrs.length === 0 || agent.pods.length > 0 || agent.proxyAuth.length > 0) return undefined
+  const others = [...policy.agents.values()].filter((other) => other !== agent)
+  const owners = agent.cidrs.map((own) =>
+    others.find(({ cidrs }) => cidrs.some((cidr) => cidr.bits <= own.bits && inCidr(own.base.toString() as Address, cidr))),
+  )
+  const [other] = owners
+  if (!other || owners.includes(undefined)) return undefined
+  return { kind: 'deny', code: 'agent_ambiguous', reason: `what ${agent.id} speaks from belongs to ${other.id} too` }
 }
 
 /** Reads the lines of policy files, for `explain`; files that have gone have no lines. */
@@ -138,6 +158,10 @@ function placesOf({ placer }: Credential): string[] {
   return [...placer.headers.map((name) => `header:${name}`), ...placer.params.map((name) => `query:${name}`)]
 }
 
+function differsText({ differs, wants }: ExplainedStep): string {
+  return wants ? `${differs} differs from ${wants.join(', ')}` : `${differs} differs`
+}
+
 /** The explanation for people, one fact a line. */
 export function explanationText(explanation: Explanation): string {
   const { agent, mode, ask, host, steps, verdict, code, reason, rule, position, line, credentials, meter, budgets } = explanation
@@ -147,7 +171,7 @@ export function explanationText(explanation: Explanation): string {
     `${agent}${mode === 'report' ? ' (report mode)' : ''}: ${ask.method} ${ask.scheme}://${ask.host}${port}${ask.path}${ask.query}`,
     `  host     ${host}`,
     ...steps.map(
-      (step) => `  rule     ${step.rule} (${step.effect}): ${step.differs === undefined ? 'matches' : `${step.differs} differs`}`,
+      (step) => `  rule     ${step.rule} (${step.effect}): ${step.differs === undefined ? 'matches' : differsText(step)}`,
     ),
     `  verdict  ${verdict} by ${decided}${code === undefined ? '' : `: ${code}, ${reason}`}`,
     ...(position

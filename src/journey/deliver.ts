@@ -9,6 +9,7 @@ import { requestHeaders, resized } from './headers.ts'
 import type { Metered } from './metered.ts'
 import type { Client, Outbound, Ports, RequestBody } from './ports.ts'
 import { Relay } from './relay.ts'
+import { refusalsFor } from './refused-values.ts'
 import { RefusalCatcher, Replayable } from './replay.ts'
 import { settle } from './settle.ts'
 import type { Trace } from './settle.ts'
@@ -103,7 +104,7 @@ async function attempt(
     upgrade: arrival.kind === 'upgrade',
   }
   const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub, metered })
-  const catcher = catching ? new RefusalCatcher(relay) : undefined
+  const catcher = catching ? new RefusalCatcher(relay, refusalsFor(arrival.head)) : undefined
   client.proceed()
   if (metered) metered.sent = true
   try {

@@ -1,10 +1,11 @@
 import type { ReplySink, RequestBody } from './ports.ts'
+import type { RefusedValue } from './refused-values.ts'
 import type { RawHeaders } from './types.ts'
 import { isWhole } from './whole-body.ts'
 
 /** Bytes of a body that are kept so that it can be sent once more. A model call with its whole context is smaller. */
 const most = 8 << 20
-/** Bytes of a 403 that are looked at before it is passed on. */
+/** Bytes of such a reply that are looked at before it is passed on. */
 const mostRefusal = 16 * 1024
 
 /**
@@ -83,14 +84,17 @@ export class Replayable {
 }
 
 /**
- * Stands before the way back and catches the refusal of a value that has ended: 401, or a 403 that says the token was
- * revoked (Anthropic does). Such a reply never reaches an agent: clients log out on it.
+ * Stands before the way back and catches the refusal of a value that has ended. Such a reply never reaches an agent: clients
+ * log out on it.
  */
 export class RefusalCatcher implements ReplySink {
   onDrain: () => void = () => {}
   /** The upstream took the value for dead. */
   caught = false
   readonly #sink: ReplySink
+  readonly #refusals: readonly RefusedValue[]
+  /** What the body of a suspect has to say. */
+  #sign: RegExp | undefined
   #suspect:
     | {
         readonly status: number
@@ -101,8 +105,9 @@ export class RefusalCatcher implements ReplySink {
       }
     | undefined
 
-  constructor(sink: ReplySink) {
+  constructor(sink: ReplySink, refusals: readonly RefusedValue[]) {
     this.#sink = sink
+    this.#refusals = refusals
     const drained = () => this.onDrain()
     sink.onDrain = drained
   }
@@ -112,9 +117,11 @@ export class RefusalCatcher implements ReplySink {
   }
 
   head(status: number, headers: RawHeaders, last = false): void {
-    if (status === 401) this.caught = true
-    else if (status === 403) this.#suspect = { status, headers, last, chunks: [], size: 0 }
-    else this.#sink.head(status, headers, last)
+    const row = this.#refusals.find((each) => each.status === status)
+    if (!row) return this.#sink.head(status, headers, last)
+    this.#sign = row.body
+    if (row.body) this.#suspect = { status, headers, last, chunks: [], size: 0 }
+    else this.caught = true
   }
 
   data(chunk: Uint8Array): boolean {
@@ -126,7 +133,7 @@ export class RefusalCatcher implements ReplySink {
   }
 
   end(trailers: RawHeaders): void {
-    if (this.#suspect) this.caught = revoked(Buffer.concat(this.#suspect.chunks))
+    if (this.#suspect) this.caught = this.#sign?.test(Buffer.concat(this.#suspect.chunks).toString('latin1')) ?? false
     if (this.caught) return
     this.#release()
     this.#sink.end(trailers)
@@ -139,9 +146,4 @@ export class RefusalCatcher implements ReplySink {
     this.#sink.head(held.status, held.headers, held.last)
     return held.chunks.map((chunk) => this.#sink.data(chunk)).every(Boolean)
   }
-}
-
-/** `OAuth token has been revoked`, and `… does not meet scope requirement`, which is not it. */
-function revoked(body: Buffer): boolean {
-  return /token[^"]{0,60}\b(?:revoked|expired)\b/i.test(body.toString('latin1'))
 }

@@ -186,7 +186,7 @@ function tell(outcome: Outcome, client: Client, seen: Trace): void {
 function unrecorded({ head }: RequestArrival, client: Client, ports: Ports): void {
   const { host, method } = head
   const reason = 'the audit takes no records'
-  refuse(client, { code: 'audit_unavailable', reason, requestId: ports.ids.next(), host, method, path: '(hidden)' })
+  refuse(client, { code: 'audit_unavailable', reason, requestId: ports.ids.next(), host, method, path: '(hidden)', asking: head })
 }
 
 function denied(denial: Denial): Outcome {

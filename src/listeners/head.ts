@@ -276,6 +276,8 @@ function readTarget(raw: RawHead, fields: Fields, connection: Connection): Targe
     connection.bound && named === connection.bound.host ? { host: connection.bound.host, port: undefined } : parseAuthority(named)
   if (!authority) return refused('bad_host', 'the host is not a plain DNS name with an optional port')
   if (raw.target.startsWith('/')) return { kind: 'target', scheme: connection.scheme, authority, ...split(raw.target) }
+  if (connection.door === 'proxy' && !connection.bound && /^https:\/\//i.test(raw.target))
+    return refused('bad_path', 'an https URL is asked for in a tunnel; use CONNECT')
   const absolute = /^http:\/\/([^/?#]*)(.*)$/s.exec(raw.target)
   if (!absolute || raw.version === '2' || connection.scheme !== 'http')
     return refused('bad_path', 'the request target is not a path')

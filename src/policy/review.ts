@@ -58,13 +58,9 @@ function overlaps(agents: readonly Agent[]): Finding[] {
       for (const other of owners.get(prefix(cidr, bits)) ?? []) {
         const pair = [id, other].toSorted().join(' ')
         if (other === id || findings.has(pair)) continue
-        findings.set(
-          pair,
-          warning(
-            ['agents', id, 'from'],
-            `${cidr.text} is also an address of agent ${quote(other)}; what both claim is refused as ambiguous`,
-          ),
-        )
+        const said = `${cidr.text} is also an address of agent ${quote(other)}; what both claim is refused as ambiguous`
+        // A range within a wider one leaves the rest of it; the same range twice leaves neither agent anything.
+        findings.set(pair, (bits === cidr.bits ? error : warning)(['agents', id, 'from'], said))
       }
     }
   }

@@ -49,7 +49,7 @@ describe('a mistake on the command line', () => {
       78,
       'none redis.password: cannot be used: it is not there (ENOENT)',
     ],
-    ['explain without an agent', ['explain', 'https://api.github.com/'], 64, 'give an agent and a URL'],
+    ['explain without a URL', ['explain'], 64, 'give a URL'],
     [
       'explain for nobody',
       ['explain', '-a', 'nobody', 'https://api.github.com/'],

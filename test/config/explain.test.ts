@@ -51,6 +51,18 @@ describe('the explanation of a request', () => {
     expect(told(await snapshotOf(text), agent, method, url)).toContain(expected)
   })
 
+  it('says agent_ambiguous, as the proxy does, where another agent has all its addresses', async () => {
+    const agents = 'agents: {a: {from: [{cidr: 10.0.0.1}]}, b: {from: [{cidr: 10.0.0.0/8}]}}\nrules: [{id: r, hosts: [x.test]}]'
+    const snapshot = await snapshotOf(agents)
+    expect(told(snapshot, 'a', 'GET', 'https://x.test/')).toContain('verdict  deny by no rule: agent_ambiguous')
+    expect(told(snapshot, 'b', 'GET', 'https://x.test/')).toContain('verdict  allow')
+  })
+
+  it('names the patterns that the path is none of', async () => {
+    const snapshot = await snapshotOf('rules: [{id: r, hosts: [x.test], paths: [/v1/**, /health]}]')
+    expect(told(snapshot, 'a', 'GET', 'https://x.test/v2')).toContain('rule     r (allow): path differs from /v1/**, /health')
+  })
+
   it('says in report mode what would be refused', async () => {
     const snapshot = await snapshotOf('agents: {a: {from: [{cidr: 127.0.0.1}], mode: report}}\nrules: []')
     expect(told(snapshot, 'a', 'GET', 'https://x.test/')).toContain('verdict  would_deny by no rule: host_denied')

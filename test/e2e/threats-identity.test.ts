@@ -7,7 +7,7 @@ import { startRig, stranger, type Rig, type Verdict, type Way } from './threat-r
 let rig: Rig
 const twins = '127.0.0.7'
 const agents = `  carol: {from: [{proxyAuth: {username: carol, password: {file: secrets/carol}}}, {cidr: 127.0.0.5/32}]}
-  twin-one: {from: [{cidr: ${twins}/32}]}
+  twin-one: {from: [{cidr: 127.0.0.6/31}]}
   twin-two: {from: [{cidr: ${twins}/32}]}`
 
 beforeAll(async () => {

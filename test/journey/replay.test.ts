@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { refusalsFor } from '#journey/refused-values.ts'
 import { RefusalCatcher, Replayable } from '#journey/replay.ts'
 import type { ReplySink, RequestBody } from '#journey/ports.ts'
 import type { RawHeaders } from '#journey/types.ts'
+import { hostOf } from '../kit/policy.ts'
 
 function bodyOf(...texts: readonly string[]): RequestBody {
   async function* chunks(): AsyncGenerator<Uint8Array> {
@@ -91,9 +93,16 @@ class Recorded implements ReplySink {
 }
 
 describe('the catcher of refusals', () => {
+  const plain = { host: hostOf('good.test'), path: '/' }
+  const google = { host: hostOf('oauth2.googleapis.com'), path: '/tokeninfo' }
+
   function passing(status: number, ...texts: readonly string[]) {
+    return passingAt(plain, status, ...texts)
+  }
+
+  function passingAt(asked: typeof plain, status: number, ...texts: readonly string[]) {
     const sink = new Recorded()
-    const catcher = new RefusalCatcher(sink)
+    const catcher = new RefusalCatcher(sink, refusalsFor(asked))
     catcher.head(status, [])
     for (const text of texts) catcher.data(Buffer.from(text))
     catcher.end([])
@@ -106,6 +115,19 @@ describe('the catcher of refusals', () => {
     ['a 403 that says the token has expired', 403, ['{"message":"token expired"}']],
   ])('keeps %s from the agent', (_name, status, texts) => {
     expect(passing(status, ...texts)).toEqual({ caught: true, said: [] })
+  })
+
+  const invalid = '{"error":"invalid_token","error_description":"Invalid Value"}'
+
+  it('keeps Google’s 400 for a token that has ended from the agent, where it is asked about tokens and nowhere else', () => {
+    expect(passingAt(google, 400, invalid)).toEqual({ caught: true, said: [] })
+    expect(passingAt({ ...google, path: '/oauth2/v3/tokeninfo' }, 400, invalid).caught).toBe(true)
+    expect(passingAt(google, 400, '{"error":"invalid_request"}')).toMatchObject({
+      caught: false,
+      said: ['400', expect.any(String), 'end'],
+    })
+    expect(passingAt({ ...google, path: '/token' }, 400, invalid).caught).toBe(false)
+    expect(passingAt({ ...plain, path: '/tokeninfo' }, 400, invalid).caught).toBe(false)
   })
 
   it.each([

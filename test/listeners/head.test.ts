@@ -142,6 +142,7 @@ describe('the absolute form', () => {
     ['is refused with a backslash', 'GET http://evil.test\\.good.test/ HTTP/1.1\nHost: good.test', 'bad_host'],
     ['is refused with an address', 'GET http://2130706433/ HTTP/1.1\nHost: 2130706433', 'bad_host'],
     ['is refused for https', 'GET https://good.test/ HTTP/1.1\nHost: good.test', 'bad_path'],
+    ['is refused for https, whatever its case', 'GET HTTPS://good.test/ HTTP/1.1\nHost: good.test', 'bad_path'],
     ['is refused for ftp', 'GET ftp://good.test/ HTTP/1.1\nHost: good.test', 'bad_path'],
     ['is refused for an upper-case scheme', 'GET HTTP://good.test/ HTTP/1.1\nHost: good.test', 'bad_path'],
     ['is refused with a fragment', 'GET http://good.test#/x HTTP/1.1\nHost: good.test', 'bad_path'],

@@ -77,6 +77,17 @@ rules: [{id: r, hosts: [x.test]}]`)
     ])
   })
 
+  it.each([
+    ['10.1.2.3', '10.1.2.3/32'],
+    ['10.1.0.0/16', '10.1.0.0/16'],
+    ['fd00::1', 'fd00:0::1/128'],
+  ])('may not both be at %s: neither would ever be heard', async (one, other) => {
+    const { issues } = await loadText(
+      `agents: {a: {from: [{cidr: "${one}"}]}, b: {from: [{cidr: "${other}"}]}}\nrules: [{id: r, hosts: [x.test]}]`,
+    )
+    expect(issues).toMatchObject([{ severity: 'error', message: expect.stringContaining('address of agent "a"') as string }])
+  })
+
   it('may not share a user name', async () => {
     const messages = await found(`agents:
   a: {from: [{proxyAuth: {username: same, password: {env: A}}}]}
