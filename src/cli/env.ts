@@ -1,7 +1,7 @@
 import { dirname, join, resolve } from 'node:path'
 import { AuthorityError } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
-import { loadTrust } from '#ca/trust.ts'
+import { firstTrust } from '#ca/first.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { writeNamed } from './files.ts'
@@ -25,6 +25,9 @@ const replacing = [
 /** Variables that add to what a client trusts anyway. */
 const adding = ['NODE_EXTRA_CA_CERTS'] as const
 
+/** Not printed here, but set beside them by who follows the start banner. */
+const ofProxies = ['HTTPS_PROXY'] as const
+
 /** What makes clients trust the proxy, by name. Java reads no variable: it needs a trust store, `keytool` makes it from the bundle. */
 export function trustVariables(bundle: string, ours: string): Readonly<Record<string, string>> {
   return Object.fromEntries([...replacing.map((name) => [name, bundle]), ...adding.map((name) => [name, ours])])
@@ -34,17 +37,32 @@ export const env: Command = {
   name: 'env',
   summary: 'print the variables that make clients trust the proxy',
   usage: '[options]',
-  options: { ...settingOptions, bundle: { type: 'string' }, format: { type: 'string' }, json: { type: 'boolean' } },
+  options: {
+    ...settingOptions,
+    bundle: { type: 'string' },
+    format: { type: 'string' },
+    unset: { type: 'boolean' },
+    json: { type: 'boolean' },
+  },
   help: {
     ...settingHelp,
     bundle: 'where the bundle is (default: written beside the CA certificate)',
     format: 'shell (default), k8s or dotenv',
+    unset: 'print what takes the variables away again',
     json: 'for scripts',
   },
   settings: ['config', 'ca-cert', 'ca-key'],
-  examples: ['eval "$(iron-proxy env)"', 'iron-proxy env --format k8s --bundle /etc/iron-proxy/ca.crt'],
+  examples: [
+    'eval "$(iron-proxy env)"',
+    'eval "$(iron-proxy env --unset)"',
+    'iron-proxy env --format k8s --bundle /etc/iron-proxy/ca.crt',
+  ],
   async run(input, terminal) {
-    const { bundle, format = 'shell', json, ...values } = input.values
+    const { bundle, format = 'shell', unset, json, ...values } = input.values
+    if (unset) {
+      line(terminal.stdout, `unset ${[...Object.keys(trustVariables('', '')), ...ofProxies].join(' ')}`)
+      return exit.ok
+    }
     if (!isFormat(format)) throw new UsageError(`--format takes ${Object.keys(formats).join(', ')}`)
     const { settings } = await readSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
@@ -52,12 +70,11 @@ export const env: Command = {
     let ours = file
     try {
       if (file === undefined) {
-        const trust = await loadTrust({
-          certPath: settings.ca.cert,
-          keyPath: settings.ca.key,
-          now: Date.now(),
-          uid: terminal.uid,
-        })
+        const { cert: certPath, key: keyPath } = settings.ca
+        // Before the first start there is no CA yet: the one that is made here is the one that the proxy finds.
+        const trust = await firstTrust({ certPath, keyPath, now: Date.now(), uid: terminal.uid }, () =>
+          line(terminal.stderr, `iron-proxy: made a new CA, ${certPath}`),
+        )
         file = resolve(join(dirname(settings.ca.cert), 'bundle.crt'))
         await writeNamed(file, bundlePem(trust.ours))
         // While a root is being replaced, ours are two.

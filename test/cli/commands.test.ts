@@ -155,6 +155,8 @@ describe('ca and env', () => {
     const file = /export SSL_CERT_FILE='(.+)'/.exec(stdout)?.[1] ?? ''
     expect(await readFile(file, 'utf8')).toContain('BEGIN CERTIFICATE')
     expect(stdout).toContain(`export NODE_EXTRA_CA_CERTS='`)
+    const gone = (await ironProxy(['env', '--unset'])).stdout
+    for (const [, name] of stdout.matchAll(/^export (\w+)=/gm)) expect(gone.split(/\s/)).toContain(name)
     const k8s = await ironProxy(['env', '--format', 'k8s', '--bundle', '/etc/iron-proxy/ca.crt'])
     expect(k8s.stdout).toContain('- {name: GIT_SSL_CAINFO, value: "/etc/iron-proxy/ca.crt"}')
   })

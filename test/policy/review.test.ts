@@ -85,7 +85,9 @@ rules: [{id: r, hosts: [x.test]}]`)
     const { issues } = await loadText(
       `agents: {a: {from: [{cidr: "${one}"}]}, b: {from: [{cidr: "${other}"}]}}\nrules: [{id: r, hosts: [x.test]}]`,
     )
-    expect(issues).toMatchObject([{ severity: 'error', message: expect.stringContaining('address of agent "a"') as string }])
+    expect(issues).toMatchObject([
+      { severity: 'error', message: expect.stringContaining('is also an address of agent') as string },
+    ])
   })
 
   it('may not share a user name', async () => {
