@@ -247,7 +247,7 @@ export const errorTable = {
     'ask the operator to check the credential’s source',
   ),
   needs_login: row(
-    403,
+    503,
     'proxy_internal_error',
     'policy',
     'the login behind the stub has ended',
