@@ -5,8 +5,11 @@ import type { Clock } from '#base/clock.ts'
 /** Events that an address may cause at once, how many come back each second, and how many it may owe. */
 const allowance = { burst: 1_000, perSecond: 50, mostOwed: 5_000 } as const
 
-/** What is cheap to send and dear to handle, in events. A gRPC client pings often and rightly. */
-export const costs = { reset: 1, settings: 1, ping: 0.1, brokenHandshake: 1 } as const
+/**
+ * What is cheap to send and dear to handle, in events. A gRPC client pings often and rightly; a crew that does not trust a new CA yet
+ * breaks a handshake with each of its attempts, and no more than 128 of an address are under way at once.
+ */
+export const costs = { reset: 1, settings: 1, ping: 0.1, brokenHandshake: 0.2 } as const
 
 interface Bucket {
   events: number
