@@ -69,7 +69,7 @@ describe('a run whose proxy is killed', () => {
     const bearer = ['-H', `authorization: Bearer ${job.stubs['github']}`]
     expect(await curlAs(next, on.files, job, 'https://api.github.test/user', bearer)).toBe(200)
     expect(on.upstream.requests.at(-1)?.rawHeaders).toContain(`Bearer ${on.files.secrets['github']}`)
-    expect(await connectAs(next, job, 'open.test')).toBe(403)
+    expect(await curlAs(next, on.files, job, 'https://open.test/')).toBe(403)
     const wrong = { ...job, proxy: { ...job.proxy, password: 'wrong' } }
     expect(await connectAs(next, wrong, host)).toBe(407)
     expect([await ask(next), await ask(next)]).toEqual([200, 402])
