@@ -323,6 +323,16 @@ export const differences: readonly Difference[] = [
     rest: /^(?=[^]*^connection:[^\n]*close)(?=[^]*^connection:[^\n]*keep-alive)/im,
     example: 'GET / HTTP/1.0\r\nConnection: close, keep-alive\r\n\r\n',
   },
+  {
+    title: 'a tab behind close',
+    section: 'RFC 9110 section 5.6.3: a tab is white space too; to llhttp it makes another option of it',
+    kind: 'differently',
+    side: 'replies',
+    method: 'HEAD',
+    what: /^last true false$/,
+    rest: /^connection:[^\n]*close *\t/im,
+    example: `${ok}Connection: x, close\t\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc`,
+  },
 ]
 
 export function explain(given: Disagreement): Difference | undefined {
