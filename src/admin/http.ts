@@ -68,10 +68,12 @@ export async function serve(
       keepAliveTimeout: 5000,
     },
     (request, response) => {
-      places.answering(request.socket)
+      // Node takes the socket from a request that was cut short.
+      const { socket } = request
+      places.answering(socket)
       respond(routes, guard, request, response)
         .catch(() => response.destroy())
-        .finally(() => places.wait(request.socket))
+        .finally(() => places.wait(socket))
     },
   )
   server.on('connection', (socket) => places.enter(socket))
