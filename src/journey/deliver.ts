@@ -9,7 +9,9 @@ import { requestHeaders, resized } from './headers.ts'
 import type { Metered } from './metered.ts'
 import type { Client, Outbound, Ports, RequestBody } from './ports.ts'
 import { Relay } from './relay.ts'
+import { refusalOfFields } from './refused-fields.ts'
 import { refusalsFor } from './refused-values.ts'
+import type { RefusedReply } from './refused-values.ts'
 import { RefusalCatcher, Replayable } from './replay.ts'
 import { settle } from './settle.ts'
 import type { Trace } from './settle.ts'
@@ -25,6 +27,8 @@ interface Delivery {
   readonly found: Found
   /** The body, where it was read for the stubs in it. */
   readonly whole: Whole | undefined
+  /** Looks for the stubs in another body of it. */
+  readonly look: (body: RequestBody) => Promise<Whole | undefined>
   /** Credentials whose real values must not come back. */
   readonly guarded: readonly Credential[]
   readonly client: Client
@@ -37,10 +41,45 @@ interface Delivery {
 
 /**
  * Steps 5 to 7. Where a value that can be renewed is refused by the upstream, it is renewed once for everyone and the
- * request is sent once more; the refusal itself never reaches an agent.
+ * request is sent once more; the same without what the meter added, where that is refused. The refusal itself never reaches an agent.
  */
 export async function deliver(delivery: Delivery, body: RequestBody | undefined): Promise<void> {
-  const { found, ports, whole } = delivery
+  const { arrival, metered, ports, seen, look } = delivery
+  const { refusedFields } = ports
+  const amendment = metered?.amendment
+  if (!amendment) return void (await sendRenewing(delivery, body, none))
+  if (!(await sendRenewing(delivery, body, [refusalOfFields(amendment.fields)]))) return
+  refusedFields?.add(arrival.head)
+  const before = metered.withoutAmendment()
+  const whole = before && delivery.whole && (await look(before))
+  await sendRenewing({ ...delivery, whole }, whole?.body ?? before, none)
+  if ((seen.status ?? 0) >= 400) refusedFields?.delete(arrival.head)
+}
+
+/** Sends, and once more where a value was refused that can be renewed. Gives the row of `others` that the reply meets. */
+async function sendRenewing(
+  delivery: Delivery,
+  body: RequestBody | undefined,
+  others: readonly RefusedReply[],
+): Promise<RefusedReply | undefined> {
+  const { arrival, ports } = delivery
+  const grants = await grantsOf(delivery)
+  if (!grants.some(({ credential }) => credential.lease)) return attempt(delivery, grants, body, others)
+
+  const rows = [...refusalsFor(arrival.head), ...others]
+  const kept = body && new Replayable(body)
+  const caught = await attempt(delivery, grants, kept?.first(), rows)
+  if (!caught || others.includes(caught)) return caught
+  const renewed = await Promise.all(grants.map((grant) => renew(grant, ports)))
+  const again = kept?.again()
+  if (kept && !again)
+    throw new ProxyError('credential_unavailable', 'the value was renewed, but the body is too long to be sent once more')
+  const second = await attempt(delivery, renewed, again, rows)
+  if (!second || others.includes(second)) return second
+  throw new ProxyError('credential_unavailable', `the host refuses the real value of ${names(grants)}`)
+}
+
+async function grantsOf({ found, ports, whole }: Delivery): Promise<readonly Grant[]> {
   const grants: Grant[] = []
   for (const placements of [found.placements, whole?.placements ?? none]) {
     for (const { credential } of placements) {
@@ -49,18 +88,7 @@ export async function deliver(delivery: Delivery, body: RequestBody | undefined)
       grants.push(grant instanceof Promise ? await grant : grant)
     }
   }
-  const renewable = grants.some(({ credential }) => credential.lease)
-  if (!renewable) return void (await attempt(delivery, grants, body, false))
-
-  const kept = body && new Replayable(body)
-  if (!(await attempt(delivery, grants, kept?.first(), true))) return
-  const renewed = await Promise.all(grants.map((grant) => renew(grant, ports)))
-  const again = kept?.again()
-  if (kept && !again)
-    throw new ProxyError('credential_unavailable', 'the value was renewed, but the body is too long to be sent once more')
-  if (await attempt(delivery, renewed, again, true)) {
-    throw new ProxyError('credential_unavailable', `the host refuses the real value of ${names(grants)}`)
-  }
+  return grants
 }
 
 async function renew(grant: Grant, { vault }: Ports): Promise<Grant> {
@@ -74,13 +102,13 @@ async function renew(grant: Grant, { vault }: Ports): Promise<Grant> {
   return renewed
 }
 
-/** Sends once. `true`: the value was refused, and nothing has reached the agent. */
+/** Sends once. Gives the row that the reply meets: nothing of it has reached the agent. */
 async function attempt(
   delivery: Delivery,
   grants: readonly Grant[],
   body: RequestBody | undefined,
-  catching: boolean,
-): Promise<boolean> {
+  catching: readonly RefusedReply[],
+): Promise<RefusedReply | undefined> {
   const { arrival, client, found, guarded, metered, ports, seen, signal, whole } = delivery
   const placed = place(arrival.head, found.placements, grants)
   const filled = whole && fill(whole.bytes, whole.placements, grants)
@@ -104,7 +132,7 @@ async function attempt(
     upgrade: arrival.kind === 'upgrade',
   }
   const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub, metered })
-  const catcher = catching ? new RefusalCatcher(relay, refusalsFor(arrival.head)) : undefined
+  const catcher = catching.length > 0 ? new RefusalCatcher(relay, catching) : undefined
   client.proceed()
   if (metered) metered.sent = true
   try {
@@ -115,14 +143,14 @@ async function attempt(
       : { outbound, body: filledBody }
     const sent = await ports.upstream.send(leaving.outbound, leaving.body, catcher ?? relay, signal)
     seen.upstream = sent.address
-    if (!sent.upgraded) return catcher?.caught ?? false
+    if (!sent.upgraded) return catcher?.caught
     seen.status = 101
     ports.audit.write(settle(seen, { kind: 'replied' }, 'open', ports.clock))
     const relayed = await client.relay(relay.upgraded(sent.upgraded), signal)
     seen.bytesUp = relayed.bytesUp
     seen.bytesDown = relayed.bytesDown
     if (signal.aborted) throw new ProxyError('client_closed')
-    return false
+    return undefined
   } finally {
     relay.report()
   }

@@ -6,10 +6,11 @@ import type { Order } from '#metering/desk.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import { providerFor, providerNamed } from '#providers/index.ts'
 import { JsonFields } from '#providers/scan/json-fields.ts'
-import type { Amended, Asked, Call, Classified, Shape } from '#providers/types.ts'
+import type { Asked, Call, Classified, Shape } from '#providers/types.ts'
 import { decodeWhole } from './coding.ts'
 import { headerValue } from './headers.ts'
 import { denialOf, Metered } from './metered.ts'
+import type { Amendment } from './metered.ts'
 import type { Client, Ports, RequestBody } from './ports.ts'
 import type { Voice } from './respond.ts'
 import type { Trace } from './settle.ts'
@@ -85,7 +86,7 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
     return unpaid(rule, body, 'upgrade_refused', 'this WebSocket cannot be metered; send the same as HTTPS requests')
   if (classified.kind === 'unmetered') {
     if (!rule.price) return unpaid(rule, body, 'unmetered', classified.reason)
-    return hold(ask, { provider, shape: undefined, asked: nothingAsked, bodyBytes: 0, body, amended: undefined })
+    return hold(ask, { provider, shape: undefined, asked: nothingAsked, bodyBytes: 0, body, amendment: undefined })
   }
   const { shape } = classified
   client.proceed()
@@ -98,15 +99,22 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
   const asked = readAsked(shape, plain, call)
   if (!asked) return unpaid(rule, read, 'unmetered', 'the request is too deep or too long to be read')
   if (asked.refused !== undefined && !rule.price) return unpaid(rule, read, 'unmetered', asked.refused)
-  const amended = coding === '' ? shape.amend?.(bytes, asked, call) : undefined
+  const amended = coding === '' && amends(ask) ? shape.amend?.(bytes, asked, call) : undefined
+  // Both stay, since a server may refuse what was added.
+  const fits = !amended || !body?.room || body.room.take(amended.body.length)
   return hold(ask, {
     provider,
     shape: asked.refused === undefined ? shape : undefined,
     asked,
     bodyBytes: plain.length,
-    body: body && wholeBody(body, amended?.body ?? bytes),
-    amended,
+    body: body && wholeBody(body, (fits && amended?.body) || bytes),
+    amendment: amended && read && fits ? { fields: amended.fields, before: read, filter: amended.filter?.() } : undefined,
   })
+}
+
+/** True unless the rule forbids it, or the server is known to refuse what would be added. */
+function amends({ rule, arrival, ports }: MeterAsk): boolean {
+  return rule.amend && !ports.refusedFields?.has(arrival.head)
 }
 
 interface Holding {
@@ -115,20 +123,20 @@ interface Holding {
   readonly asked: Asked
   readonly bodyBytes: number
   readonly body: RequestBody | undefined
-  readonly amended: Amended | undefined
+  readonly amendment: Amendment | undefined
 }
 
 async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> {
   const { exchange, rule, cut, seen, ports } = ask
   const { agent, snapshot } = exchange
-  const { provider, shape, asked, bodyBytes, body, amended } = holding
+  const { provider, shape, asked, bodyBytes, body, amendment } = holding
   const metered = new Metered({
     clock: ports.clock,
     meter: provider,
     shape,
     stream: asked.stream,
     body,
-    filter: amended?.filter?.(),
+    amendment,
     requestId: seen.id,
     stop: () => cut.cut('budget'),
   })

@@ -18,6 +18,15 @@ const unanswered: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['upstream_reset',
 /** Bytes that come before the provider's error when the reply cannot be brought to the end of an event. */
 const eventEnd = Buffer.from('\n\n')
 
+/** A change of the request that makes its reply report its usage. */
+export interface Amendment {
+  /** Names that a server which refuses the change has in its error. */
+  readonly fields: readonly string[]
+  /** The body without it. */
+  readonly before: RequestBody
+  readonly filter: ReplyFilter | undefined
+}
+
 /** What a metered request does to its reply. */
 export interface MeteredOptions {
   readonly clock: Clock
@@ -27,7 +36,8 @@ export interface MeteredOptions {
   readonly shape: Shape | undefined
   readonly stream: boolean
   readonly body: RequestBody | undefined
-  readonly filter: ReplyFilter | undefined
+  /** What the meter has changed in the request. */
+  readonly amendment: Amendment | undefined
   readonly requestId: string
   /** Ends the exchange: nothing more is wanted from the upstream. */
   readonly stop: () => void
@@ -40,7 +50,9 @@ export interface MeteredOptions {
 export class Metered {
   readonly kind = 'metered'
   /** What is sent: read whole, and amended where the provider reports usage only when asked. */
-  readonly body: RequestBody | undefined
+  body: RequestBody | undefined
+  /** What the meter has changed in the request, as long as that is not taken back. */
+  amendment: Amendment | undefined
   /** Why the reply was ended. */
   refusal: BudgetRefusal | undefined
   /** Something was, or may have been, sent. */
@@ -58,6 +70,14 @@ export class Metered {
   constructor(options: MeteredOptions) {
     this.#options = options
     this.body = options.body
+    this.amendment = options.amendment
+  }
+
+  /** Takes the amendment back: the upstream refuses it. */
+  withoutAmendment(): RequestBody | undefined {
+    this.body = this.amendment?.before ?? this.body
+    this.amendment = undefined
+    return this.body
   }
 
   /** What is held for it; there is none until the desk has let it in. */
@@ -67,7 +87,7 @@ export class Metered {
 
   /** Whether the length the upstream announces may not hold. */
   mayEnd({ contentType }: ReplyKind): boolean {
-    return this.#options.filter !== undefined || contentType !== 'application/json'
+    return this.amendment?.filter !== undefined || contentType !== 'application/json'
   }
 
   /** The same for those who know no budgets. */
@@ -90,7 +110,7 @@ export class Metered {
 
   /** What of these bytes the agent is meant to see. */
   filter(bytes: Uint8Array): Uint8Array {
-    return this.#options.filter && this.#counter ? this.#options.filter.push(bytes) : bytes
+    return this.amendment?.filter && this.#counter ? this.amendment.filter.push(bytes) : bytes
   }
 
   /** Looks at bytes that have been passed on. */
@@ -105,7 +125,7 @@ export class Metered {
   /** The upstream has ended the reply; gives what the filter kept back. */
   ended(): Uint8Array {
     this.#complete = true
-    return this.#options.filter && this.#counter ? this.#options.filter.end() : new Uint8Array(0)
+    return this.amendment?.filter && this.#counter ? this.amendment.filter.end() : new Uint8Array(0)
   }
 
   /** Ends the running reply at the end of an event, or soon where none ends. */

@@ -15,6 +15,7 @@ import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import type { Pod } from '#policy/pods.ts'
 import type { Denial } from '#policy/types.ts'
 import type { Run } from './ephemeral.ts'
+import type { RefusedFields } from './refused-fields.ts'
 import type { AuditRecord, ProxyAuth, RawHeaders, RequestHead, Snapshot } from './types.ts'
 
 /** Everything the journey needs from outside, and nothing more. */
@@ -35,6 +36,8 @@ export interface Ports {
   readonly live: Live
   /** Agents take turns; left out: all begin at once. */
   readonly turns?: Turns
+  /** Servers that refuse what meters add to requests; left out: none is remembered. */
+  readonly refusedFields?: RefusedFields
   readonly audit: Audit
   /** Where metered requests are held to budgets. */
   readonly desk: Desk

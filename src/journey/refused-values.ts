@@ -3,13 +3,17 @@ import type { RequestHead } from './types.ts'
 
 type Asked = Pick<RequestHead, 'host' | 'path'>
 
-export interface RefusedValue {
-  readonly provider: string
-  readonly status: number
-  /** Left out: every request. */
-  readonly asks?: (asked: Asked) => boolean
+/** A reply that the proxy acts on, and that never reaches an agent. */
+export interface RefusedReply {
+  readonly status: number | '4xx'
   /** What its body says; left out: the status says it. */
   readonly body?: RegExp
+}
+
+export interface RefusedValue extends RefusedReply {
+  readonly provider: string
+  /** Left out: every request. */
+  readonly asks?: (asked: Asked) => boolean
 }
 
 export const refusedValues: readonly RefusedValue[] = [

@@ -1,5 +1,5 @@
 import type { ReplySink, RequestBody } from './ports.ts'
-import type { RefusedValue } from './refused-values.ts'
+import type { RefusedReply } from './refused-values.ts'
 import type { RawHeaders } from './types.ts'
 import { isWhole } from './whole-body.ts'
 
@@ -40,7 +40,7 @@ export class Replayable {
 
   /** `undefined`: too much has passed to be said again. */
   again(): RequestBody | undefined {
-    return this.#size > this.#most ? undefined : this.first()
+    return this.#size > this.#most && !isWhole(this.#body) ? undefined : this.first()
   }
 
   async *#read(reading: number): AsyncGenerator<Uint8Array> {
@@ -84,17 +84,17 @@ export class Replayable {
 }
 
 /**
- * Stands before the way back and catches the refusal of a value that has ended. Such a reply never reaches an agent: clients
- * log out on it.
+ * Stands before the way back and catches the refusal of a value that has ended, since clients log out on it, or of a field that
+ * the proxy added. Such a reply never reaches an agent.
  */
 export class RefusalCatcher implements ReplySink {
   onDrain: () => void = () => {}
-  /** The upstream took the value for dead. */
-  caught = false
+  /** The row that the reply meets. */
+  caught: RefusedReply | undefined
   readonly #sink: ReplySink
-  readonly #refusals: readonly RefusedValue[]
-  /** What the body of a suspect has to say. */
-  #sign: RegExp | undefined
+  readonly #refusals: readonly RefusedReply[]
+  /** Those that the body of a suspect may meet. */
+  #rows: readonly RefusedReply[] = []
   #suspect:
     | {
         readonly status: number
@@ -105,7 +105,7 @@ export class RefusalCatcher implements ReplySink {
       }
     | undefined
 
-  constructor(sink: ReplySink, refusals: readonly RefusedValue[]) {
+  constructor(sink: ReplySink, refusals: readonly RefusedReply[]) {
     this.#sink = sink
     this.#refusals = refusals
     const drained = () => this.onDrain()
@@ -117,11 +117,12 @@ export class RefusalCatcher implements ReplySink {
   }
 
   head(status: number, headers: RawHeaders, last = false): void {
-    const row = this.#refusals.find((each) => each.status === status)
-    if (!row) return this.#sink.head(status, headers, last)
-    this.#sign = row.body
-    if (row.body) this.#suspect = { status, headers, last, chunks: [], size: 0 }
-    else this.caught = true
+    this.#rows = this.#refusals.filter(
+      (each) => each.status === status || (each.status === '4xx' && Math.floor(status / 100) === 4),
+    )
+    if (this.#rows.length === 0) return this.#sink.head(status, headers, last)
+    this.caught = this.#rows.find(({ body }) => !body)
+    if (!this.caught) this.#suspect = { status, headers, last, chunks: [], size: 0 }
   }
 
   data(chunk: Uint8Array): boolean {
@@ -129,14 +130,22 @@ export class RefusalCatcher implements ReplySink {
     if (!this.#suspect) return this.#sink.data(chunk)
     this.#suspect.chunks.push(Uint8Array.from(chunk))
     this.#suspect.size += chunk.length
-    return this.#suspect.size <= mostRefusal || this.#release()
+    if (this.#suspect.size <= mostRefusal) return true
+    this.#judge()
+    return this.caught !== undefined || this.#release()
   }
 
   end(trailers: RawHeaders): void {
-    if (this.#suspect) this.caught = this.#sign?.test(Buffer.concat(this.#suspect.chunks).toString('latin1')) ?? false
+    this.#judge()
     if (this.caught) return
     this.#release()
     this.#sink.end(trailers)
+  }
+
+  #judge(): void {
+    if (!this.#suspect) return
+    const text = Buffer.concat(this.#suspect.chunks).toString('latin1')
+    this.caught = this.#rows.find(({ body }) => body?.test(text))
   }
 
   #release(): boolean {

@@ -113,8 +113,8 @@ async function pass(
   try {
     signal.throwIfAborted()
     const given = seen.wouldDeny ? [] : admission.credentials
-    const whole =
-      watched && (await findInBody(arrival.head, paid?.body ?? watched, { ...admission, credentials: given, rule }, client))
+    const look = (each: RequestBody) => findInBody(arrival.head, each, { ...admission, credentials: given, rule }, client)
+    const whole = watched && (await look(paid?.body ?? watched))
     if (whole?.refused) {
       seen.credential = whole.refused.credential
       if (exchange.agent.mode === 'enforce') return denied(whole.refused.denial)
@@ -124,7 +124,7 @@ async function pass(
     // What the policy would refuse passes without any credential.
     const placed = paid?.kind === 'unpaid' ? nothingFound : found
     await deliver(
-      { arrival, found: placed, whole, guarded, client, signal, seen, metered, ports },
+      { arrival, found: placed, whole, look, guarded, client, signal, seen, metered, ports },
       whole?.body ?? paid?.body ?? watched,
     )
     return { kind: 'replied' }

@@ -3,6 +3,7 @@ import type { Server, Socket } from 'node:net'
 import { setImmediate as immediate } from 'node:timers/promises'
 import type { Address } from '#base/address.ts'
 import type { Ports } from '#journey/ports.ts'
+import { RefusedFields } from '#journey/refused-fields.ts'
 import type { Door } from '#journey/types.ts'
 import { acceptConnect } from './connect.ts'
 import { peerOf, remember } from './connection.ts'
@@ -57,7 +58,7 @@ export class Doors {
   /** `together`: there are others that serve with these. */
   constructor(addresses: DoorAddresses, given: Ports, leaves: Leaves, together?: Together) {
     const part = (most: number): number => Math.ceil(most / (together?.threads ?? 1))
-    const ports = { ...given, turns: new Turns() }
+    const ports = { ...given, turns: new Turns(), refusedFields: new RefusedFields(given.clock) }
     this.#addresses = addresses
     this.#peers = new Peers(ports.clock)
     // Metrics and health keep the descriptors that agents may not take.

@@ -61,6 +61,7 @@ function compileRule(rule: RuleInput, index: number, position: Position, { forei
     credentials,
     meter: rule.meter,
     price: rule.price,
+    amend: rule.amend ?? true,
     position,
   })
 }

@@ -112,6 +112,10 @@ export const ruleSchema = z
     price: priceField.optional().meta({
       description: 'With a meter: what each request costs at an endpoint that does not report its usage; refused otherwise',
     }),
+    amend: z.boolean().optional().meta({
+      description:
+        'With a meter: whether it may add fields to a request (`stream_options`) so that the reply reports its usage; false: that is estimated',
+    }),
     mints: z.enum(['refuse', 'allow']).optional().meta({
       description: 'allow: endpoints that answer with a new secret too, which nobody takes out of the reply; refused otherwise',
     }),
@@ -141,6 +145,7 @@ export const ruleSchema = z
       if (rule.mints) clash('mints', unseen)
       if (rule.plain) clash('plain', 'only TLS can be spliced; give plain HTTP a rule of its own')
     }
+    if (rule.amend !== undefined && !rule.meter) clash('amend', 'only a meter adds fields; name one, or remove this')
     if (rule.price && !rule.meter) clash('price', 'a price is charged by a meter; name one, or remove this')
     if (rule.git && rule.paths) clash('paths', 'git says already which paths; remove one of the two')
     if (rule.git && rule.methods) clash('methods', 'git says already which methods; remove one of the two')

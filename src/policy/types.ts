@@ -71,6 +71,8 @@ export interface Rule {
   readonly meter: string | undefined
   /** What each request costs where no usage is reported: weighted tokens and US dollars. */
   readonly price: { readonly tokens: number; readonly usd: number } | undefined
+  /** Whether the meter may add fields to requests. */
+  readonly amend: boolean
   readonly position: Position
 }
 

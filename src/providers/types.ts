@@ -117,6 +117,8 @@ export interface Counter {
 
 export interface Amended {
   readonly body: Uint8Array
+  /** The fields that it added: a server that refuses them names one of these. */
+  readonly fields: readonly string[]
   /** Filters what the amendment added out of the reply again; `undefined`: the client asked for it itself. */
   readonly filter: (() => ReplyFilter) | undefined
 }

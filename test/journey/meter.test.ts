@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { gzipSync } from 'node:zlib'
 import { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
+import { RefusedFields } from '#journey/refused-fields.ts'
 import { run } from '#journey/run.ts'
 import type { CutBy, Snapshot } from '#journey/types.ts'
 import { accountOf, Desk } from '#metering/desk.ts'
@@ -18,6 +19,8 @@ budgets: {day: {window: day, ${budget}}}
 rules:
   - {id: priced, hosts: [api.openai.com], paths: [/v1/images/generations], meter: openai, price: {tokens: 70}}
   - {id: search, hosts: [search.test], meter: openai-compatible, price: {tokens: 30}}
+  - {id: plain, hosts: [strict.test], paths: [/plain/**], meter: openai-compatible, amend: false}
+  - {id: strict, hosts: [strict.test], meter: openai-compatible}
   - {id: llm, hosts: [api.openai.com, api.anthropic.com, unknown.test], meter: auto}
 `
 
@@ -32,7 +35,7 @@ async function world(budget = 'tokens: 100000'): Promise<Snapshot> {
   const snapshot = await snapshotOf(policy(budget))
   const made = worldOf(snapshot)
   const desk = new Desk({ ledger: store.ledger, clock: made.clock, news: () => {}, patience: 100 })
-  on = Object.assign(made, { ports: { ...made.ports, desk } })
+  on = Object.assign(made, { ports: { ...made.ports, desk, refusedFields: new RefusedFields(made.clock) } })
   return snapshot
 }
 
@@ -98,6 +101,71 @@ describe('a metered request', () => {
     expect(sent.pop()).toBe('{"model":"gpt-5","stream":true,"stream_options":{"include_usage":true}}')
     expect(client.text).toBe('data: {"choices":[{"delta":{"content":"x"}}],"usage":null}\n\ndata: [DONE]\n\n')
     expect(on.records.at(-1)).toMatchObject({ usage: { input: 7, output: 3 } })
+  })
+
+  describe('to a server that refuses what was added', () => {
+    const stream = '{"model":"gpt-5","stream":true}'
+    const words = 'data: {"choices":[{"delta":{"content":"some words of a reply"}}]}\n\ndata: [DONE]\n\n'
+    const strict = (status: number, error: string, refuses = (body: string) => body.includes('stream_options')): void => {
+      on.send = async (_outbound, body, sink) => {
+        const text = await readAll(body)
+        sent.push(text)
+        const refused = refuses(text)
+        sink.head(refused ? status : 200, ['content-type', refused ? 'application/json' : 'text/event-stream'])
+        sink.data(Buffer.from(refused ? error : words))
+        sink.end([])
+        return { address: '192.0.2.1:443' }
+      }
+    }
+    const ask = (path = '/v1/chat/completions') => post(path, stream, { host: 'strict.test' })
+
+    it.each([
+      ['Mistral', 422, '{"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"]}]}}'],
+      ['FastAPI', 422, `{"detail":[{"type":"extra_forbidden","input":"${'x'.repeat(400)}","loc":["body","stream_options"]}]}`],
+      ['a strict decoder', 400, '{"error":"json: unknown field \\"stream_options\\""}'],
+      ['one that knows the options and not this one', 400, '{"error":{"message":"Unknown parameter: include_usage"}}'],
+      ['one that says it at length', 400, `{"error":"stream_options is not permitted","hint":"${'x'.repeat(20_000)}"}`],
+      ['a gateway', 404, 'no such field: stream_options'],
+    ])('(%s) it is sent again as it came, and the server is remembered', async (_who, status, error) => {
+      await world()
+      strict(status, error)
+      sent.length = 0
+      const client = await ask()
+      expect([client.status, client.text]).toEqual([200, words])
+      expect(sent).toEqual([stream.replace('}', ',"stream_options":{"include_usage":true}}'), stream])
+      expect(on.records.at(-1)).toMatchObject({ verdict: 'allow', status: 200, usage: { estimated: true } })
+      expect((await ask()).status).toBe(200)
+      expect(sent).toHaveLength(3)
+      on.clock.advance(25 * 60 * 60 * 1000)
+      await ask()
+      expect(sent).toHaveLength(5)
+    })
+
+    it('an error that does not name the field reaches the agent', async () => {
+      await world()
+      strict(422, '{"detail":"temperature is too high"}')
+      sent.length = 0
+      const client = await ask()
+      expect([client.status, client.text, sent.length]).toEqual([422, '{"detail":"temperature is too high"}', 1])
+    })
+
+    it('a server that refuses the request without it too is not remembered', async () => {
+      await world()
+      strict(400, '{"error":"bad request","body":"stream_options"}', () => true)
+      sent.length = 0
+      expect((await ask()).status).toBe(400)
+      expect((await ask()).status).toBe(400)
+      expect(sent).toHaveLength(4)
+      expect(on.records.at(-1)?.usage).toBeUndefined()
+    })
+
+    it('nothing is added where the rule says `amend: false`', async () => {
+      await world()
+      strict(422, '')
+      sent.length = 0
+      expect((await ask('/plain/v1/chat/completions')).status).toBe(200)
+      expect(sent).toEqual([stream])
+    })
   })
 
   it('that is compressed is read all the same, and never changed', async () => {

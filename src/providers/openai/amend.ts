@@ -11,6 +11,9 @@ const carriageReturn = 0x0d
 /** Bytes of an event that is looked at whole; the usage chunk has a few hundred. */
 const mostEvent = 64 * 1024
 
+/** What strict servers name when they refuse it. */
+const added = ['stream_options', 'include_usage'] as const
+
 /**
  * Sets `stream_options.include_usage` where a stream is asked for without it. Nothing else in the body changes. Source:
  * platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options. `undefined`: there is nothing to ask.
@@ -19,7 +22,7 @@ export function askForUsage(body: Uint8Array, { stream, usageAsked, hasOptions }
   if (!stream || usageAsked) return undefined
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const amended = hasOptions ? rewritten(bytes) : inserted(bytes)
-  return amended && { body: amended, filter: () => new UsageFilter() }
+  return amended && { body: amended, fields: added, filter: () => new UsageFilter() }
 }
 
 /** Everything stays as it is, byte for byte, and one member more stands at the end. */
