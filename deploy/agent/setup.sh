@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a home an agent can work in: trust, stubs, instructions, settings, channel, repositories. Run before the agent starts, as an
-# init container; run again it changes nothing that is right already. README names its variables, section Agents.
+# init container; run again it changes nothing that is right already. README.md beside it names its variables.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=lib.sh
 . "$here/lib.sh"

@@ -159,7 +159,7 @@ export const requestErrors = {
     403,
     'http_request_denied',
     'policy',
-    'what this request costs would not be told by its reply',
+    'the reply would not say what this request costs',
     'use a metered endpoint, or ask the operator for a rule with a `price`',
   ),
   upgrade_refused: row(

@@ -31,9 +31,9 @@ const top = join(import.meta.dirname, '..', '..')
 const bin = join(top, 'src', 'bin.js')
 const body = { model: 'claude-opus-4-5', max_tokens: 100, messages: [{ role: 'user', content: 'hello' }] }
 
-/** The commands of the README's page, as a shell would take them apart. */
+/** The commands of the page, as a shell would take them apart. */
 const page =
-  /^## Backup, restore, moving$[^]*?^```sh\n([^]*?)^```$/m.exec(readFileSync(join(top, 'README.md'), 'utf8'))?.[1] ?? ''
+  /^## Backup, restore, moving$[^]*?^```sh\n([^]*?)^```$/m.exec(readFileSync(join(top, 'deploy/README.md'), 'utf8'))?.[1] ?? ''
 const commands = page
   .trim()
   .split('\n')

@@ -1,4 +1,4 @@
-/** The section "On one machine" of README, as it stands there: only ports and the name of the program differ. */
+/** The section "On one machine" of deploy/README.md, as it stands there: only ports and the name of the program differ. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -9,7 +9,7 @@ import { startUpstream } from '../kit/upstream.ts'
 import { makeWorkspace } from '../kit/workspace.ts'
 
 const top = join(import.meta.dirname, '..', '..')
-const section = /^## On one machine$[^]*?(?=^## )/m.exec(readFileSync(join(top, 'README.md'), 'utf8'))?.[0] ?? ''
+const section = /^## On one machine$[^]*?(?=^## )/m.exec(readFileSync(join(top, 'deploy/README.md'), 'utf8'))?.[0] ?? ''
 const [steps = '', transparent = ''] = [...section.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, text = '']) => text)
 const policy = readFileSync(join(top, 'policies/default.yaml'), 'utf8')
 /** The first rule of its comments, in the place that they name. */

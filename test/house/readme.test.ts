@@ -1,18 +1,34 @@
 import { existsSync, mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { errorTable } from '#base/errors.ts'
 import { exit } from '#cli/command.ts'
 import { commands } from '#cli/index.ts'
 import { loadPolicies } from '#config/load.ts'
 import { credentialKinds } from '#credentials/index.ts'
-import { textOf, top } from './sources.ts'
+import { filesBelow, textOf, top } from './sources.ts'
 
-const readme = textOf('README.md')
+/** Every page of the documentation. What a test looks for stands in one of them. */
+const pages = [
+  'README.md',
+  ...['src', 'policies', 'certs', 'deploy', 'bench', 'test', '.github'].flatMap((folder) => filesBelow(folder, '.md')),
+]
+  .filter((file) => !/\/(?:agents|fixtures)\//.test(file))
+  .map((file) => ({ file, text: textOf(file) }))
+const readme = pages.map(({ text }) => text).join('\n')
 const blocks = [...readme.matchAll(/^```(\w*)\n([^]*?)^```$/gm)].map(([, language = '', text = '']) => ({ language, text }))
+const anchorsOf = (text: string): ReadonlySet<string> =>
+  new Set(
+    [...text.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replaceAll(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
 
-describe('README', () => {
+describe('the pages', () => {
   it('has the error table of the code', () => {
     const rows = [...readme.matchAll(/^\| `(\w+)` \| (\d+|–) \| (.+) \| (.+) \|$/gm)].map(([, code, status, message, hint]) => [
       code,
@@ -42,11 +58,19 @@ describe('README', () => {
     for (const code of Object.values(exit)) expect(told).toMatch(new RegExp(`\\b${code} `))
   })
 
-  it('leads nowhere but to its own sections and to files that are there', () => {
-    const titles = [...readme.matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.toLowerCase())
-    const anchors = new Set(titles.map((title) => title.replaceAll(/[^\w -]/g, '').replaceAll(' ', '-')))
-    const links = [...readme.matchAll(/\]\(([^)]+)\)/g)].map(([, to = '']) => to)
-    expect(links.filter((to) => (to.startsWith('#') ? !anchors.has(to.slice(1)) : !existsSync(join(top, to))))).toEqual([])
+  it('has a first page of at most 150 lines', () => {
+    expect(textOf('README.md').split('\n').length).toBeLessThanOrEqual(150)
+  })
+
+  it.each(pages)('$file links to sections and files that exist', ({ file, text }) => {
+    const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, to = '']) => to).filter((to) => !/^https?:/.test(to))
+    const dead = links.filter((to) => {
+      const [path = '', anchor] = to.split('#')
+      const target = path === '' ? file : join(dirname(file), path)
+      if (!existsSync(join(top, target))) return true
+      return anchor !== undefined && !anchorsOf(textOf(target)).has(anchor)
+    })
+    expect(dead).toEqual([])
   })
 
   it('names every credential kind', () => {
