@@ -12,6 +12,8 @@ export interface SigningKey {
   readonly service: string
 }
 
+type Signable = Pick<Unsigned, 'method' | 'path' | 'query' | 'headers'>
+
 /** Signs one request, and whatever of its body is signed on the way. All at one time. */
 export interface AwsSigner {
   /** As it stands in the scope of a signature: `20130524T000000Z`. */
@@ -19,13 +21,23 @@ export interface AwsSigner {
   /** `20130524/us-east-1/s3/aws4_request`. */
   readonly scope: string
   /**
-   * The headers with a signature; `body` where its hash is not among them. Signed are those that nobody changes on the way:
-   * Host, Content-Type and X-Amz-*.
+   * The headers with a signature; `body` where its hash is not among them. Signed are Host, Content-Type, X-Amz-*, and those
+   * that the agent had signed (`also`, lower case).
    */
   signRequest(
-    request: Pick<Unsigned, 'method' | 'path' | 'query' | 'headers'>,
+    request: Signable,
+    also: ReadonlySet<string>,
     body: Uint8Array | undefined,
   ): Promise<{ readonly headers: readonly string[]; readonly signature: string }>
+  /** The parameters that sign a URL, for so many seconds; `body` left out: it is not signed. */
+  presign(
+    request: Signable,
+    also: ReadonlySet<string>,
+    expiresIn: number,
+    body: Uint8Array | undefined,
+  ): Promise<Readonly<Record<string, unknown>>>
+  /** A service of S3. */
+  readonly isS3: boolean
   /** Hex; of a string to sign. */
   readonly signText: (text: string) => Promise<string>
   /** Hex. */
@@ -52,21 +64,39 @@ export async function awsSigner(key: SigningKey, tools: SignTools): Promise<AwsS
     // S3 wants the hash said in a header, others do without.
     applyChecksum: isS3,
   })
+  const givenOf = ({ method, path, query, headers }: Signable, also: ReadonlySet<string>) => ({
+    method,
+    protocol: 'https:',
+    hostname: '',
+    path: isS3 ? canonicalPath(path) : path,
+    query: paramsOf(query),
+    headers: signable(headers, also),
+  })
   return {
+    isS3,
     time,
     scope: `${time.slice(0, 8)}/${region}/${service}/aws4_request`,
-    async signRequest({ method, path, query, headers }, body) {
-      const given = {
-        method,
-        protocol: 'https:',
-        hostname: '',
-        path: isS3 ? canonicalPath(path) : path,
-        query: paramsOf(query),
-        headers: signable(headers),
-        body,
+    async signRequest(request, also, body) {
+      const given = { ...givenOf(request, also), body }
+      const signed = await signer.sign(given, { signingDate, signableHeaders: new Set(also) })
+      return {
+        headers: completed(request.headers, signed.headers),
+        signature: signed.headers['authorization']?.slice(-64) ?? '',
       }
-      const signed = await signer.sign(given, { signingDate })
-      return { headers: completed(headers, signed.headers), signature: signed.headers['authorization']?.slice(-64) ?? '' }
+    },
+    async presign(request, also, expiresIn, body) {
+      const given = givenOf(request, also)
+      // The library signs no hash of what it takes for a stream, and moves headers into the query unless they are named.
+      const presigned = await signer.presign(
+        { ...given, body: body ?? {} },
+        {
+          signingDate,
+          expiresIn,
+          signableHeaders: new Set(also),
+          unhoistableHeaders: new Set(Object.keys(given.headers)),
+        },
+      )
+      return presigned.query ?? {}
     },
     signText: (text) => signer.sign(text, { signingDate }),
     sha256: (data) => Buffer.from(hashes.sha256(data)).toString('hex'),
@@ -90,11 +120,11 @@ function paramsOf(query: string): Record<string, string[]> {
   return params
 }
 
-function signable(headers: readonly string[]): Record<string, string> {
+function signable(headers: readonly string[], also: ReadonlySet<string>): Record<string, string> {
   const found: Record<string, string> = {}
   for (let i = 0; i < headers.length; i += 2) {
     const name = (headers[i] ?? '').toLowerCase()
-    if (name !== 'host' && name !== 'content-type' && !name.startsWith('x-amz-')) continue
+    if (name !== 'host' && name !== 'content-type' && !name.startsWith('x-amz-') && !also.has(name)) continue
     // The library takes text for UTF-8, and headers are one character a byte.
     const value = Buffer.from(headers[i + 1] ?? '', 'latin1').toString('utf8')
     const known = found[name]

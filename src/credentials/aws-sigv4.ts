@@ -2,6 +2,10 @@ import { z } from 'zod'
 import { ProxyError } from '#base/errors.ts'
 import { secretRefField } from '#base/fields.ts'
 import { chunkSigning, resignChunks } from './aws-chunks.ts'
+import { readClaim, readPresignedClaim } from './aws-claim.ts'
+import type { Claim } from './aws-claim.ts'
+import { presignedQuery, readPresigned } from './aws-presigned.ts'
+import type { Presigned } from './aws-presigned.ts'
 import { awsSigner, type SigningKey } from './aws-signer.ts'
 import { commonFields, credentialKind, stubField } from './fields.ts'
 import type { Placer, Signed, SignTools, Unsigned } from './types.ts'
@@ -43,8 +47,8 @@ const schema = fields.check(({ value, issues }) => {
 type Config = z.output<typeof schema>
 
 /**
- * Requests signed with AWS Signature Version 4. The agent signs with the stub and any secret; its signature is thrown away,
- * and the request is signed anew as it leaves. The real secret never travels, so nothing of it is placed anywhere.
+ * Requests signed with AWS Signature Version 4, in the Authorization header or in a presigned URL. The agent signs with the stub and
+ * any secret; its signature is thrown away, and the request is signed anew as it leaves. The real secret never travels, so nothing of it is placed anywhere.
  */
 export const awsSigv4 = credentialKind({
   kind: 'aws-sigv4',
@@ -64,16 +68,17 @@ function never(): never {
 const most = 8 << 20
 
 function placer(config: Config): Placer {
-  const faultOf = ({ region, service }: Claim): string | undefined => {
-    if (!config.regions.includes(region))
-      return `it was signed for the region ${region}, and not for ${config.regions.join(', ')}`
-    if (!config.services.includes(service))
-      return `it was signed for the service ${service}, and not for ${config.services.join(', ')}`
-    return undefined
-  }
+  const faultOf = (claim: Claim) => faultIn(config, claim)
   return {
     headers: ['authorization', tokenHeader],
-    params: [],
+    params: [keyParam, tokenParam],
+    discards: ['x-amz-signature'],
+    param(name, value) {
+      if (name === tokenParam) return value === config.stub ? value : undefined
+      const claim = readPresignedClaim(value, '')
+      if (claim?.keyId !== config.stub || faultOf(claim) !== undefined) return undefined
+      return config.accessKeyId === undefined ? value : value.replace(config.stub, config.accessKeyId)
+    },
     header(name, value) {
       // A client with temporary credentials sends a token; where it is the stub, it makes room for the real one.
       if (name === tokenHeader) return value === config.stub ? value : undefined
@@ -82,7 +87,10 @@ function placer(config: Config): Placer {
       return config.accessKeyId === undefined ? value : value.replace(config.stub, config.accessKeyId)
     },
     fault(place, value) {
-      if (place === 'query') return 'presigned URLs are not signed anew; sign in the Authorization header'
+      if (place === 'query') {
+        const claim = readPresignedClaim(value, '')
+        return claim ? faultOf(claim) : 'a presigned URL is signed anew where it has X-Amz-Credential, of Signature Version 4'
+      }
       // SigV4a: one signature for several regions, by elliptic curves.
       if (/^AWS4-ECDSA/i.test(value))
         return 'AWS4-ECDSA-P256-SHA256 is not signed anew; sign for one region, with AWS4-HMAC-SHA256'
@@ -93,28 +101,33 @@ function placer(config: Config): Placer {
   }
 }
 
-/** What an Authorization header says that it was signed with. */
-interface Claim {
-  readonly keyId: string
-  readonly region: string
-  readonly service: string
+/** Why this credential does not sign for what was claimed; `undefined`: it does. */
+function faultIn({ regions, services }: Config, { region, service }: Claim): string | undefined {
+  if (!regions.includes(region)) return `it was signed for the region ${region}, and not for ${regions.join(', ')}`
+  if (!services.includes(service)) return `it was signed for the service ${service}, and not for ${services.join(', ')}`
+  return undefined
 }
 
-const claimed =
-  /^AWS4-HMAC-SHA256 +Credential=([^/,\s]+)\/\d{8}\/([a-z0-9-]+)\/([a-z0-9-]+)\/aws4_request, *SignedHeaders=[^,\s]+, *Signature=[0-9a-f]{64}$/
-
-function readClaim(authorization: string): Claim | undefined {
-  const [, keyId, region, service] = claimed.exec(authorization) ?? []
-  return keyId === undefined || region === undefined || service === undefined ? undefined : { keyId, region, service }
+/** Also where a rule lets foreign credentials pass, only what was claimed with the stub is signed. */
+function own(config: Config, claim: Claim): Claim {
+  const fault = [config.stub, config.accessKeyId].includes(claim.keyId)
+    ? faultIn(config, claim)
+    : 'it was signed with another key than the stub'
+  if (fault !== undefined) throw new ProxyError('bad_credential', fault)
+  return claim
 }
 
 /** Written anew, or good only with what was thrown away. */
 const tokenHeader = 'x-amz-security-token'
+const tokenParam = 'X-Amz-Security-Token'
+const keyParam = 'X-Amz-Credential'
 const replaced = new Set(['authorization', 'x-amz-date', tokenHeader])
 
 type Real = (companion?: string) => string
 
 async function sign(config: Config, request: Unsigned, real: Real, tools: SignTools): Promise<Signed> {
+  const presigned = readPresigned(request.query, tools.now)
+  if (presigned) return signUrl(config, request, presigned, real, tools)
   const claim = readClaim(valuesOf(request.headers, 'authorization').join())
   // Its name may have been listed in Connection, so that it ended here.
   if (!claim) throw new ProxyError('bad_credential', 'there is no Authorization header left to sign anew')
@@ -128,11 +141,25 @@ async function sign(config: Config, request: Unsigned, real: Real, tools: SignTo
       'x-amz-content-sha256 is neither a hash nor a way to send the body that can be signed anew',
     )
   }
-  const signer = await awsSigner({ ...claim, ...keyOf(config, real) }, tools)
+  const signer = await awsSigner({ ...own(config, claim), ...keyOf(config, real) }, tools)
   const body = declared === undefined ? await request.whole(most) : undefined
-  const { headers, signature } = await signer.signRequest({ ...request, headers: kept }, body)
+  const { headers, signature } = await signer.signRequest({ ...request, headers: kept }, claim.signed, body)
   if (!chunked) return { headers }
   return { headers, body: (chunks) => resignChunks(chunks, { ...chunked, seed: signature, most }, signer) }
+}
+
+async function signUrl(config: Config, request: Unsigned, presigned: Presigned, real: Real, tools: SignTools): Promise<Signed> {
+  const { claim, rest, expiresIn, hash } = presigned
+  if (valuesOf(request.headers, 'authorization').length > 0)
+    throw new ProxyError('bad_credential', 'the request is signed in its URL and in Authorization; sign it once')
+  if (hash !== undefined && hash !== unsignedPayload)
+    throw new ProxyError('bad_credential', 'the presigned URL names the hash of its body; presign it with UNSIGNED-PAYLOAD')
+  const headers = without(request.headers, new Set([tokenHeader]))
+  const signer = await awsSigner({ ...own(config, claim), ...keyOf(config, real) }, tools)
+  // S3 signs no body in a URL; others sign its hash.
+  const body = signer.isS3 || hash !== undefined ? undefined : await request.whole(most)
+  const added = await signer.presign({ ...request, headers, query: rest }, claim.signed, expiresIn, body)
+  return { headers, query: presignedQuery(rest, added) }
 }
 
 function keyOf({ accessKeyId }: Config, real: Real): Pick<SigningKey, 'accessKeyId' | 'real' | 'sessionToken'> {
@@ -142,6 +169,8 @@ function keyOf({ accessKeyId }: Config, real: Real): Pick<SigningKey, 'accessKey
     throw new ProxyError('credential_unavailable', 'the session has something else where its access key id should be')
   return { accessKeyId: temporary, real, sessionToken: real('sessionToken') }
 }
+
+const unsignedPayload = 'UNSIGNED-PAYLOAD'
 
 /** Modes that say something of the body which stays true: it streams through. */
 const passing = /^(?:[0-9a-f]{64}|UNSIGNED-PAYLOAD|STREAMING-UNSIGNED-PAYLOAD-TRAILER)$/

@@ -149,6 +149,7 @@ function searchPath(ask: SwapAsk): Refused | undefined {
 function searchQuery(ask: SwapAsk, guarded: Guards, placements: Placement[]): Refused | undefined {
   const { index, head } = ask
   if (head.query.length < 2) return undefined
+  const strange: string[] = []
   for (const { name, value, start, end } of readParams(head.query)) {
     const [inName] = stubsIn(index, name)
     if (inName !== undefined) return misplaced(ask, inName, 'the query')
@@ -162,10 +163,11 @@ function searchQuery(ask: SwapAsk, guarded: Guards, placements: Placement[]): Re
       if (!fits) return misplaced(ask, stub, 'the query', placer.fault?.('query', value))
       placements.push({ kind: 'query', credential, name, start, end })
     } else if (guarded.foreign && value !== '' && index.params.has(name.toLowerCase())) {
-      return foreign('the query')
+      strange.push(name.toLowerCase())
     }
   }
-  return undefined
+  const discarded = placements.flatMap(({ credential }) => credential.placer.discards ?? [])
+  return strange.every((name) => discarded.includes(name)) ? undefined : foreign('the query')
 }
 
 /** Of a credential sent twice, the upstream may read either: which one would be up to it. */

@@ -58,6 +58,8 @@ export interface Placer {
   readonly headers: readonly string[]
   /** Names of the query parameters this credential may arrive in. */
   readonly params: readonly string[]
+  /** Lower-case names of query parameters that go with these and are thrown away; left out: none. */
+  readonly discards?: readonly string[]
   /**
    * The header's value with the stub exchanged; `undefined`: the stub is not in it as it should be. Both values, and
    * what `real` returns, are one character a byte.
@@ -122,6 +124,8 @@ export interface Hashes {
 
 export interface Signed {
   readonly headers: readonly string[]
+  /** With its question mark; left out: as it was. */
+  readonly query?: string
   /** What becomes of the body on its way, at the same length; left out: nothing. */
   readonly body?: (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
 }

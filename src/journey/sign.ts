@@ -39,7 +39,8 @@ export async function sign(leaving: Leaving, grants: readonly Grant[], tools: Si
       },
     }
     const signed = await credential.placer.sign(unsigned, (name) => valueOf(name).expose(), tools)
-    outbound = { ...outbound, headers: signed.headers }
+    const head = signed.query === undefined ? outbound.head : { ...outbound.head, query: signed.query }
+    outbound = { ...outbound, head, headers: signed.headers }
     if (body && signed.body) body = { ...body, chunks: signed.body(body.chunks) }
   }
   return { outbound, body }

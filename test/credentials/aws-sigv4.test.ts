@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { credentialSchema } from '#credentials/index.ts'
 import type { Signed } from '#credentials/types.ts'
 import { hashes } from '#vault/hashes.ts'
-import { claimOf, signatureFault } from '../kit/aws.ts'
+import { claimOf, presignedBy, presignedFault, signatureFault } from '../kit/aws.ts'
 import { credential, find, outcome, swapped, type Request } from '../kit/credentials.ts'
 
 const stub = 'AKIASTUBSTUBSTUBSTUB'
@@ -35,15 +35,23 @@ interface Leaving {
   readonly headers?: readonly string[]
   readonly body?: string
   readonly service?: string
+  /** The headers that the agent had signed. */
+  readonly names?: string
 }
 
 /** Signs a request whose stub has been exchanged, as the last step before it leaves. */
 async function signed(
   leaving: Leaving,
 ): Promise<{ readonly fault: string | undefined; readonly reply: Signed; readonly read: number }> {
-  const { method = 'GET', path = '/', query = '', headers = [], body = '', service = 's3' } = leaving
+  const { method = 'GET', path = '/', query = '', headers = [], body = '', service = 's3', names } = leaving
   let read = 0
-  const head = ['host', 'good.test', ...headers, 'Authorization', claimOf(accessKeyId, { service })]
+  const head = [
+    'host',
+    'good.test',
+    ...headers,
+    'Authorization',
+    claimOf(accessKeyId, { service, ...(names !== undefined && { names }) }),
+  ]
   const reply = await aws.placer.sign?.(
     {
       method,
@@ -101,7 +109,7 @@ describe('an aws-sigv4 credential of a session', () => {
   it('refuses a token that is not the stub, and the stub as a token anywhere else', () => {
     const headers = ['Authorization', claimOf(stub), 'X-Amz-Security-Token', 'someone else’s']
     expect(outcome({ all: [temporary], head: { headers } })).toBe('foreign_credential')
-    expect(outcome({ all: [temporary], head: { query: `?X-Amz-Security-Token=${stub}` } })).toBe('stub_misplaced')
+    expect(outcome({ all: [temporary], head: { query: `?Security-Token=${stub}` } })).toBe('stub_misplaced')
     expect(outcome({ all: [temporary], head: { headers: ['X-Amz-Security-Token', `${stub}.more`] } })).toBe('foreign_credential')
   })
 
@@ -155,11 +163,15 @@ describe('an aws-sigv4 credential', () => {
     expect(detailOf(sent(authorization))).toContain(words)
   })
 
-  it('refuses a presigned URL and says what to do', () => {
-    const query = `?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=${stub}%2F20260101%2Fus-east-1%2Fs3%2Faws4_request`
-    const presigned = { all: [aws], head: { query } }
-    expect(outcome(presigned)).toBe('stub_misplaced')
-    expect(detailOf(presigned)).toContain('presigned URLs are not signed anew; sign in the Authorization header')
+  it('refuses what is presigned for another region, by the old signature, or with a token of someone else', () => {
+    const of = (query: string): Request => ({ all: [aws], head: { query: `?${query}` } })
+    expect(outcome(of(presignedBy(stub)))).toBe('swapped')
+    expect(detailOf(of(presignedBy(stub, { region: 'us-west-2' })))).toContain('for the region us-west-2')
+    expect(detailOf(of(`AWSAccessKeyId=${stub}&Signature=x&Expires=1`))).toContain('of Signature Version 4')
+    expect(outcome(of(`${presignedBy(stub)}&X-Amz-Security-Token=other`))).toBe('foreign_credential')
+    expect(outcome(of(presignedBy('AKIASOMEONEELSE00000')))).toBe('foreign_credential')
+    expect(outcome(of(`${presignedBy(stub)}&x-amz-credential=${stub}`))).toBe('stub_misplaced')
+    expect(outcome(of(`X-Amz-Signature=${'0'.repeat(64)}`))).toBe('foreign_credential')
   })
 
   it('refuses the stub on another host, and a key or a session of someone else', () => {
@@ -188,6 +200,87 @@ describe('an aws-sigv4 credential', () => {
     ],
   ])('signs %s so that another implementation agrees', async (_what, leaving) => {
     expect((await signed(leaving)).fault).toBeUndefined()
+  })
+
+  it.each<[string, readonly string[]]>([
+    ['Content-MD5', ['Content-MD5', 'XUFAKrxLKna5cZ2REBfFkg==']],
+    ['Content-Length and Accept-Encoding', ['Content-Length', '0', 'Accept-Encoding', 'identity']],
+    ['Range, If-Match and Cache-Control', ['Range', 'bytes=0-9', 'If-Match', '"a"', 'Cache-Control', 'no-cache']],
+    ['User-Agent and headers of its own', ['User-Agent', 'agent/1', 'X-Custom', '  many   spaces ', 'Date', 'today']],
+  ])('signs %s where the agent had signed it', async (_what, headers) => {
+    const names = headers.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase())
+    const all = ['host', 'x-amz-date', ...names, 'te'].toSorted().join(';')
+    const { fault, reply } = await signed({ method: 'PUT', headers: [...headers], names: all })
+    expect(fault).toBeUndefined()
+    const [, over = ''] = /SignedHeaders=([^,]+)/.exec(reply.headers.join('\n')) ?? []
+    // `date` is written beside x-amz-date and never signed; `te` ended at the proxy.
+    expect(over.split(';')).toEqual(expect.arrayContaining(names.filter((name) => name !== 'date')))
+    expect(over.split(';')).not.toContain('te')
+    const unsigned = await signed({ method: 'PUT', headers: [...headers] })
+    expect(unsigned.reply.headers.join('\n')).toContain('SignedHeaders=host;x-amz-content-sha256;x-amz-date,')
+  })
+
+  describe('of a presigned URL', () => {
+    const at = Date.UTC(2026, 0, 2, 3, 4, 5, 678)
+    const url = async (
+      query: string,
+      some: { method?: string; path?: string; headers?: readonly string[]; body?: string } = {},
+    ) => {
+      const { method = 'GET', path = '/bucket/a%20key', headers = [], body = '' } = some
+      const rawHeaders = ['host', 'good.test', ...headers]
+      const unsigned = { method, path, query: `?${query}`, headers: rawHeaders, whole: async () => Buffer.from(body) }
+      const reply = await aws.placer.sign?.(unsigned, () => secret, { now: at, hashes })
+      const target = path + (reply?.query ?? '')
+      return { target, fault: presignedFault({ method, target, rawHeaders, body: Buffer.from(body) }, { accessKeyId, secret }) }
+    }
+
+    it.each([
+      ['a GET', presignedBy(accessKeyId), {}],
+      ['a GET with parameters in any order', `response-content-type=text%2Fplain&${presignedBy(accessKeyId)}&x-id=GetObject`, {}],
+      [
+        'a PUT whose type was signed',
+        presignedBy(accessKeyId, { names: 'content-type;host' }),
+        { method: 'PUT', headers: ['Content-Type', 'text/plain', 'x-amz-meta-a', 'b'], body: 'x' },
+      ],
+      [
+        'a PUT that says it signs no body',
+        `X-Amz-Content-Sha256=UNSIGNED-PAYLOAD&${presignedBy(accessKeyId)}`,
+        { method: 'PUT', body: 'x' },
+      ],
+      [
+        'a call of STS',
+        `Action=GetCallerIdentity&Version=2011-06-15&${presignedBy(accessKeyId, { service: 'sts' })}`,
+        { path: '/' },
+      ],
+    ])('signs %s so that another implementation agrees', async (_what, query, some) => {
+      expect((await url(query, some)).fault).toBeUndefined()
+    })
+
+    it('is good for what is left of its time, and five minutes at most', async () => {
+      const expires = async (options: Parameters<typeof presignedBy>[1]) =>
+        new URLSearchParams((await url(presignedBy(accessKeyId, options))).target.split('?')[1]).get('X-Amz-Expires')
+      expect(await expires({ expires: 604_800 })).toBe('300')
+      expect(await expires({ date: '20260102T030400Z', expires: 60 })).toBe('55')
+    })
+
+    it.each([
+      ['that has expired', presignedBy(accessKeyId, { date: '20260102T030000Z', expires: 60 })],
+      ['without a date', presignedBy(accessKeyId).replace(/X-Amz-Date=\w+&/, '')],
+      ['that never ends', presignedBy(accessKeyId).replace('Expires=3600', 'Expires=1e9')],
+      ['without a signature', presignedBy(accessKeyId).replace(/&X-Amz-Signature=.*/, '')],
+      ['with two dates', `${presignedBy(accessKeyId)}&x-amz-date=20260102T030400Z`],
+      ['for several regions', presignedBy(accessKeyId).replace('HMAC', 'ECDSA-P256')],
+      ['of another key', presignedBy('AKIASOMEONEELSE00000')],
+      ['for another service', presignedBy(accessKeyId, { service: 'iam' })],
+      ['that names the hash of its body', `X-Amz-Content-Sha256=${sha256('')}&${presignedBy(accessKeyId)}`],
+    ])('does not sign one %s', async (_what, query) => {
+      await expect(url(query)).rejects.toMatchObject({ code: 'bad_credential' })
+    })
+
+    it('does not sign what is signed in Authorization too', async () => {
+      const headers = ['Authorization', claimOf(accessKeyId)]
+      await expect(url(presignedBy(accessKeyId), { headers })).rejects.toMatchObject({ code: 'bad_credential' })
+    })
   })
 
   it('signs with its own time, and leaves nothing of what the agent signed', async () => {

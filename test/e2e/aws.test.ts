@@ -3,7 +3,7 @@ import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { textOf, top } from '../house/sources.ts'
-import { chunked, claimOf, signatureFault } from '../kit/aws.ts'
+import { chunked, claimOf, presignedBy, presignedFault, signatureFault } from '../kit/aws.ts'
 import { curl, havePython } from '../kit/clients.ts'
 import { scenario } from '../kit/scenario.ts'
 import type { CurlReply, Scenario } from '../kit/scenario.ts'
@@ -175,11 +175,23 @@ describe('agents that sign for AWS', () => {
     expect(fault).toBeUndefined()
   })
 
-  it('are told that a presigned URL is not signed anew, and what to do', async () => {
-    const query = `X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=${stub}%2F20260101%2Fus-east-1%2Fs3%2Faws4_request`
-    const reply = await s.curl('transparent', `https://${s3}/bucket/key?${query}&X-Amz-Signature=${'0'.repeat(64)}`)
-    expect(codeOf(reply)).toBe('403 stub_misplaced')
-    expect(reply.body.toString()).toContain('presigned URLs are not signed anew; sign in the Authorization header')
+  it.each(['GET', 'PUT'])('reach a presigned URL (%s), which is signed anew for five minutes', async (method) => {
+    const date = new Date().toISOString().replaceAll(/[:-]|\.\d{3}/g, '')
+    const query = `response-content-type=a%2Fb&${presignedBy(stub, { date })}`
+    const args = method === 'PUT' ? ['-X', 'PUT', '--data-binary', 'hello', '-H', 'Content-Type: text/plain'] : []
+    const { status } = await s.curl('transparent', `https://${s3}/bucket/key?${query}`, args)
+    expect(status).toBe(200)
+    const { seen } = arrived()
+    expect(seen.target).toMatch(/^\/bucket\/key\?response-content-type=a%2Fb&.*X-Amz-Expires=300/)
+    expect(seen.target).not.toContain(stub)
+    expect(presignedFault(seen, { accessKeyId, secret: s.files.secrets['aws-secret'] ?? '' })).toBeUndefined()
+  })
+
+  it('are told when a presigned URL has expired', async () => {
+    const query = presignedBy(stub, { date: '20200101T000000Z' })
+    const reply = await s.curl('transparent', `https://${s3}/bucket/key?${query}`)
+    expect(codeOf(reply)).toBe('400 bad_credential')
+    expect(reply.body.toString()).toContain('the presigned URL has expired; presign it again')
   })
 
   it.each([

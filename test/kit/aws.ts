@@ -73,6 +73,7 @@ export function signatureFault(request: Arrived, key: AwsKey): string | undefine
       path: request.target,
       headers: Object.fromEntries(Object.entries(headers).filter(([name]) => signed.has(name))),
       // It would add these, and sign them.
+      extraHeadersToInclude: Object.fromEntries([...signed].map((name) => [name, true])),
       extraHeadersToIgnore: Object.fromEntries(
         ['content-length', 'content-type'].filter((name) => !signed.has(name)).map((name) => [name, true]),
       ),
@@ -87,6 +88,47 @@ export function signatureFault(request: Arrived, key: AwsKey): string | undefine
   return chunkFault(Buffer.from(request.body), signature, (kind, last, hashes) =>
     hmac(signingKey, [`AWS4-HMAC-SHA256-${kind}`, time, scope.join('/'), last, ...hashes].join('\n')).toString('hex'),
   )
+}
+
+/** The same for a presigned URL. */
+export function presignedFault({ method, target, rawHeaders, body }: Arrived, key: AwsKey): string | undefined {
+  const [path = '', query = ''] = target.split('?')
+  const params = new URLSearchParams(query)
+  const [keyId, , region = '', service = ''] = (params.get('X-Amz-Credential') ?? '').split('/')
+  if (keyId !== key.accessKeyId) return `not signed with ${key.accessKeyId}: ${query}`
+  const signed = new Set((params.get('X-Amz-SignedHeaders') ?? '').split(';'))
+  const headers = joined(rawHeaders)
+  const missing = Object.keys(headers).filter((name) => /^(?:host|x-amz-.*)$/.test(name) && !signed.has(name))
+  if (missing.length > 0) return `not signed: ${missing.join()}`
+  const computed = new Set(['X-Amz-Algorithm', 'X-Amz-Credential', 'X-Amz-SignedHeaders', 'X-Amz-Signature'])
+  const kept = query.split('&').filter((param) => !computed.has(param.split('=')[0] ?? ''))
+  const again = aws4.sign(
+    {
+      service,
+      region,
+      method,
+      path: `${path}?${kept.join('&')}`,
+      headers: Object.fromEntries(Object.entries(headers).filter(([name]) => signed.has(name))),
+      body: Buffer.from(body),
+      signQuery: true,
+      extraHeadersToInclude: Object.fromEntries([...signed].map((name) => [name, true])),
+      extraHeadersToIgnore: Object.fromEntries(
+        ['content-length', 'content-type'].filter((name) => !signed.has(name)).map((name) => [name, true]),
+      ),
+    },
+    { accessKeyId: key.accessKeyId, secretAccessKey: key.secret },
+  ).path
+  const wanted = new URLSearchParams(String(again).split('?')[1]).get('X-Amz-Signature')
+  return wanted === params.get('X-Amz-Signature') ? undefined : `${query} should have the signature ${wanted}`
+}
+
+/** The parameters of an agent that presigns with a stub and any secret. */
+export function presignedBy(
+  stub: string,
+  { region = 'us-east-1', service = 's3', date = '20260102T030400Z', expires = 3600, names = 'host' } = {},
+): string {
+  const scope = `${stub}/${date.slice(0, 8)}/${region}/${service}/aws4_request`
+  return `X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=${encodeURIComponent(scope)}&X-Amz-Date=${date}&X-Amz-Expires=${expires}&X-Amz-SignedHeaders=${encodeURIComponent(names)}&X-Amz-Signature=${'0'.repeat(64)}`
 }
 
 type SignChunk = (kind: 'PAYLOAD' | 'TRAILER', last: string, hashes: readonly string[]) => string
@@ -122,8 +164,10 @@ function joined(rawHeaders: readonly string[]): Record<string, string> {
 }
 
 /** The Authorization header of an agent that signs with a stub and any secret. */
-export function claimOf(stub: string, { region = 'us-east-1', service = 's3' } = {}): string {
-  const names = 'host;x-amz-content-sha256;x-amz-date'
+export function claimOf(
+  stub: string,
+  { region = 'us-east-1', service = 's3', names = 'host;x-amz-content-sha256;x-amz-date' } = {},
+): string {
   return `AWS4-HMAC-SHA256 Credential=${stub}/20260101/${region}/${service}/aws4_request, SignedHeaders=${names}, Signature=${'0'.repeat(64)}`
 }
 

@@ -6,14 +6,21 @@ declare module 'aws4' {
     readonly method: string
     readonly path: string
     readonly headers: Readonly<Record<string, string>>
-    readonly extraHeadersToIgnore: Readonly<Record<string, boolean>>
     readonly body?: Buffer
+    /** The signature goes into the query of `path`. */
+    readonly signQuery?: boolean
+    readonly extraHeadersToIgnore?: Readonly<Record<string, boolean>>
+    readonly extraHeadersToInclude?: Readonly<Record<string, boolean>>
+  }
+  interface Credentials {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
   }
   const aws4: {
     sign(
       request: Request,
-      key: { readonly accessKeyId: string; readonly secretAccessKey: string },
-    ): { readonly headers: Readonly<Record<string, string>> }
+      credentials: Credentials,
+    ): { readonly headers: Readonly<Record<string, string>>; readonly path: string }
   }
   export default aws4
 }
