@@ -8,14 +8,15 @@ import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { serveAdmin, serveMetrics } from '#admin/server.ts'
 import { readToken } from '#admin/token.ts'
-import type { Check, Listening, ReloadResult } from '#admin/server.ts'
+import type { Check, ListenAddress, Listening, ReloadResult } from '#admin/server.ts'
+import { placeText } from '#base/listen-place.ts'
 import { openCa } from '#ca/live.ts'
 import type { LiveCa } from '#ca/live.ts'
 import { formatIssue, PolicyError } from '#config/issue.ts'
 import type { Issue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
 import type { PolicyFile } from '#config/load.ts'
-import type { Listen, Settings } from '#config/settings-schema.ts'
+import type { AdminListen, Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
 import { DnsServer } from '#dns/server.ts'
 import { Runs } from '#identity/runs.ts'
@@ -30,6 +31,7 @@ import { ulids } from '#observe/ids.ts'
 import { openMemory } from '#observe/memory-room.ts'
 import type { Log } from '#observe/log.ts'
 import { createMetrics } from '#observe/metrics.ts'
+import { Neighbours } from '#observe/neighbours.ts'
 import type { Metrics, Reload } from '#observe/metrics.ts'
 import { openState } from '#store/state.ts'
 import type { State } from '#store/state.ts'
@@ -57,11 +59,9 @@ export interface Surroundings {
   readonly uid: number | undefined
 }
 
-/** Milliseconds. */
+/** Milliseconds that new work is still taken after readiness went off, and that running streams may go on after that. */
 export interface StopOptions {
-  /** How long new work is still taken after readiness went off: until whoever routes to us has noticed. */
   readonly lameDuck: number
-  /** How long running streams may go on after that. */
   readonly deadline: number
 }
 
@@ -142,6 +142,7 @@ export class App {
       cut: (run, reason) => this.#plane.endRun(run, reason),
     })
     this.#trail.follow(this.#runs)
+    this.#trail.watch(new Neighbours(around, () => Object.values(this.ports)))
     this.#cluster = openCluster(settings, around.env, {
       clock,
       random: Math.random,
@@ -252,13 +253,10 @@ export class App {
     const vanished = this.#snapshot !== undefined && loaded.snapshot !== undefined && loaded.files.length === 0
     const snapshot = vanished ? undefined : loaded.snapshot
     this.#issues = loaded.issues
-    if (vanished)
-      this.#around.log.error(
-        { event: 'policy' },
-        `${this.#settings.policies}: no policy file is left; the last good policy stays in force`,
-      )
-    for (const issue of loaded.issues)
-      this.#around.log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
+    const { log } = this.#around
+    const policies = this.#settings.policies
+    if (vanished) log.error({ event: 'policy' }, `${policies}: no policy file is left; the last good policy stays in force`)
+    for (const issue of loaded.issues) log[issue.severity === 'error' ? 'error' : 'warn']({ event: 'policy' }, formatIssue(issue))
     const changed = snapshot !== undefined && snapshot.hash !== this.#snapshot?.hash
     if (changed) this.#take(snapshot, loaded.sources)
     else this.#custody.refresh()
@@ -266,7 +264,8 @@ export class App {
     this.#metrics.reloaded(this.#lastReload)
     if (changed || snapshot === undefined) {
       const { ok, hash } = this.#lastReload
-      this.#around.log.info({ event: 'reload', trigger, ok, hash }, 'policy reloaded')
+      if (ok) log.info({ event: 'reload', trigger, ok, hash }, 'policy reloaded')
+      else log.error({ event: 'reload', trigger, ok, hash }, 'policy not reloaded: the last good one stays in force')
       this.#trail.reloaded(this.#lastReload)
     }
     await this.#plane.settled()
@@ -321,7 +320,7 @@ export class App {
         await readToken(this.#settings.adminToken),
       )
       this.#listening.push(listening)
-      this.ports.admin = listening.port
+      if (!('socket' in admin)) this.ports.admin = listening.port
     }
   }
 
@@ -342,6 +341,7 @@ export class App {
       version: this.#around.version,
       policy: { hash: this.#snapshot?.hash, lastReload: this.#lastReload, issues: this.#issues.map(formatIssue) },
       agents: [...(this.#snapshot?.policy.agents.values() ?? [])].map(({ id, mode }) => ({ id, mode })),
+      listen: Object.fromEntries(this.#ownSockets().map((each) => [each.name, placeText(each)])),
       running: this.#plane.running,
       connections: this.#plane.connections,
       workers: this.#workers?.rows(),
@@ -349,10 +349,10 @@ export class App {
     }
   }
 
-  #ownSockets(): OwnSocket[] {
+  #ownSockets(): (OwnSocket & { readonly name: string })[] {
     return Object.entries(this.#settings.listen).flatMap(([name, listen]) => {
       const port = this.ports[name as PortName]
-      return listen === 'off' || port === undefined ? [] : [{ address: listen.address, port }]
+      return listen === 'off' || 'socket' in listen || port === undefined ? [] : [{ name, address: listen.address, port }]
     })
   }
 
@@ -394,6 +394,6 @@ export async function startApp(settings: Settings, around: Surroundings): Promis
   return app
 }
 
-function place({ address, port }: Exclude<Listen, 'off'>): { readonly host: string; readonly port: number } {
-  return { host: address, port }
+function place(listen: Exclude<AdminListen, 'off'>): ListenAddress {
+  return 'socket' in listen ? listen : { host: listen.address, port: listen.port }
 }

@@ -2,7 +2,9 @@
 import type * as http from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
-import type { AddressInfo, ListenOptions, Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { listenOnSocket } from './socket.ts'
+import type { HeldSocket } from './socket.ts'
 
 // An import reads all that `node:http` exports, `WebSocket` too, for which Node 26 loads its own undici: 40 ms and 15 MiB.
 const { createServer } = createRequire(import.meta.url)('node:http') as typeof http
@@ -30,8 +32,13 @@ export type Routes = Readonly<Record<string, Route | readonly Route[]>>
 /** A refusal that comes before the routes. */
 export type Guard = (request: IncomingMessage) => Answer | undefined
 
+/** An IP address and a port, where 0 is any free one; or the path of a unix socket. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly socket: string }
+
 export interface Listening extends AsyncDisposable {
+  /** `unix:PATH` of a socket in the file system. */
   readonly address: string
+  /** 0 of a socket in the file system. */
   readonly port: number
   /** Stops at once: what is still being answered is cut. */
   close(): Promise<void>
@@ -53,11 +60,7 @@ export function fault(status: number, code: string, message: string): Answer {
  * Serves routes until closed. Rejects with the error of `listen`, `EADDRINUSE` or `EACCES` for one. A client that sends
  * slowly, reads slowly or not at all costs one of 256 connections for at most ten seconds, and loses it to who comes next.
  */
-export async function serve(
-  routes: Routes,
-  listen: Pick<ListenOptions, 'host' | 'port'>,
-  guard: Guard = () => undefined,
-): Promise<Listening> {
+export async function serve(routes: Routes, listen: ListenAddress, guard: Guard = () => undefined): Promise<Listening> {
   const places = new Places()
   const server = createServer(
     {
@@ -78,13 +81,20 @@ export async function serve(
   )
   server.on('connection', (socket) => places.enter(socket))
   server.timeout = 10_000
+  const held = 'socket' in listen ? await listenOnSocket(server, listen.socket) : await listenOnPort(server, listen)
+  const close = () => closed(server, held)
+  const { address, port } = 'socket' in listen ? { address: `unix:${listen.socket}`, port: 0 } : (server.address() as AddressInfo)
+  return { address, port, close, [Symbol.asyncDispose]: close }
+}
+
+async function listenOnPort(
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<undefined> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.on('error', reject)
-  server.listen(listen, resolve)
+  server.listen({ host, port }, resolve)
   await promise
-  const { address, port } = server.address() as AddressInfo
-  const close = () => closed(server)
-  return { address, port, close, [Symbol.asyncDispose]: close }
 }
 
 /** Connections of one listener at once. */
@@ -183,7 +193,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
-async function closed(server: Server): Promise<void> {
+async function closed(server: Server, held: HeldSocket | undefined): Promise<void> {
+  await held?.release()
   const { promise, resolve } = Promise.withResolvers<void>()
   server.close(() => resolve())
   server.closeAllConnections()

@@ -9,20 +9,13 @@ import { holdsToken, isCrossSite, isLocalHost, isLoopback } from './guard.ts'
 import { changeBudget, moveSpent, putClockRight, showBudgets, showSpent } from './budgets.ts'
 import type { BudgetSources, SpendSources } from './budgets.ts'
 import { readiness, startup, type Check, type Health } from './health.ts'
-import { fault, json, serve, text, type Answer, type Guard, type Listening } from './http.ts'
+import { fault, json, serve, text, type Answer, type Guard, type ListenAddress, type Listening } from './http.ts'
 import { loginRoutes, pagePath, problem } from './login-routes.ts'
 import type { LoginSources } from './login-routes.ts'
 import { runRoutes } from './runs.ts'
 import type { RunSources } from './runs.ts'
 
-export type { Check, Listening }
-
-export interface ListenAddress {
-  /** An IP address. */
-  readonly host: string
-  /** 0: any free one. */
-  readonly port: number
-}
+export type { Check, ListenAddress, Listening }
 
 export interface MetricsSources {
   readonly metrics: () => Promise<string>
@@ -78,7 +71,7 @@ export function serveMetrics(listen: ListenAddress, sources: MetricsSources): Pr
  * from other machines and there is no token; rejects with the error of `listen`.
  */
 export async function serveAdmin(listen: ListenAddress, sources: AdminSources, token?: Secret): Promise<Listening> {
-  if (token === undefined && !isLoopback(listen.host)) {
+  if (token === undefined && 'host' in listen && !isLoopback(listen.host)) {
     throw new Error(`listen.admin: ${listen.host} can be reached from other machines; give a token file, or listen on 127.0.0.1`)
   }
   return serve(

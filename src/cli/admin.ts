@@ -1,4 +1,5 @@
-import type { Settings } from '#config/settings-schema.ts'
+import { placeText } from '#base/listen-place.ts'
+import type { AdminListen, Settings } from '#config/settings-schema.ts'
 import { exit, Failure } from './command.ts'
 import { readNamed } from './files.ts'
 
@@ -11,12 +12,12 @@ interface AdminAnswer {
   readonly body: unknown
 }
 
-/** The admin listener as a browser on this machine finds it. */
-export function adminUrl({ listen: { admin } }: Settings): string {
-  if (admin === 'off') return ''
+/** The admin listener as a browser on this machine finds it. `undefined`: none can, since it is a unix socket or off. */
+export function adminUrl({ listen: { admin } }: Settings): string | undefined {
+  if (admin === 'off' || 'socket' in admin) return undefined
   const unspecified: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
   const address = unspecified[admin.address] ?? admin.address
-  return `http://${address.includes(':') ? `[${address}]` : address}:${admin.port}`
+  return `http://${placeText({ address, port: admin.port })}`
 }
 
 /** What the admin listener of a running proxy answers. Throws `Failure` when it does not, or says no. */
@@ -46,8 +47,7 @@ export async function askAdmin(
   return new Promise((resolve) => {
     const asked = request(
       {
-        host: admin.address,
-        port: admin.port,
+        ...('socket' in admin ? { socketPath: admin.socket, host: 'localhost' } : { host: admin.address, port: admin.port }),
         method,
         path,
         timeout,
@@ -63,11 +63,23 @@ export async function askAdmin(
       },
     )
     asked.on('timeout', () => asked.destroy(new Error('no answer in time')))
-    asked.on('error', (error) =>
-      resolve({ status: 0, body: `no proxy answers on ${admin.address}:${admin.port} (${error.message})` }),
-    )
+    asked.on('error', (error) => resolve({ status: 0, body: `no proxy answers on ${adminPlace(admin)} (${faultOf(error)})` }))
     asked.end(text)
   })
+}
+
+/** Where the admin listener is, as settings write it. */
+export function adminPlace(admin: AdminListen): string {
+  if (admin === 'off') return 'off'
+  if ('socket' in admin) return `unix:${admin.socket}`
+  return placeText(admin)
+}
+
+/** Node repeats the address in its message. */
+function faultOf(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return 'there is no such socket: is the proxy running, and is this its working directory?'
+  if (error.code === 'EACCES') return 'the socket is another user’s'
+  return error.code ?? error.message
 }
 
 function parsed(text: string): unknown {

@@ -1,7 +1,7 @@
 import { toldByAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
-import { readSettings, settingHelp, settingOptions } from './settings.ts'
+import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
 /** A limit of an account as `GET /v1/budgets` gives it: tokens are weighted, money is in US dollars. */
 export interface BudgetRow {
@@ -64,7 +64,7 @@ export const budget: Command = {
     if (verb === 'move' && to === undefined && toAgent === undefined)
       throw new UsageError('say what it is called now: --to, --to-agent or both')
     const change = verb === 'set' ? changeOf({ tokens, usd }) : { tokens: 0, usd: 0 }
-    const { settings } = await readSettings({ positionals: [], values }, terminal)
+    const { settings } = await readOperatorSettings({ positionals: [], values }, terminal)
     if (!settings) return exit.config
     const all =
       verb === 'show'
@@ -91,7 +91,7 @@ interface ClockAnswer {
 
 /** Takes the clock of the proxy's machine for right, where budgets go by another time. */
 async function putClockRight(values: Input['values'], terminal: Terminal): Promise<ExitCode> {
-  const { settings } = await readSettings({ positionals: [], values }, terminal)
+  const { settings } = await readOperatorSettings({ positionals: [], values }, terminal)
   if (!settings) return exit.config
   const { before, ahead, emptied } = (await toldByAdmin(settings, 'POST', '/v1/budgets/clock', {})) as ClockAnswer
   line(terminal.stdout, `budgets were ${Math.round(before)} s ahead of the clock, and are ${Math.round(ahead)} s ahead of it now`)

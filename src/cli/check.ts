@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkJson, checkPolicies, checkText } from '#config/check.ts'
+import { reviewSettings } from '#config/review-settings.ts'
 import { unusableFiles } from '#config/setting-files.ts'
 import type { SecretRef } from '#base/secret.ts'
 import type { SpentRow } from '#config/review-spend.ts'
@@ -8,7 +9,7 @@ import type { Settings } from '#config/settings-schema.ts'
 import { askAdmin } from './admin.ts'
 import { exit, line } from './command.ts'
 import type { Command, Terminal } from './command.ts'
-import { readSettings, settingHelp, settingOptions } from './settings.ts'
+import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
 export const check: Command = {
   name: 'check',
@@ -21,7 +22,7 @@ export const check: Command = {
   examples: ['iron-proxy check policies/', 'iron-proxy check --config iron-proxy.yaml --print'],
   async run(input, terminal) {
     const { json, strict, print, ...values } = input.values
-    const { settings, origins } = await readSettings({ ...input, values }, terminal)
+    const { settings, origins } = await readOperatorSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
     if (print) {
       for (const [path, { value, origin }] of origins)
@@ -29,7 +30,8 @@ export const check: Command = {
     }
     const directory = input.positionals[0] ?? settings.policies
     const spent = await spentOf(directory, settings)
-    const report = await checkPolicies(directory, (ref) => readable(ref, terminal.env), await unusableFiles(settings), spent)
+    const besides = [...(await unusableFiles(settings)), ...reviewSettings(settings, origins)]
+    const report = await checkPolicies(directory, (ref) => readable(ref, terminal.env), besides, spent)
     line(terminal.stdout, json ? checkJson(report) : checkText(report))
     return report.ok && !(strict && report.counts.warnings > 0) ? exit.ok : exit.findings
   },

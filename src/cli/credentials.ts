@@ -1,7 +1,7 @@
 import { toldByAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
-import { readSettings, settingHelp, settingOptions } from './settings.ts'
+import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
 interface Row {
   readonly id: string
@@ -34,7 +34,7 @@ export const credentials: Command = {
   async run(input, terminal) {
     const { json, whoami, ...values } = input.values
     const [credential] = input.positionals
-    const { settings } = await readSettings({ ...input, values }, terminal)
+    const { settings } = await readOperatorSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
     const all = whoami
       ? await toldByAdmin(settings, 'POST', '/v1/whoami', { credential })

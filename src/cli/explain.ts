@@ -7,7 +7,7 @@ import { askAdmin } from './admin.ts'
 import type { BudgetRow } from './budget.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
-import { readSettings, settingHelp, settingOptions } from './settings.ts'
+import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
 export const explain: Command = {
   name: 'explain',
@@ -35,7 +35,7 @@ export const explain: Command = {
     const { agent, method = 'GET', json, ...values } = input.values
     const [url] = input.positionals
     if (url === undefined) throw new UsageError('give a URL')
-    const { settings } = await readSettings({ ...input, values }, terminal)
+    const { settings } = await readOperatorSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
     const { snapshot, issues, files } = await loadPolicies(settings.policies)
     if (!snapshot) {

@@ -1,8 +1,8 @@
 import { createInterface } from 'node:readline/promises'
 import { adminUrl, toldByAdmin } from './admin.ts'
-import { exit, line, UsageError } from './command.ts'
-import type { Command } from './command.ts'
-import { readSettings, settingHelp, settingOptions } from './settings.ts'
+import { exit, Failure, line, UsageError } from './command.ts'
+import type { Command, Terminal } from './command.ts'
+import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
 export const login: Command = {
   name: 'login',
@@ -21,27 +21,43 @@ export const login: Command = {
     const { code, page, ...values } = input.values
     const [credential] = input.positionals
     if (credential === undefined) throw new UsageError('name a credential')
-    const { settings } = await readSettings({ ...input, values }, terminal)
+    const { settings } = await readOperatorSettings({ ...input, values }, terminal)
     if (!settings) return exit.config
+    const there = adminUrl(settings)
+    if (page && there === undefined)
+      throw new Failure(
+        'the admin door is a unix socket, which no browser opens; log in without --page, or run the proxy with --listen-admin 127.0.0.1:9465 and `adminToken`',
+        exit.config,
+      )
     let given = typeof code === 'string' ? code : undefined
     if (given === undefined) {
       const begun = await toldByAdmin(settings, 'POST', '/v1/login', { credential })
       const links = begun as { readonly url: string; readonly page: string }
-      const there = `${adminUrl(settings)}${links.page}`
       if (page) {
-        line(terminal.stdout, there)
+        line(terminal.stdout, `${adminUrl(settings)}${links.page}`)
         return exit.ok
       }
-      line(
-        terminal.stdout,
-        `Open this link, log in, and bring back the code it shows:\n\n${links.url}\n\nOr do it all on a page, within ten minutes:\n\n${there}\n`,
-      )
-      const prompt = createInterface({ input: terminal.stdin, output: terminal.stdout })
-      given = await prompt.question('Code: ').finally(() => prompt.close())
+      const orPage = there === undefined ? '' : `Or do it all on a page, within ten minutes:\n\n${there}${links.page}\n\n`
+      line(terminal.stdout, `Open this link, log in, and bring back the code it shows:\n\n${links.url}\n\n${orPage}`.trimEnd())
+      given = await askForCode(credential, terminal)
     }
     const finished = await toldByAdmin(settings, 'POST', '/v1/login/code', { credential, code: given })
     const { ok, message } = finished as { readonly ok: boolean; readonly message: string }
     line(terminal.stdout, message)
     return ok ? exit.ok : exit.findings
   },
+}
+
+/** Reads one line. Standard input may end before it: then the login goes on with `--code`, while its link is good. */
+async function askForCode(credential: string, { stdin, stdout }: Terminal): Promise<string> {
+  const prompt = createInterface({ input: stdin, output: stdout })
+  const { promise: ended, resolve } = Promise.withResolvers<undefined>()
+  prompt.once('close', () => resolve(undefined))
+  const given = await Promise.race([prompt.question('Code: '), ended]).finally(() => prompt.close())
+  if (given !== undefined) return given
+  line(stdout, '')
+  throw new Failure(
+    `standard input ended before a code came; run \`iron-proxy login ${credential} --code CODE\` with the code of that link`,
+    exit.noInput,
+  )
 }

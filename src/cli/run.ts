@@ -1,11 +1,14 @@
 import { startApp } from '#app.ts'
 import type { App } from '#app.ts'
 import { AuthorityError } from '#ca/authority.ts'
+import { placeText } from '#base/listen-place.ts'
 import { formatIssue, PolicyError } from '#config/issue.ts'
+import { reviewSettings } from '#config/review-settings.ts'
 import { unusableFiles } from '#config/setting-files.ts'
 import type { Settings } from '#config/settings-schema.ts'
 import { createLog } from '#observe/log.ts'
 import { revision, version } from './about.ts'
+import { adminPlace } from './admin.ts'
 import { exit, line } from './command.ts'
 import type { Command, ExitCode, Terminal } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -23,11 +26,12 @@ export const run: Command = {
       line(terminal.stderr, `iron-proxy: refusing to start with ${unsafe} set: it would weaken TLS or expose memory; unset it`)
       return exit.config
     }
-    const { settings } = await readSettings(input, terminal)
+    const { settings, origins } = await readSettings(input, terminal)
     if (!settings) return exit.config
     const unusable = await unusableFiles(settings)
     for (const issue of unusable) line(terminal.stderr, formatIssue(issue))
     if (unusable.length > 0) return exit.config
+    for (const issue of reviewSettings(settings, origins)) line(terminal.stderr, formatIssue(issue))
     let app: App
     try {
       app = await startApp(settings, {
@@ -86,7 +90,8 @@ const bindRemedy = {
 function greet({ ports }: App, settings: Settings, { stderr }: Terminal): void {
   const at = (name: keyof typeof ports) => {
     const place = settings.listen[name]
-    return place === 'off' || ports[name] === undefined ? 'off' : placeText(place.address, ports[name])
+    if (place !== 'off' && 'socket' in place) return adminPlace(place)
+    return place === 'off' || ports[name] === undefined ? 'off' : placeText({ address: place.address, port: ports[name] })
   }
   line(
     stderr,
@@ -97,7 +102,7 @@ function greet({ ports }: App, settings: Settings, { stderr }: Terminal): void {
   const door =
     proxy === 'off' || ports.proxy === undefined
       ? ''
-      : `; export HTTPS_PROXY=http://${placeText(dialled(proxy.address), ports.proxy)}`
+      : `; export HTTPS_PROXY=http://${placeText({ address: dialled(proxy.address), port: ports.proxy })}`
   line(stderr, `  eval "$(npx iron-proxy env)"${door}`)
 }
 
@@ -105,10 +110,6 @@ function greet({ ports }: App, settings: Settings, { stderr }: Terminal): void {
 function dialled(address: string): string {
   if (address === '0.0.0.0') return '127.0.0.1'
   return address === '::' ? '::1' : address
-}
-
-function placeText(address: string, port: number): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
 /** Resolves when a signal has ended the app: the first asks, the second insists. */

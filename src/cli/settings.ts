@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { formatIssue } from '#config/issue.ts'
 import { settingKeys } from '#config/setting-keys.ts'
 import { loadSettings } from '#config/settings.ts'
 import type { LoadedSettings } from '#config/settings.ts'
+import { adminSocket } from '#config/settings-schema.ts'
 import { line } from './command.ts'
 import type { Input, Options, Terminal } from './command.ts'
 
@@ -34,6 +36,23 @@ export async function readSettings({ values }: Input, terminal: Terminal): Promi
   const loaded = await loadSettings({ file, env: terminal.env, flags })
   for (const issue of loaded.issues) line(terminal.stderr, formatIssue(issue))
   return loaded
+}
+
+/**
+ * The same, for a command that speaks with a running proxy: where nothing says which one, it is that of the working directory, and
+ * else the one that `iron-proxy sandbox` keeps in the user's home.
+ */
+export async function readOperatorSettings(input: Input, terminal: Terminal): Promise<LoadedSettings> {
+  const loaded = await readSettings(input, terminal)
+  const { settings, origins } = loaded
+  if (!settings || origins.get('listen.admin')?.origin !== 'default' || existsSync(adminSocket)) return loaded
+  const socket = join(homeInstance(terminal), 'admin.sock')
+  return existsSync(socket) ? { ...loaded, settings: { ...settings, listen: { ...settings.listen, admin: { socket } } } } : loaded
+}
+
+/** The directory of the proxy that `iron-proxy sandbox` starts: policies, secrets, CA and state of one user of this machine. */
+export function homeInstance({ env }: Pick<Terminal, 'env'>): string {
+  return join(env['HOME'] ?? '.', '.iron-proxy')
 }
 
 /** The settings file of the working directory; one named by the environment goes before it. */

@@ -8,10 +8,18 @@ import type { Endpoint } from '#base/endpoint.ts'
 import { parsedField } from '#base/fields.ts'
 import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
+import { longestSocketPath, parseSocketPlace } from '#base/listen-place.ts'
+import type { SocketPlace } from '#base/listen-place.ts'
 import { isRedisPlace, parseRedisPlace } from '#store/redis-place.ts'
 
 /** Where a door listens. */
 export type Listen = { readonly address: Address; readonly port: number } | 'off'
+
+/** Where the admin door listens: operators of this machine find a socket in the file system, others need a port. */
+export type AdminListen = Listen | SocketPlace
+
+/** In the working directory, beside the state: a shorter path fits into `sun_path` wherever that directory is. */
+export const adminSocket = '.iron-proxy/admin.sock'
 
 const loopback = '127.0.0.1' as Address
 
@@ -20,18 +28,33 @@ function listenField(port: number, description: string) {
   return z
     .union([z.string(), z.int(), z.literal(false)])
     .default(`${loopback}:${port}`)
-    .transform((value, context): Listen => {
-      if (value === false || value === 'off') return 'off'
+    .transform((value, context): Listen => parsedPlace(value) ?? refuse(value, 'a port, address:port, or off', context))
+    .meta({ description })
+}
+
+function adminField(description: string) {
+  return z
+    .union([z.string(), z.int(), z.literal(false)])
+    .default(`unix:${adminSocket}`)
+    .transform((value, context): AdminListen => {
       const text = String(value)
-      const endpoint = parseEndpoint(/^\d+$/.test(text) ? `${loopback}:${text}` : text)
-      if (endpoint?.port !== undefined) return { address: endpoint.address, port: endpoint.port }
-      context.addIssue({
-        code: 'custom',
-        message: `${JSON.stringify(value)} is not a place to listen; write a port, address:port, or off`,
-      })
-      return z.NEVER
+      if (!text.startsWith('unix:'))
+        return parsedPlace(value) ?? refuse(value, 'unix:PATH, a port, address:port, or off', context)
+      return parseSocketPlace(text) ?? refuse(value, `unix: and a path of at most ${longestSocketPath} bytes`, context)
     })
     .meta({ description })
+}
+
+function parsedPlace(value: string | number | false): Listen | undefined {
+  if (value === false || value === 'off') return 'off'
+  const text = String(value)
+  const endpoint = parseEndpoint(/^\d+$/.test(text) ? `${loopback}:${text}` : text)
+  return endpoint?.port === undefined ? undefined : { address: endpoint.address, port: endpoint.port }
+}
+
+function refuse(value: unknown, expected: string, context: z.RefinementCtx): never {
+  context.addIssue({ code: 'custom', message: `${JSON.stringify(value)} is not a place to listen; write ${expected}` })
+  return z.NEVER
 }
 
 const fileField = z.string().min(1)
@@ -104,7 +127,9 @@ export const settingsSchema = z.strictObject({
       https: listenField(10443, 'TLS, routed by SNI'),
       proxy: listenField(8080, 'Explicit proxy: CONNECT and absolute-form'),
       metrics: listenField(9464, 'Metrics, health and the public CA bundle'),
-      admin: listenField(9465, 'Status and reload; keep it on loopback'),
+      admin: adminField(
+        'What operators do: status, budgets, logins, runs. unix:PATH, 0600, for the owner; TCP wants `adminToken`',
+      ),
     })
     .prefault({}),
   advertise: parsedField(parseAddress, 'an address').prefault(loopback).meta({ description: 'What the DNS responder answers' }),

@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream'
 import type { Audit, Runs } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
 import { AuditLog } from './audit.ts'
+import type { Neighbours } from './neighbours.ts'
 import type { Metrics, Reload } from './metrics.ts'
 import { natsSink } from './nats.ts'
 import type { NatsOptions } from './nats.ts'
@@ -23,6 +24,7 @@ export class Trail implements Audit {
   readonly #refuses: boolean
   readonly #logs = new Map<string, AuditLog>()
   #runs: Pick<Runs, 'boundTo'> | undefined
+  #neighbours: Neighbours | undefined
 
   /** `log`: the operator's, where a sink that takes nothing is named. */
   constructor(
@@ -76,7 +78,13 @@ export class Trail implements Audit {
   write(record: AuditRecord): void {
     this.#metrics.observe(record)
     const stamped = this.#stamp(record)
+    this.#neighbours?.observe(stamped)
     for (const log of this.#logs.values()) log.write(stamped)
+  }
+
+  /** Looks whether agents are neighbours that can read our files. */
+  watch(neighbours: Neighbours): void {
+    this.#neighbours = neighbours
   }
 
   /** Names who knows which run an agent is on. */

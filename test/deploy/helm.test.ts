@@ -51,7 +51,10 @@ describe.each(cases)('the chart with the values of %s', (name) => {
 
   it('makes settings that the process reads, and everything else follows their ports', () => {
     const { listen, shutdown } = settingsOf(name)
-    const port = (door: keyof typeof listen) => (listen[door] === 'off' ? 0 : listen[door].port)
+    const port = (door: keyof typeof listen) => {
+      const place = listen[door]
+      return place === 'off' || 'socket' in place ? 0 : place.port
+    }
     const manifests = goldenOf(name)
     const workload = manifests.find(({ kind }) => kind === 'StatefulSet' || kind === 'Deployment')
     const pod = workload?.['spec'].template.spec

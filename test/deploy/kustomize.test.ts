@@ -73,7 +73,10 @@ describe.each(['single', 'ha', 'full'])('the proxy of %s', (name) => {
 
   it('listens where its Service, its probes and its NetworkPolicies say', () => {
     const { listen } = settingsOf(manifests)
-    const listening = (door: keyof typeof listen) => (listen[door] === 'off' ? undefined : listen[door].port)
+    const listening = (door: keyof typeof listen) => {
+      const place = listen[door]
+      return place === 'off' || 'socket' in place ? undefined : place.port
+    }
     expect(Object.fromEntries(ports)).toEqual({
       'dns-udp': listening('dns'),
       'dns-tcp': listening('dns'),
