@@ -21,6 +21,8 @@ const ranks: Readonly<Record<string, number>> = {
   admin: 3,
   config: 4,
   workers: 5,
+  'build.ts': 6,
+  'operators.ts': 6,
   'app.ts': 6,
   cli: 7,
   'main.ts': 7,
