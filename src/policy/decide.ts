@@ -5,7 +5,7 @@ import { conditions, coversAgent, coversPort, isWholeHost, looksAtPath, matchesP
 import type { Condition, Question } from './match.ts'
 import { mintedBy } from './minting.ts'
 import type { Segments } from './path.ts'
-import type { Agent, Ask, Denial, HostVerdict, Policy, Rule, Verdict } from './types.ts'
+import type { Agent, AgentId, Ask, Denial, HostVerdict, Policy, Rule, Verdict } from './types.ts'
 
 /** May this agent make this request? The first rule that matches decides; no match is a refusal. */
 export function decide(policy: Policy, agent: Agent, ask: Ask): Verdict {
@@ -110,7 +110,7 @@ function unmatched(lacked: Condition | undefined, { agent, ask }: Question): Den
     case 'scheme':
       return deny('plain_denied', `no rule lets ${agent} speak plain HTTP to ${ask.host}`)
     case 'port':
-      return deny('port_denied', `no rule lets ${agent} reach port ${ask.port} of ${ask.host}`)
+      return portDenied(agent, ask.host, ask.port)
     case 'method':
     case 'path':
     case 'git':
@@ -137,8 +137,17 @@ function enforceHost(policy: Policy, agent: Agent, host: Host, port: number | un
     // A refusal that looks into requests came first: it can only be kept if requests are seen.
     return rule.inspect || conditional ? { kind: 'inspect', rule } : { kind: 'splice', rule }
   }
-  if (otherPort) return deny('port_denied', `no rule lets ${agent.id} reach port ${port} of ${host}`)
-  return deny('host_denied', `no rule lets ${agent.id} reach ${host}`)
+  if (otherPort) return portDenied(agent.id, host, port)
+  return deny('host_denied', `no rule lets ${agent.id} reach ${host}${port === 22 ? overSsh(host) : ''}`)
+}
+
+function portDenied(agent: AgentId, host: Host, port: number | undefined): Denial {
+  return deny('port_denied', `no rule lets ${agent} reach port ${port} of ${host}${port === 22 ? overSsh(host) : ''}`)
+}
+
+/** A remote over ssh has no credential here: git takes HTTPS in its place (git-config, `url.<base>.insteadOf`). */
+function overSsh(host: Host): string {
+  return `; for git over ssh, use HTTPS: git config --global url."https://${host}/".insteadOf "git@${host}:"`
 }
 
 // RFC 8484 section 4.1: the path is the server's choice and `dns` its parameter; `/dns-query` is what servers use.

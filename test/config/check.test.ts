@@ -32,6 +32,14 @@ describe('the check', () => {
     expect(report).toMatchObject({ ok: true, issues: [] })
   })
 
+  it('of all examples in one directory finds nothing', async () => {
+    await using made = await mkdtempDisposable(join(tmpdir(), 'check-'))
+    for (const name of examples) await copyFile(join('policies/examples', name), join(made.path, name))
+    const report = await checkPolicies(made.path, () => true)
+    expect(report).toMatchObject({ ok: true, issues: [] })
+    expect(report.files).toHaveLength(examples.length)
+  })
+
   it('takes a missing secret for an error', async () => {
     const { report, text } = await checkFile('policies/examples/github.yaml', false)
     expect(report.ok).toBe(false)

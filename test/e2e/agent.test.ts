@@ -25,7 +25,7 @@ agents:
 credentials:
   claude:
     kind: oauth2
-    stubs: {access: claude-access-stub, refresh: claude-refresh-stub}
+    stubs: {access: access-token-stub, refresh: refresh-token-stub}
     grant: {file: secrets/claude.json}
     tokenEndpoint: https://platform.claude.com/v1/oauth/token
     clientId: client-of-the-tests
@@ -132,7 +132,7 @@ describe.skipIf(missing.length > 0)(`an agent${missing.length > 0 ? ` (skipped: 
       'claude',
       `[ ! -e "$HOME/asked" ] || exit 0
       curl -sS https://platform.claude.com/v1/oauth/token -H 'Content-Type: application/json' \\
-        -d '{"grant_type": "refresh_token", "refresh_token": "claude-refresh-stub", "client_id": "client-of-the-tests"}' |
+        -d '{"grant_type": "refresh_token", "refresh_token": "refresh-token-stub", "client_id": "client-of-the-tests"}' |
         tee "$HOME/asked" | jq '{claudeAiOauth: {accessToken: .access_token, subscriptionType: null}}' >"$HOME/.claude/.credentials.json"
       kill -KILL $$`,
     )
@@ -148,8 +148,8 @@ describe.skipIf(missing.length > 0)(`an agent${missing.length > 0 ? ` (skipped: 
     said.push({ code: 0, stdout: log, stderr: '', bytes: Buffer.alloc(0), ms: 0 })
     expect(log).toMatch(/ended by SIGKILL[^]*\.credentials\.json did not hold the stubs: replaced/)
     expect(await rig.json('asked')).toMatchObject({
-      access_token: 'claude-access-stub',
-      refresh_token: 'claude-refresh-stub',
+      access_token: 'access-token-stub',
+      refresh_token: 'refresh-token-stub',
       scope: 'user:inference',
     })
     expect(await rig.json('.claude/.credentials.json')).toMatchObject({ claudeAiOauth: { subscriptionType: 'max' } })

@@ -33,6 +33,18 @@ describe('the stub file', () => {
     })
   })
 
+  it.each(filesBelow('policies/examples', '.yaml').filter((file) => !file.endsWith('crew.yaml')))(
+    'and %s beside all others: each of its credentials and rules names its agents',
+    (file) => {
+      const { credentials = {}, rules } = parse(textOf(file)) as {
+        credentials?: Record<string, { agents?: unknown }>
+        rules: readonly { id: string; agents?: unknown }[]
+      }
+      const open = [...Object.entries(credentials), ...rules.map((rule) => [rule.id, rule] as const)]
+      expect(open.filter(([, { agents }]) => !Array.isArray(agents)).map(([id]) => id)).toEqual([])
+    },
+  )
+
   it('of Codex has the stubs of its policy, and tokens that end in 2100 and name its account', () => {
     const { stubs } = entryOf('codex.yaml', 'codex')
     const file = stubFile('codex-auth.json') as { tokens: Record<string, string> }

@@ -104,6 +104,13 @@ describe('the decision', () => {
 })
 
 describe('the decision about a host', () => {
+  it.each(['api.test', 'evil.test'])('says what git does in place of ssh to port 22 of %s', async (host) => {
+    const snapshot = await snapshotOf('rules: [{id: api, hosts: [api.test]}]')
+    const verdict = decideHost(snapshot.policy, agentOf(snapshot), hostOf(host), 22)
+    const words = `use HTTPS: git config --global url."https://${host}/".insteadOf "git@${host}:"`
+    expect(verdict).toMatchObject({ kind: 'deny', reason: expect.stringContaining(words) })
+  })
+
   it.each([
     ['a', 'api.test', undefined, 'inspect api'],
     ['a', 'api.test', 443, 'inspect api'],

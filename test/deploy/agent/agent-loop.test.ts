@@ -118,7 +118,7 @@ describe.skipIf(missing.length > 0)(`agent-loop.sh${missing.length > 0 ? ` (skip
     await says('starts again')
     loop.kill('SIGUSR1')
     await until('the second start', () => log().split('starts again').length > 2)
-    expect(log().match(/"accessToken": "claude-access-stub"/g)?.length).toBe(2)
+    expect(log().match(/"accessToken": "access-token-stub"/g)?.length).toBe(2)
     expect(log()).toMatch(/did not hold the stubs: replaced; it held an Anthropic key/)
     expect(log()).not.toContain(real)
   })
