@@ -166,8 +166,9 @@ function searchQuery(ask: SwapAsk, guarded: Guards, placements: Placement[]): Re
       strange.push(name.toLowerCase())
     }
   }
-  const discarded = placements.flatMap(({ credential }) => credential.placer.discards ?? [])
-  return strange.every((name) => discarded.includes(name)) ? undefined : foreign('the query')
+  if (strange.length === 0) return undefined
+  const discarded = new Set(placements.flatMap(({ credential }) => credential.placer.discards ?? []))
+  return strange.every((name) => discarded.has(name)) ? undefined : foreign('the query')
 }
 
 /** Of a credential sent twice, the upstream may read either: which one would be up to it. */

@@ -118,7 +118,7 @@ export function presignedFault({ method, target, rawHeaders, body }: Arrived, ke
     },
     { accessKeyId: key.accessKeyId, secretAccessKey: key.secret },
   ).path
-  const wanted = new URLSearchParams(String(again).split('?')[1]).get('X-Amz-Signature')
+  const wanted = new URLSearchParams(again.split('?')[1]).get('X-Amz-Signature')
   return wanted === params.get('X-Amz-Signature') ? undefined : `${query} should have the signature ${wanted}`
 }
 
