@@ -24,6 +24,7 @@ process.exitCode = await dispatch(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   colour,
+  interactive: process.stdout.isTTY,
   env: process.env,
   node: process.version,
   uid: process.getuid?.(),

@@ -22,7 +22,7 @@ export interface Life {
 
 /** Opens the metrics and admin listeners of the settings, and notes their ports. */
 export async function serveOperators(rooms: Rooms, life: Life): Promise<readonly Listening[]> {
-  const { settings, around, ca, cluster, custody, budgets, inForce, metrics, ports, runs, state } = rooms
+  const { settings, around, ca, cluster, custody, budgets, inForce, metrics, ports, runs, state, trail } = rooms
   const { version } = around
   const listening: Listening[] = []
   if (settings.listen.metrics !== 'off') {
@@ -43,6 +43,7 @@ export async function serveOperators(rooms: Rooms, life: Life): Promise<readonly
       {
         status: () => status(rooms, life),
         reload: life.reload,
+        records: (after) => trail.recent(after),
         credentials: () => custody.inventory(),
         budgets: () => budgets.rows(),
         setBudget: (change) => budgets.set(change),

@@ -40,6 +40,8 @@ export interface AdminSources extends LoginSources, BudgetSources, SpendSources,
   readonly status: () => object
   /** Reads everything anew: a reload already under way may have read the files before they were edited. */
   readonly reload: () => Promise<ReloadResult>
+  /** The last audit records, one line of JSON each, oldest first; `after`: those that follow the record of this id. */
+  readonly records: (after: string | undefined) => readonly string[]
   /** How each credential is; never a value. */
   readonly credentials: () => readonly object[]
   /** The same, after asking whose the credential is; `undefined`: of all. Throws `ProxyError` where nobody can say. */
@@ -77,6 +79,7 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
   return serve(
     {
       '/v1/status': { method: 'GET', answer: () => json(200, sources.status()) },
+      '/v1/log': { method: 'GET', answer: (query) => recordsAfter(query.get('after'), sources) },
       '/v1/reload': { method: 'POST', answer: async () => reloaded(await sources.reload()) },
       '/v1/credentials': { method: 'GET', answer: () => json(200, sources.credentials()) },
       '/v1/whoami': { method: 'POST', takes: 'json', patience: 60_000, answer: (_query, body) => identified(body, sources) },
@@ -103,6 +106,16 @@ async function identified({ credential }: Readonly<Record<string, unknown>>, { i
   } catch (error) {
     return problem(error)
   }
+}
+
+/** The records as they stand in the audit, one a line. */
+function recordsAfter(after: string | null, { records }: AdminSources): Answer {
+  return text(
+    records(after ?? undefined)
+      .map((line) => `${line}\n`)
+      .join(''),
+    'application/jsonl',
+  )
 }
 
 function guardOf(token: Secret | undefined): Guard {

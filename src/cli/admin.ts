@@ -6,6 +6,8 @@ import { readNamed } from './files.ts'
 /** Milliseconds until the admin listener must have answered; a login may have to wait for a provider, and then for another. */
 const patience = 60_000
 
+type Method = 'GET' | 'POST' | 'DELETE'
+
 interface AdminAnswer {
   /** 0: nobody answered, and `body` says why. */
   readonly status: number
@@ -21,9 +23,15 @@ export function adminUrl({ listen: { admin } }: Settings): string | undefined {
 }
 
 /** What the admin listener of a running proxy answers. Throws `Failure` when it does not, or says no. */
-export async function toldByAdmin(settings: Settings, method: 'GET' | 'POST', path: string, body?: object): Promise<unknown> {
-  const answer = await askAdmin(settings, method, path, body)
-  if (answer.status !== 200) throw new Failure(problemOf(answer), exit.unavailable)
+export async function toldByAdmin(
+  settings: Settings,
+  method: Method,
+  path: string,
+  body?: object,
+  as: 'json' | 'text' = 'json',
+): Promise<unknown> {
+  const answer = await askAdmin(settings, method, path, body, patience, as)
+  if (answer.status < 200 || answer.status > 299) throw new Failure(problemOf(answer), exit.unavailable)
   return answer.body
 }
 
@@ -33,10 +41,11 @@ export async function toldByAdmin(settings: Settings, method: 'GET' | 'POST', pa
  */
 export async function askAdmin(
   settings: Settings,
-  method: 'GET' | 'POST',
+  method: Method,
   path: string,
   body?: object,
   timeout = patience,
+  as: 'json' | 'text' = 'json',
 ): Promise<AdminAnswer> {
   const { admin } = settings.listen
   if (admin === 'off') return { status: 0, body: 'listen.admin is off' }
@@ -59,7 +68,9 @@ export async function askAdmin(
       (res) => {
         let answer = ''
         res.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk))
-        res.on('end', () => resolve({ status: res.statusCode ?? 0, body: parsed(answer) }))
+        res.on('end', () =>
+          resolve({ status: res.statusCode ?? 0, body: as === 'text' && res.statusCode === 200 ? answer : parsed(answer) }),
+        )
       },
     )
     asked.on('timeout', () => asked.destroy(new Error('no answer in time')))

@@ -27,6 +27,8 @@ export interface Terminal {
   readonly stderr: Writable
   /** Colours and anything else for eyes only. */
   readonly colour: boolean
+  /** Standard output is a terminal: a person reads it. */
+  readonly interactive?: boolean
   readonly env: Readonly<Record<string, string | undefined>>
   readonly node: string
   readonly uid: number | undefined

@@ -13,6 +13,7 @@ import { explain } from './explain.ts'
 import { healthcheck } from './healthcheck.ts'
 import { init } from './init/init.ts'
 import { login } from './login.ts'
+import { logs } from './logs/logs.ts'
 import { run } from './run.ts'
 import { schema } from './schema.ts'
 import { scopes } from './scopes.ts'
@@ -25,6 +26,7 @@ export const commands: readonly Command[] = [
   run,
   check,
   explain,
+  logs,
   ca,
   env,
   credentials,

@@ -11,6 +11,7 @@ import { revision, version } from './about.ts'
 import { adminPlace } from './admin.ts'
 import { exit, line } from './command.ts'
 import type { Command, ExitCode, Terminal } from './command.ts'
+import { entryStream } from './logs/stream.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
 export const run: Command = {
@@ -40,7 +41,8 @@ export const run: Command = {
         revision,
         node: terminal.node,
         env: terminal.env,
-        stdout: terminal.stdout,
+        // A person reads lines, a log collector JSON.
+        stdout: terminal.interactive ? entryStream(terminal.stdout, terminal.colour) : terminal.stdout,
         uid: terminal.uid,
       })
     } catch (error) {

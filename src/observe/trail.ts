@@ -3,6 +3,8 @@ import type { Audit, Runs } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
 import { AuditLog } from './audit.ts'
 import type { Neighbours } from './neighbours.ts'
+import { auditLine } from './audit-line.ts'
+import { Recent } from './recent.ts'
 import type { Metrics, Reload } from './metrics.ts'
 import { natsSink } from './nats.ts'
 import type { NatsOptions } from './nats.ts'
@@ -24,6 +26,7 @@ export class Trail implements Audit {
   readonly #refuses: boolean
   readonly #logs = new Map<string, AuditLog>()
   #runs: Pick<Runs, 'boundTo'> | undefined
+  readonly #recent = new Recent()
   #neighbours: Neighbours | undefined
 
   /** `log`: the operator's, where a sink that takes nothing is named. */
@@ -79,7 +82,13 @@ export class Trail implements Audit {
     this.#metrics.observe(record)
     const stamped = this.#stamp(record)
     this.#neighbours?.observe(stamped)
+    this.#recent.add(stamped)
     for (const log of this.#logs.values()) log.write(stamped)
+  }
+
+  /** The last records as lines of audit, oldest first; `after`: those that follow the record of this id. */
+  recent(after?: string): readonly string[] {
+    return this.#recent.after(after).map(auditLine)
   }
 
   /** Looks whether agents are neighbours that can read our files. */

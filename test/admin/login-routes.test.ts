@@ -16,6 +16,7 @@ async function stage(some: Partial<AdminSources> = {}) {
   const sources: AdminSources = {
     status: () => ({}),
     reload: () => Promise.resolve({ ok: true, hash: undefined, issues: [] }),
+    records: () => [],
     credentials: () => [],
     budgets: () => Promise.resolve([]),
     setBudget: () => Promise.resolve(false),

@@ -203,6 +203,7 @@ function adminSources(some: Partial<AdminSources> = {}): AdminSources {
   return {
     status: () => ({ agents: 2 }),
     reload: notExpected,
+    records: () => ['{"id":"1"}', '{"id":"2"}'],
     credentials: () => [],
     budgets: notExpected,
     spent: notExpected,
