@@ -18,6 +18,7 @@ import { run } from './run.ts'
 import { schema } from './schema.ts'
 import { scopes } from './scopes.ts'
 import { state } from './state.ts'
+import { test } from './test.ts'
 import { manual, overview } from './help.ts'
 import { version } from './version.ts'
 
@@ -26,6 +27,7 @@ export const commands: readonly Command[] = [
   run,
   check,
   explain,
+  test,
   logs,
   ca,
   env,

@@ -1,18 +1,26 @@
 import { policyJsonSchema } from '#config/json-schema.ts'
 import { eventJsonSchema } from '#observe/event-schema.ts'
-import { exit } from './command.ts'
+import { testJsonSchema } from '#policy-tools/test-schema.ts'
+import { exit, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { writeNamed } from './files.ts'
 
 export const schema: Command = {
   name: 'schema',
-  summary: 'print the JSON Schema of policies, for editors, or of events',
+  summary: 'print the JSON Schema of policies, for editors, of their tests, or of events',
   usage: '[options]',
-  options: { out: { type: 'string', short: 'o' }, events: { type: 'boolean' } },
-  help: { out: 'write to this file instead', events: 'of what `audit.nats` publishes' },
+  options: { out: { type: 'string', short: 'o' }, events: { type: 'boolean' }, tests: { type: 'boolean' } },
+  help: {
+    out: 'write to this file instead',
+    events: 'of what `audit.nats` publishes',
+    tests: 'of `*.test.yaml`, which `iron-proxy test` reads',
+  },
   examples: ['iron-proxy schema --out policies/schema.json', 'iron-proxy schema --events'],
   async run({ values }, { stdout }) {
-    const text = `${JSON.stringify(values['events'] ? eventJsonSchema() : policyJsonSchema(), null, 2)}\n`
+    const { events, tests } = values
+    if (events && tests) throw new UsageError('give one of --events and --tests')
+    const schema = events ? eventJsonSchema() : tests ? testJsonSchema() : policyJsonSchema()
+    const text = `${JSON.stringify(schema, null, 2)}\n`
     if (typeof values['out'] === 'string') await writeNamed(values['out'], text)
     else stdout.write(text)
     return exit.ok

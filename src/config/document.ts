@@ -1,6 +1,6 @@
 /** One YAML file as plain data, with the place of everything in it. Whatever could be read in two ways is refused. */
-import { isAlias, isMap, isNode, isScalar, isSeq, Lexer, LineCounter, parseDocument, visit } from 'yaml'
-import type { Document, Node, Pair, YAMLError } from 'yaml'
+import { Composer, isAlias, isMap, isNode, isScalar, isSeq, Lexer, LineCounter, Parser, visit, YAMLParseError } from 'yaml'
+import type { CST, Document, Node, Pair, YAMLError } from 'yaml'
 import type { Position } from '#policy/types.ts'
 import type { Issue } from './issue.ts'
 
@@ -22,7 +22,7 @@ export interface YamlFile {
  * Reads YAML 1.2 core: no merge keys, no tags of other types, each key once, few aliases, little depth. Never throws:
  * what is wrong is an issue, and then there is no data.
  */
-export function readYaml(file: string, bytes: Buffer): YamlFile {
+export function readYaml(file: string, bytes: Buffer, largest: number = largestFile): YamlFile {
   const start = { file, line: 1, column: 1 }
   const refuse = (message: string, position = start): YamlFile => ({
     file,
@@ -30,7 +30,7 @@ export function readYaml(file: string, bytes: Buffer): YamlFile {
     issues: [{ severity: 'error', position, path: '', message }],
     locate: () => start,
   })
-  if (bytes.length > largestFile) return refuse(`the file has ${bytes.length} bytes; at most ${largestFile} are read`)
+  if (bytes.length > largest) return refuse(`the file has ${bytes.length} bytes; at most ${largest} are read`)
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
@@ -38,10 +38,10 @@ export function readYaml(file: string, bytes: Buffer): YamlFile {
     return refuse('the file is not UTF-8')
   }
   if (text.includes('\0')) return refuse('the file has a NUL byte')
-  if (tooDeep(text)) return refuse(`the file nests deeper than ${deepest} levels`)
   try {
     return parse(file, text)
   } catch (error) {
+    if (error instanceof TooDeep) return refuse(`the file nests deeper than ${deepest} levels`)
     // The alias limit and the parser's own stack end here.
     return refuse(`the file cannot be read: ${error instanceof Error ? withoutSource(error.message) : 'unknown error'}`)
   }
@@ -49,31 +49,24 @@ export function readYaml(file: string, bytes: Buffer): YamlFile {
 
 function parse(file: string, text: string): YamlFile {
   const lines = new LineCounter()
-  const document = parseDocument(text, {
-    schema: 'core',
-    version: '1.2',
-    uniqueKeys: true,
-    merge: false,
-    resolveKnownTags: false,
-    lineCounter: lines,
-    prettyErrors: false,
-  })
+  const document = composeDocument(text, lines)
   const position = (offset: number): Position => {
     const { line, col } = lines.linePos(offset)
     return { file, line: Math.max(1, line), column: Math.max(1, col) }
   }
   const issue = (offset: number, message: string): Issue => ({ severity: 'error', position: position(offset), path: '', message })
+  const strange = findStrange(document)
   // The tree stands in spite of these, so what else is wrong can be said at once.
   const mild = [
     ...document.errors
       .filter(({ code }) => code === 'DUPLICATE_KEY')
       .map(({ pos }) => issue(pos[0], 'this key stands here twice')),
     ...document.warnings.map((warning) => issue(warning.pos[0], complaint(warning))),
-    ...leadingZeros(document).map(({ offset, message }) => issue(offset, message)),
+    ...strange.zeros.map(({ offset, message }) => issue(offset, message)),
   ]
   const grave = [
     ...syntaxErrors(document).map((error) => issue(error.pos[0], complaint(error))),
-    ...[...strangeKeys(document), ...strangeAliases(document)].map(({ offset, message }) => issue(offset, message)),
+    ...[...strange.keys, ...strange.aliases].map(({ offset, message }) => issue(offset, message)),
   ]
   const data: unknown = grave.length > 0 ? undefined : document.toJS({ maxAliasCount: mostAliases })
   return { file, data, issues: [...grave, ...mild].slice(0, 100), locate: (path, key) => position(offsetOf(document, path, key)) }
@@ -101,42 +94,32 @@ interface Remark {
   readonly message: string
 }
 
-// Octal to some readers and decimal to others.
-function leadingZeros(document: Document): Remark[] {
-  const found: Remark[] = []
-  visit(document, {
-    Scalar: (_, { value, source, range }) => {
-      if (typeof value === 'number' && /^[-+]?0\d/.test(source ?? ''))
-        found.push({ offset: range?.[0] ?? 0, message: `${source} has a leading zero; write ${value}` })
-    },
-  })
-  return found
-}
-
-function strangeKeys(document: Document): Remark[] {
-  const found: Remark[] = []
-  visit(document, {
-    Pair: (_, { key }) => {
-      const message = strangeKey(key)
-      if (message !== undefined) found.push({ offset: startOf(key) ?? 0, message })
-    },
-  })
-  return found
-}
-
-// A list within itself would have no end for whoever walks it.
-function strangeAliases(document: Document): Remark[] {
-  const found: Remark[] = []
+/** What the parser takes and other readers take otherwise, found in one walk. */
+function findStrange(document: Document): Readonly<Record<'zeros' | 'keys' | 'aliases', readonly Remark[]>> {
+  const zeros: Remark[] = []
+  const keys: Remark[] = []
+  const aliases: Remark[] = []
   let count = 0
   visit(document, {
+    // Octal to some readers and decimal to others.
+    Scalar: (_, { value, source, range }) => {
+      if (typeof value === 'number' && /^[-+]?0\d/.test(source ?? ''))
+        zeros.push({ offset: range?.[0] ?? 0, message: `${source} has a leading zero; write ${value}` })
+    },
+    Pair: (_, { key }) => {
+      const message = strangeKey(key)
+      if (message !== undefined) keys.push({ offset: startOf(key) ?? 0, message })
+    },
+    // A list within itself would have no end for what walks it.
     Alias: (_, alias, path) => {
       if (++count > mostAliases) return visit.BREAK
       if (path.includes(alias.resolve(document) as never))
-        found.push({ offset: startOf(alias) ?? 0, message: 'this alias stands within what it refers to' })
+        aliases.push({ offset: startOf(alias) ?? 0, message: 'this alias stands within what it refers to' })
       return undefined
     },
   })
-  return count > mostAliases ? [{ offset: 0, message: `the file has more than ${mostAliases} aliases` }] : found
+  if (count <= mostAliases) return { zeros, keys, aliases }
+  return { zeros, keys, aliases: [{ offset: 0, message: `the file has more than ${mostAliases} aliases` }] }
 }
 
 function strangeKey(key: unknown): string | undefined {
@@ -145,8 +128,29 @@ function strangeKey(key: unknown): string | undefined {
   return key.value === '__proto__' ? 'this key is not allowed' : undefined
 }
 
-// Counted on the tokens, before the parser builds a tree whose depth costs it stack and time.
-function tooDeep(text: string): boolean {
+class TooDeep extends Error {}
+
+/** What `parseDocument` of the library does, with the depth looked at before the parser meets it. Throws `TooDeep`. */
+function composeDocument(text: string, lines: LineCounter): Document {
+  const composer = new Composer({
+    schema: 'core',
+    version: '1.2',
+    uniqueKeys: true,
+    merge: false,
+    resolveKnownTags: false,
+    lineCounter: lines,
+    prettyErrors: false,
+  })
+  lines.addNewLine(0)
+  const [document, second] = composer.compose(shallow(text, new Parser(lines.addNewLine)), true, text.length)
+  if (!document) throw new Error('the parser gives one document at least')
+  const [start = 0, end = 0] = second?.range ?? []
+  if (second) document.errors.push(new YAMLParseError([start, end], 'MULTIPLE_DOCS', 'the file holds more than one document'))
+  return document
+}
+
+/** The parser's tokens of a text. The depth is counted as they come, before a tree is built whose depth costs stack and time. */
+function* shallow(text: string, parser: Parser): Generator<CST.Token> {
   let flow = 0
   let line = 0
   for (const token of new Lexer().lex(text)) {
@@ -154,11 +158,12 @@ function tooDeep(text: string): boolean {
     else if (token === ']' || token === '}') flow--
     else if (flow === 0 && (token === '-' || token === '?' || token === ':')) line++
     else if (token.startsWith('\n') || token.startsWith('\r')) line = 0
-    if (flow > deepest || (flow === 0 && line > deepest)) return true
     // Each level of a block map or list costs at least one space of indentation.
-    if (flow === 0 && /^ +$/.test(token) && token.length > deepest * 8) return true
+    else if (flow === 0 && token.length > deepest * 8 && /^ +$/.test(token)) throw new TooDeep()
+    if (flow > deepest || (flow === 0 && line > deepest)) throw new TooDeep()
+    yield* parser.next(token)
   }
-  return false
+  yield* parser.end()
 }
 
 function offsetOf(document: Document, path: readonly PropertyKey[], key: string | undefined): number {

@@ -102,7 +102,7 @@ export function explain(
 }
 
 /** Nobody is this agent: every address it speaks from is another's too. */
-function sharedAddress({ policy }: Snapshot, agent: Agent): Denial | undefined {
+export function sharedAddress({ policy }: Snapshot, agent: Agent): Denial | undefined {
   if (agent.cidrs.length === 0 || agent.pods.length > 0 || agent.proxyAuth.length > 0) return undefined
   const others = [...policy.agents.values()].filter((other) => other !== agent)
   const owners = agent.cidrs.map((own) =>

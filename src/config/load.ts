@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileFault } from '#base/file-fault.ts'
 import type { SecretRef } from '#base/secret.ts'
 import { compileCredential, credentialSchema } from '#credentials/index.ts'
@@ -50,19 +50,36 @@ export interface PolicyFile {
   readonly bytes: Buffer
 }
 
-/** Reads all `*.yaml` and `*.yml` directly in a directory as one policy. Never throws: what cannot be read is an issue. */
+/** Files beside policies that test them; see `iron-proxy test`. */
+export const testFilePattern = /\.test\.ya?ml$/
+
+/** Loads a policy that a command names: a directory as the proxy reads it, or one file alone. Never throws. */
+export async function loadPolicyAt(path: string, options: LoadOptions = {}): Promise<Loaded> {
+  try {
+    if (!(await stat(path)).isFile()) return await loadPolicies(path, options)
+    return await compileFiles(dirname(path), [{ file: path, bytes: await readFile(path) }], options)
+  } catch (error) {
+    return unreadable(path, fileFault(error))
+  }
+}
+
+/** Reads all `*.yaml` and `*.yml` directly in a directory, but for tests, as one policy. Never throws: what cannot be read is an issue. */
 export async function loadPolicies(directory: string, options: LoadOptions = {}): Promise<Loaded> {
   try {
     return await compileFiles(directory, await readPolicyFiles(directory), options)
   } catch (error) {
-    const message = `the policies cannot be read: ${fileFault(error)}; name a directory with *.yaml files`
-    return {
-      snapshot: undefined,
-      issues: [{ severity: 'error', position: { file: directory, line: 0, column: 0 }, path: '', message }],
-      files: [],
-      sources: [],
-      secrets: [],
-    }
+    return unreadable(directory, `${fileFault(error)}; name a directory with *.yaml files`)
+  }
+}
+
+function unreadable(path: string, fault: string): Loaded {
+  const message = `the policies cannot be read: ${fault}`
+  return {
+    snapshot: undefined,
+    issues: [{ severity: 'error', position: { file: path, line: 0, column: 0 }, path: '', message }],
+    files: [],
+    sources: [],
+    secrets: [],
   }
 }
 
@@ -72,7 +89,7 @@ export async function loadPolicies(directory: string, options: LoadOptions = {})
  */
 async function readPolicyFiles(directory: string): Promise<PolicyFile[]> {
   const pinned = await realpath(join(directory, '..data')).catch(() => directory)
-  const names = (await readdir(pinned)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).toSorted()
+  const names = (await readdir(pinned)).filter((name) => /^[^.].*\.ya?ml$/.test(name) && !testFilePattern.test(name)).toSorted()
   const files: PolicyFile[] = []
   for (const name of names) {
     const path = join(pinned, name)

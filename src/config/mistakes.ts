@@ -60,9 +60,14 @@ function mistakesIn(
   })
 }
 
-// Of several shapes, the one that fits so far that it is wrong further down is the one that was meant.
+// Of several shapes, the one that fits so far that it is wrong further down is the one that was meant; or else the one of
+// the kind that is written.
 function nearest(branches: readonly (readonly z.core.$ZodIssue[])[], path: readonly PropertyKey[]): z.core.$ZodIssue[] {
-  const meant = branches.find((issues) => issues.every((issue) => issue.path.length > 0)) ?? branches[0] ?? []
+  const meant =
+    branches.find((issues) => issues.every((issue) => issue.path.length > 0)) ??
+    branches.find((issues) => !issues.some((issue) => issue.code === 'invalid_type' && issue.path.length === 0)) ??
+    branches[0] ??
+    []
   return meant.map((issue) => ({ ...issue, path: [...path, ...issue.path] }))
 }
 

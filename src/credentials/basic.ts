@@ -26,6 +26,8 @@ export const basic = credentialKind({
     return {
       headers: ['authorization'],
       params: [],
+      sample: (name) =>
+        name === 'authorization' ? writeBasic({ scheme: 'Basic', user: username ?? 'agent', password: config.stub }) : undefined,
       header(_name, value, real) {
         const sent = readBasic(value)
         if (sent === undefined || sent === 'malformed' || sent.password !== config.stub) return undefined

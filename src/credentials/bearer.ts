@@ -18,6 +18,7 @@ export function bearerPlacer(stub: string): Placer {
   return {
     headers: ['authorization'],
     params: [],
+    sample: (name) => (name === 'authorization' ? `Bearer ${stub}` : undefined),
     header(_name, value, real) {
       const space = value.indexOf(' ')
       const scheme = value.slice(0, Math.max(space, 0))

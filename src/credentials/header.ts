@@ -69,6 +69,7 @@ export const header = credentialKind({
     return {
       headers: [...places.keys()],
       params: [],
+      sample: (name) => places.get(name)?.join(stub),
       header(name, value, real) {
         const [before = '', after = ''] = places.get(name) ?? []
         return value === before + stub + after ? before + real() + after : undefined

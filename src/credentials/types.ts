@@ -67,6 +67,8 @@ export interface Placer {
   header?(name: string, value: string, real: () => string): string | undefined
   /** The decoded parameter's value with the stub exchanged; `undefined`: the stub is not in it as it should be. */
   param?(name: string, value: string, real: () => string): string | undefined
+  /** The header as an agent sends it, with the stub in it; `undefined`: not in that header. */
+  sample?(name: string): string | undefined
   /** What is wrong where neither of these takes a stub, for people; `undefined`: it is just not used there. */
   fault?(place: 'header' | 'query', value: string): string | undefined
   /** Where this credential may arrive in a body; left out: nowhere. */

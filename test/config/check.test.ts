@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { checkJson, checkPolicies, checkText } from '#config/check.ts'
 
-const examples = (await readdir('policies/examples')).filter((name) => name.endsWith('.yaml') && name !== 'crew.yaml')
+const examples = (await readdir('policies/examples')).filter((name) => /^(?!crew)[\w-]+\.yaml$/.test(name))
 
 async function checkFile(file: string, exists = true) {
   await using made = await mkdtempDisposable(join(tmpdir(), 'check-'))

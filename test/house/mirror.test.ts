@@ -5,6 +5,7 @@ import { commands } from '#cli/index.ts'
 import { policyJsonSchema } from '#config/json-schema.ts'
 import { credentialKinds } from '#credentials/index.ts'
 import { identityProviders } from '#credentials/whoami/index.ts'
+import { testJsonSchema } from '#policy-tools/test-schema.ts'
 import { providers } from '#providers/index.ts'
 import { filesBelow, textOf, top } from './sources.ts'
 
@@ -38,8 +39,14 @@ describe('policies/', () => {
     expect(JSON.parse(textOf('policies/schema.json'))).toEqual(policyJsonSchema())
   })
 
+  it('has a fresh test.schema.json; run `npm run schema`', () => {
+    expect(JSON.parse(textOf('policies/test.schema.json'))).toEqual(testJsonSchema())
+  })
+
   it.each(filesBelow('policies', '.yaml'))('%s names the schema for editors', (file) => {
-    expect(textOf(file)).toMatch(/^# yaml-language-server: \$schema=(?:\.\.?\/)+schema\.json\n/)
+    const schema = file.endsWith('.test.yaml') ? 'test.schema.json' : 'schema.json'
+    const [, named] = /^# yaml-language-server: \$schema=(\S+)\n/.exec(textOf(file)) ?? []
+    expect(join(file, '..', named ?? '')).toBe(`policies/${schema}`)
   })
 })
 

@@ -7,6 +7,7 @@ import { exit } from '#cli/command.ts'
 import { commands } from '#cli/index.ts'
 import { loadPolicies } from '#config/load.ts'
 import { credentialKinds } from '#credentials/index.ts'
+import { readTests } from '#policy-tools/test-file.ts'
 import { filesBelow, textOf, top } from './sources.ts'
 
 /** Every page of the documentation. What a test looks for stands in one of them. */
@@ -78,7 +79,7 @@ describe('the pages', () => {
   })
 
   it('shows policies that load', async () => {
-    const examples = blocks.filter(({ language }) => language === 'yaml')
+    const examples = blocks.filter(({ language, text }) => language === 'yaml' && !/^(?:cases|jobs):/m.test(text))
     expect(examples.length).toBeGreaterThan(0)
     for (const { text } of examples) {
       const directory = mkdtempSync(join(tmpdir(), 'iron-proxy-readme-'))
@@ -92,6 +93,12 @@ describe('the pages', () => {
         rmSync(directory, { recursive: true })
       }
     }
+  })
+
+  it('shows tests that can be read', () => {
+    const examples = blocks.filter(({ language, text }) => language === 'yaml' && /^cases:/m.test(text))
+    expect(examples.length).toBeGreaterThan(0)
+    for (const { text } of examples) expect(readTests('readme.test.yaml', Buffer.from(text)).issues).toEqual([])
   })
 
   it('calls only commands that there are; test/cli runs them', () => {
