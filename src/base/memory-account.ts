@@ -37,6 +37,11 @@ export class MemoryAccount {
     return this.#held
   }
 
+  /** The most that the shares of one agent may hold. */
+  get agentBytes(): number {
+    return this.#agentBytes
+  }
+
   /** Agents that have an open share, of those that took bytes. */
   get agents(): number {
     return this.#agents.size

@@ -61,7 +61,7 @@ export const serviceErrors = {
     503,
     'connection_limit_reached',
     'proxy',
-    'there is no memory left to decode one more reply of this agent',
+    'there is no memory left for one more reply of this agent',
     'read open replies to their end, or ask for gzip',
   ),
   overloaded: row(

@@ -131,7 +131,15 @@ async function attempt(
     decode,
     upgrade: arrival.kind === 'upgrade',
   }
-  const relay = new Relay(client, seen, { clock: ports.clock, bodyless: arrival.head.method === 'HEAD', scrub, metered })
+  const bodyless = arrival.head.method === 'HEAD'
+  const relay = new Relay(client, seen, {
+    clock: ports.clock,
+    memory: ports.memory,
+    agent: outbound.agent,
+    bodyless,
+    scrub,
+    metered,
+  })
   const catcher = catching.length > 0 ? new RefusalCatcher(relay, catching) : undefined
   client.proceed()
   if (metered) metered.sent = true

@@ -1,5 +1,7 @@
 import type { Clock } from '#base/clock.ts'
+import { ProxyError } from '#base/errors.ts'
 import { foldName } from '#base/header-name.ts'
+import type { MemoryAccount, MemoryShare } from '#base/memory-account.ts'
 import type { ScrubChain } from '#credentials/scrub-chain.ts'
 import type { ReplyKind } from '#providers/types.ts'
 import { headerValue, replyHeaders } from './headers.ts'
@@ -10,6 +12,12 @@ import type { RawHeaders } from './types.ts'
 
 /** Milliseconds without a byte after which kept bytes go out. */
 const quiet = 10
+
+/**
+ * Bytes that a reply holds outside the heap while its agent does not read: what the agent's socket or stream queues (64 KiB), and
+ * what the host's socket has read already (64 KiB). HTTP/1.1 replies that wait for their turn in a pipeline hold no more.
+ */
+const stalledBytes = 128 * 1024
 
 /**
  * The way back: hop-by-hop headers go, real values become stubs, the rest passes at once. What it sees it writes into
@@ -25,6 +33,10 @@ export class Relay implements ReplySink {
   readonly #metered: Metered | undefined
   /** The agent has been told the end, although the upstream may go on. */
   #over = false
+  readonly #memory: MemoryAccount
+  readonly #agent: string | undefined
+  /** While the agent does not read. */
+  #stalled: MemoryShare | undefined
   #unflush: (() => void) | undefined
 
   constructor(
@@ -32,6 +44,8 @@ export class Relay implements ReplySink {
     seen: Trace,
     options: {
       readonly clock: Clock
+      readonly memory: MemoryAccount
+      readonly agent: string | undefined
       readonly bodyless: boolean
       readonly scrub: ScrubChain | undefined
       readonly metered: Metered | undefined
@@ -40,10 +54,12 @@ export class Relay implements ReplySink {
     this.#client = client
     this.#seen = seen
     this.#clock = options.clock
+    this.#memory = options.memory
+    this.#agent = options.agent
     this.#bodyless = options.bodyless
     this.#scrubber = options.scrub
     this.#metered = options.metered
-    const drained = () => this.onDrain()
+    const drained = () => this.#drained()
     client.onDrain = drained
   }
 
@@ -62,11 +78,13 @@ export class Relay implements ReplySink {
     if (kind) this.#metered?.begin(kind, (ending) => this.#finish(ending))
   }
 
+  /** Throws `reply_overloaded` where the agent does not read and its share of memory is used up. */
   data(chunk: Uint8Array): boolean {
     if (this.#over) return true
-    if (!this.#scrubber) return this.#pass(chunk)
-    const more = this.#pass(this.#scrubber.push(chunk))
-    if (this.#scrubber.held > 0) this.#flushLater(this.#scrubber)
+    const scrubber = this.#scrubber
+    const more = this.#pass(scrubber ? scrubber.push(chunk) : chunk)
+    if (scrubber && scrubber.held > 0) this.#flushLater(scrubber)
+    if (!more && !this.#stalled) this.#stall()
     return more
   }
 
@@ -101,8 +119,21 @@ export class Relay implements ReplySink {
   /** Writes what was taken out into the trace; also when the reply broke off. */
   report(): void {
     this.#unflush?.()
+    this.#stalled?.[Symbol.dispose]()
     const hits = this.#scrubber?.hits
     if (hits && hits.size > 0) this.#seen.scrubbed = Object.fromEntries(hits)
+  }
+
+  #stall(): void {
+    this.#stalled = this.#memory.open(this.#agent)
+    if (this.#stalled.take(stalledBytes)) return
+    throw new ProxyError('reply_overloaded', 'the agent has too many replies open that it does not read')
+  }
+
+  #drained(): void {
+    this.#stalled?.[Symbol.dispose]()
+    this.#stalled = undefined
+    this.onDrain()
   }
 
   #pass(bytes: Uint8Array): boolean {

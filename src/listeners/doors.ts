@@ -37,8 +37,11 @@ export interface Together {
 
 type TcpDoor = Exclude<Door, 'dns' | 'self'>
 
-/** Connections held at once, in all and from one address; past it they are closed unheard. Milliseconds. */
-const limits = { connections: 16_384, perPeer: 4_096, handshake: 15_000, lastTurns: 1_000 } as const
+/**
+ * Connections held at once, in all and from one address; past it they are closed unheard. Milliseconds. `bytes`: what an open
+ * connection takes outside the heap; those of one address fit into the share of one agent.
+ */
+const limits = { connections: 16_384, perPeer: 4_096, bytes: 32 * 1024, handshake: 15_000, lastTurns: 1_000 } as const
 
 /** The doors for HTTP and TLS. DNS has its own room. */
 export class Doors {
@@ -64,7 +67,7 @@ export class Doors {
     // Metrics and health keep the descriptors that agents may not take.
     this.#most = {
       connections: part(Math.min(limits.connections, connectionsWithin(mostFiles()))),
-      perPeer: part(limits.perPeer),
+      perPeer: Math.min(part(limits.perPeer), Math.floor(ports.memory.agentBytes / limits.bytes)),
     }
     this.#h2 = new H2(ports, this.#peers)
     this.#h1 = new H1(ports, (head, socket, connection) => {

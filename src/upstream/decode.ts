@@ -124,7 +124,11 @@ export class Decoder implements ReplySink {
     })
     stages[0]?.on('drain', () => this.onDrain())
     last?.on('data', (chunk: Buffer) => {
-      if (!this.#sink.data(chunk)) last.pause()
+      try {
+        if (!this.#sink.data(chunk)) last.pause()
+      } catch (error) {
+        this.#fail(error as ProxyError)
+      }
     })
   }
 

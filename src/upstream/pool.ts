@@ -1,5 +1,8 @@
+import type { Socket } from 'node:net'
 import type { StopSignal } from '#base/async.ts'
 import type { Deadlines } from '#base/deadlines.ts'
+import { ProxyError } from '#base/errors.ts'
+import type { MemoryAccount, MemoryShare } from '#base/memory-account.ts'
 import type { Outbound, ReplySink, RequestBody, Sent } from '#journey/ports.ts'
 import type { Scheme } from '#journey/types.ts'
 import type { Destination, Dialer } from './dial.ts'
@@ -8,29 +11,41 @@ import type { Home } from './h1.ts'
 
 const mostPools = 512
 
+/** Bytes that one connection to a host takes outside the heap: OpenSSL's state and buffers, and a chunk on its way in. */
+const connectionBytes = 64 * 1024
+
+/** What the pools of a proxy share. */
+interface Means {
+  readonly dialer: Dialer
+  readonly deadlines: Deadlines
+  /** Each connection counts against the agent that it was opened for. */
+  readonly memory: MemoryAccount
+  /** Closes the connections that are idle, in all pools. */
+  readonly dropIdle: () => void
+}
+
 /** Kept-alive HTTP/1.1 connections to one origin under one set of credentials. */
 export class OriginPool implements Home {
   readonly #scheme: Scheme
   readonly #destination: Destination
-  readonly #dialer: Dialer
-  readonly #deadlines: Deadlines
+  readonly #means: Means
   /** The last one used is the first to be used again: what is not needed grows old and closes. */
   readonly #idle: H1Connection[] = []
-  readonly #connections = new Set<H1Connection>()
+  /** With what each holds of its agent's share; nothing where the proxy itself calls. */
+  readonly #connections = new Map<H1Connection, MemoryShare | undefined>()
   #closed = false
 
-  constructor(scheme: Scheme, destination: Destination, dialer: Dialer, deadlines: Deadlines) {
+  constructor(scheme: Scheme, destination: Destination, means: Means) {
     this.#scheme = scheme
     this.#destination = destination
-    this.#dialer = dialer
-    this.#deadlines = deadlines
+    this.#means = means
   }
 
   /** Sends on a free connection, or on a new one. Throws `StaleConnection`, and `ProxyError` for all else. */
   send(outbound: Outbound, body: RequestBody | undefined, sink: ReplySink, signal: StopSignal): Promise<Sent> {
     const free = this.#idle.pop()
     if (free) return free.send(outbound, body, sink, signal)
-    return this.#open(signal).then((opened) => opened.send(outbound, body, sink, signal))
+    return this.#open(outbound.agent, signal).then((opened) => opened.send(outbound, body, sink, signal))
   }
 
   release(connection: H1Connection): void {
@@ -44,26 +59,53 @@ export class OriginPool implements Home {
     if (at >= 0) this.#idle.splice(at, 1)
   }
 
+  dropIdle(): void {
+    for (const connection of this.#idle.splice(0)) {
+      connection.destroy()
+      // Its socket closes in a moment; a request that waits for the room has it now.
+      this.#connections.get(connection)?.[Symbol.dispose]()
+    }
+  }
+
   /** No connection is kept any more; running requests end on theirs. */
   retire(): void {
     this.#closed = true
-    for (const connection of this.#idle.splice(0)) connection.destroy()
+    this.dropIdle()
   }
 
   /** Closes everything now. */
   close(): void {
     this.retire()
-    for (const connection of this.#connections) connection.destroy()
+    for (const connection of this.#connections.keys()) connection.destroy()
   }
 
-  async #open(signal: StopSignal): Promise<H1Connection> {
-    const socket =
-      this.#scheme === 'https'
-        ? await this.#dialer.tls(this.#destination, ['http/1.1'], signal)
-        : await this.#dialer.tcp(this.#destination, signal)
-    const connection = new H1Connection(socket, this, this.#deadlines)
-    this.#connections.add(connection)
-    return connection
+  /** Opens a connection for an agent; `undefined`: for a call of the proxy itself, which no agent's share may hold up. */
+  async #open(agent: string | undefined, signal: StopSignal): Promise<H1Connection> {
+    const share = agent === undefined ? undefined : this.#shareOf(agent)
+    try {
+      const socket = await this.#dial(signal)
+      if (share) socket.once('close', () => share[Symbol.dispose]())
+      const connection = new H1Connection(socket, this, this.#means.deadlines)
+      this.#connections.set(connection, share)
+      return connection
+    } catch (error) {
+      share?.[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  #shareOf(agent: string): MemoryShare {
+    const { memory, dropIdle } = this.#means
+    const share = memory.open(agent)
+    if (share.take(connectionBytes)) return share
+    dropIdle()
+    if (share.take(connectionBytes)) return share
+    throw new ProxyError('overloaded', 'the agent has too many connections to hosts')
+  }
+
+  #dial(signal: StopSignal): Promise<Socket> {
+    const { dialer } = this.#means
+    return this.#scheme === 'https' ? dialer.tls(this.#destination, ['http/1.1'], signal) : dialer.tcp(this.#destination, signal)
   }
 }
 
@@ -72,12 +114,11 @@ export class OriginPool implements Home {
  */
 export class Pools {
   readonly #pools = new Map<string, OriginPool>()
-  readonly #dialer: Dialer
-  readonly #deadlines: Deadlines
+  readonly #means: Means
 
-  constructor(dialer: Dialer, deadlines: Deadlines) {
-    this.#dialer = dialer
-    this.#deadlines = deadlines
+  constructor(dialer: Dialer, deadlines: Deadlines, memory: MemoryAccount) {
+    const dropIdle = () => this.#pools.forEach((pool) => pool.dropIdle())
+    this.#means = { dialer, deadlines, memory, dropIdle }
   }
 
   get size(): number {
@@ -96,7 +137,7 @@ export class Pools {
 
   /** A pool of its own, for an upgrade: its connection is never used again. */
   single(scheme: Scheme, destination: Destination): OriginPool {
-    return new OriginPool(scheme, destination, this.#dialer, this.#deadlines)
+    return new OriginPool(scheme, destination, this.#means)
   }
 
   close(): void {

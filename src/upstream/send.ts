@@ -31,11 +31,11 @@ export class Sender implements Upstream {
   /** Origins that refused HTTP/1.1 in the handshake, before a request was sent. */
   readonly #onlyH2 = new LruMap<string, true>(1000)
 
-  /** `memory`: counts the windows of decoders. */
+  /** `memory`: counts the windows of decoders, and connections. */
   constructor(options: DialOptions, memory: MemoryAccount) {
     this.#memory = memory
     this.#dialer = new Dialer(options)
-    this.#pools = new Pools(this.#dialer, new Deadlines(patient))
+    this.#pools = new Pools(this.#dialer, new Deadlines(patient), memory)
     this.#sessions = new Sessions(this.#dialer)
   }
 

@@ -209,6 +209,14 @@ describe.skipIf(group === undefined)(`in 512 MiB${typeof made === 'string' ? `, 
     return socket
   }
 
+  /** A connection that reads no byte of the reply that it asks for. */
+  async function unread(): Promise<TLSSocket> {
+    const line = await open('http/1.1')
+    line.on('error', () => {}).pause()
+    line.write('GET /download/50000000 HTTP/1.1\r\nHost: good.test\r\n\r\n')
+    return line
+  }
+
   const attacks: readonly (readonly [string, (until: number) => Promise<void>])[] = [
     ['16 bodies of 31 MiB without their last byte', (until) => held(16, until, body)],
     ['40 replies in br with a window of 16 MiB', (until) => held(40, until, windowOf('br'))],
@@ -221,6 +229,7 @@ describe.skipIf(group === undefined)(`in 512 MiB${typeof made === 'string' ? `, 
     ['CONTINUATION', (until) => flood(continuation, until)],
     ['HPACK', (until) => flood(hpack, until)],
     ['20 sessions with a window of 0', (until) => held(20, until, zeroWindow)],
+    ['1,000 replies that it does not read', (until) => held(1_000, until, unread)],
   ]
 
   test.each(attacks.map(([name, attack], i) => [name, attack, `127.0.1.${i + 1}`] as const))(

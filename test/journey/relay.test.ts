@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { MemoryAccount } from '#base/memory-account.ts'
 import { Secret } from '#base/secret.ts'
 import { compileScrub } from '#credentials/restub.ts'
 import { ScrubChain } from '#credentials/scrub-chain.ts'
@@ -11,7 +12,7 @@ import { arrivalOf, Recorder } from './parts.ts'
 const value = canary()
 const patterns = compileScrub([{ credential: 'key', stub: 'the-stub', secret: new Secret('key', value) }])
 
-function relayOf({ scrub = true, bodyless = false } = {}) {
+function relayOf({ scrub = true, bodyless = false, memory = new MemoryAccount({ bytes: 1 << 20 }) } = {}) {
   const clock = new ManualClock()
   const seen = trace(arrivalOf(), { clock, ids: { next: () => 'id' } })
   const client = new Recorder()
@@ -21,6 +22,8 @@ function relayOf({ scrub = true, bodyless = false } = {}) {
     client,
     relay: new Relay(client, seen, {
       clock,
+      memory,
+      agent: 'alice',
       bodyless,
       scrub: scrub ? new ScrubChain(patterns, () => patterns) : undefined,
       metered: undefined,
@@ -51,6 +54,39 @@ describe('a reply with nothing to look for', () => {
     relay.onDrain = () => (drained += 1)
     client.onDrain()
     expect(drained).toBe(1)
+  })
+})
+
+describe('replies that their agent does not read', () => {
+  const open = (memory: MemoryAccount) => {
+    const { relay, client } = relayOf({ scrub: false, memory })
+    relay.head(200, [])
+    client.ready = false
+    return { relay, client }
+  }
+
+  it('count against its memory until it reads or the reply ends', () => {
+    const memory = new MemoryAccount({ bytes: 1 << 20 })
+    const [read, ended] = [open(memory), open(memory)]
+    for (const { relay } of [read, ended, read, ended]) expect(relay.data(Buffer.from('x'))).toBe(false)
+    expect(memory.held).toBe(2 * 128 * 1024)
+    read.client.onDrain()
+    expect(memory.held).toBe(128 * 1024)
+    ended.relay.report()
+    expect(memory).toMatchObject({ held: 0, agents: 0 })
+    read.relay.data(Buffer.from('x'))
+    expect(memory.held).toBe(128 * 1024)
+  })
+
+  it('break off where they do not fit, and leave the others their room', () => {
+    const memory = new MemoryAccount({ bytes: 4 * 128 * 1024 })
+    const [first, second, third] = [open(memory), open(memory), open(memory)]
+    first.relay.data(Buffer.from('x'))
+    second.relay.data(Buffer.from('x'))
+    expect(() => third.relay.data(Buffer.from('x'))).toThrow(expect.objectContaining({ code: 'reply_overloaded' }))
+    expect(memory.held).toBe(2 * 128 * 1024)
+    first.client.onDrain()
+    expect(open(memory).relay.data(Buffer.from('x'))).toBe(false)
   })
 })
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { ProxyError } from '#base/errors.ts'
+import { MemoryAccount } from '#base/memory-account.ts'
 import { bodyOf, valueOf } from '../journey/parts.ts'
 import { testAuthority } from '../kit/ca.ts'
 import { replying, startRawUpstream } from '../kit/raw-upstream.ts'
@@ -31,6 +32,21 @@ describe('connections', () => {
       await new Promise(setImmediate)
     }
     expect(server.connections.length).toBeLessThanOrEqual(50)
+  })
+
+  it('count against the memory of the agent they were opened for, and make room when they are idle', async () => {
+    await using server = await startUpstream({ certificate })
+    const memory = new MemoryAccount({ bytes: 4 * 64 * 1024 })
+    await using client = sender(dialing(server.port), memory)
+    const of = (agent: string | undefined, host = 'good.test') => outboundOf({ host, path: '/slow/100' }, { agent })
+    const alice = await Promise.all([got(client, of('alice')), got(client, of('alice')), got(client, of('alice'))])
+    expect(alice.map(({ code, sink }) => code ?? sink.status)).toEqual([200, 200, 'overloaded'])
+    expect(memory.held).toBe(2 * 64 * 1024)
+    expect(await got(client, of('alice', 'other.test'))).toMatchObject({ sink: { status: 200 } })
+    const others = await Promise.all([got(client, of('bob')), got(client, of(undefined)), got(client, of(undefined))])
+    expect(others).toMatchObject([{ sink: { status: 200 } }, { sink: { status: 200 } }, { sink: { status: 200 } }])
+    await client.close()
+    await expect.poll(() => memory.held).toBe(0)
   })
 
   it('are apart for each set of credentials, and for each host', async () => {

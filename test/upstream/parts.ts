@@ -91,7 +91,7 @@ export async function got(
 }
 
 /** A sender that is closed with the test. */
-export function sender(options: DialOptions): Sender & AsyncDisposable {
-  const made = new Sender(options, new MemoryAccount({ bytes: 256 << 20 }))
+export function sender(options: DialOptions, memory = new MemoryAccount({ bytes: 256 << 20 })): Sender & AsyncDisposable {
+  const made = new Sender(options, memory)
   return Object.assign(made, { [Symbol.asyncDispose]: () => made.close() })
 }

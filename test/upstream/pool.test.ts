@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { Deadlines } from '#base/deadlines.ts'
+import { MemoryAccount } from '#base/memory-account.ts'
 import { Dialer } from '#upstream/dial.ts'
 import { Pools } from '#upstream/pool.ts'
 import { ManualClock } from '../kit/clock.ts'
@@ -7,7 +8,7 @@ import { hostOf } from '../kit/policy.ts'
 import { dialing } from './parts.ts'
 
 it('a pool is of one scheme, host, port and set of credentials, and there are never more than 512', () => {
-  const pools = new Pools(new Dialer(dialing(1)), new Deadlines(new ManualClock()))
+  const pools = new Pools(new Dialer(dialing(1)), new Deadlines(new ManualClock()), new MemoryAccount({ bytes: 1 << 20 }))
   const good = { host: hostOf('good.test'), port: 443 }
   const first = pools.of('https', good, [])
   expect(pools.of('https', good, [])).toBe(first)
