@@ -108,6 +108,29 @@ export class CharacterFinder<Kind> {
     return undefined
   }
 
+  /** `false` where no value is in a text, one character a byte; the search is that of `find`, and compares nothing. */
+  mayBeIn(text: string): boolean {
+    const window = this.#window
+    if (window < 2) return false
+    const pairs = this.#pairs
+    const last = text.length - window
+    let start = 0
+    let known = 0
+    while (start <= last) {
+      const floor = known > start ? known : start
+      let at = start + window - 1
+      while (at > floor && pairs[pairIn(text, at)] === 1) at -= 1
+      known = start + window - 1
+      if (at > floor) {
+        start = at
+        continue
+      }
+      if (this.#starts[pairIn(text, start + 1)] === 1) return true
+      start += 1
+    }
+    return false
+  }
+
   #matchAt(bytes: Uint8Array, start: number, pair: number): Match<Kind> | undefined {
     let best: Match<Kind> | undefined
     for (const [first, values] of this.#byStart.get(pair) ?? none) {
@@ -201,6 +224,11 @@ export class CharacterFinder<Kind> {
   [inspect.custom](): string {
     return '[values]'
   }
+}
+
+/** The character at a place and the one before it, as one number. */
+function pairIn(text: string, at: number): number {
+  return ((text.charCodeAt(at - 1) & 0xff) << 8) | (text.charCodeAt(at) & 0xff)
 }
 
 const none: readonly never[] = []

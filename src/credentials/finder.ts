@@ -79,6 +79,21 @@ export class Finder<Kind extends Pattern> {
     return undefined
   }
 
+  /** `false` where no pattern is in a text, one character a byte: so most texts need not become bytes. */
+  mayBeIn(text: string): boolean {
+    const shifts = this.#shifts
+    const last = this.#window - 1
+    if (last < 1) return false
+    const { length } = text
+    let i = last
+    while (i < length) {
+      const shift = shifts[((text.charCodeAt(i - 1) & 0xff) << 8) | (text.charCodeAt(i) & 0xff)] as number
+      if (shift === 0) return true
+      i += shift
+    }
+    return false
+  }
+
   /**
    * Where, at `from` or later, a pattern may have begun that would end past these bytes, or the byte before that belongs
    * to it; their length, if nowhere. What stands before that place can be passed on.

@@ -21,15 +21,30 @@ export class RealValues {
     return this.#search(text, 'latin1') ?? (text.includes('%') ? this.#search(decodePercent(text), 'utf8') : undefined)
   }
 
-  /** The same for all of a request head, in one pass. */
-  findInHead(head: { readonly path: string; readonly query: string; readonly headers: readonly string[] }): string | undefined {
-    // No part of a head holds a line break, so no value is made up where two parts meet.
-    return this.find(`${head.path}${head.query}\n${head.headers.join('\n')}`)
+  /** The same for all of a request head. No part of it holds a line break, so no value goes over two of them. */
+  findInHead({
+    path,
+    query,
+    headers,
+  }: {
+    readonly path: string
+    readonly query: string
+    readonly headers: readonly string[]
+  }): string | undefined {
+    if (this.#finder.isEmpty) return undefined
+    let found = this.#findInPart(query === '' ? path : path + query)
+    for (let i = 0; found === undefined && i < headers.length; i += 1) found = this.#findInPart(headers[i] as string)
+    return found
   }
 
   /** The same for a body as it streams by. */
   watch(): RealValueWatch {
     return new RealValueWatch(this.#finder)
+  }
+
+  #findInPart(text: string): string | undefined {
+    // Most parts hold neither a value nor a percent sign, and are done with here.
+    return this.#finder.isInText(text) || text.includes('%') ? this.find(text) : undefined
   }
 
   #search(text: string, encoding: 'latin1' | 'utf8'): string | undefined {

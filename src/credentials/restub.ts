@@ -73,9 +73,10 @@ export class Scrubber {
     return this.#tail.length === 0 ? nothing : this.#pass(this.#tail, 'end')
   }
 
-  /** Whether there is nothing to take out of these texts. None of them holds a line break, so nothing is made up where two meet. */
+  /** Whether there is nothing to take out of any of these texts. */
   isClean(texts: readonly string[]): boolean {
-    return !this.#patterns.isIn(Buffer.from(texts.join('\n'), 'latin1'))
+    for (let i = 0; i < texts.length; i += 1) if (this.#patterns.isInText(texts[i] as string)) return false
+    return true
   }
 
   /** The same for a text that is complete, such as a header value, one character a byte. The stream is not touched. */

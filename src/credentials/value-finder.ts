@@ -55,6 +55,12 @@ export class ValueFinder {
     return this.#whole.find(bytes, 0) !== undefined || this.#characters.find(bytes, 0) !== undefined
   }
 
+  /** The same of a text, one character a byte. */
+  isInText(text: string): boolean {
+    // Texts that may hold one are few: only those become bytes.
+    return (this.#whole.mayBeIn(text) || this.#characters.mayBeIn(text)) && this.isIn(Buffer.from(text, 'latin1'))
+  }
+
   /** Gives one match after another of the same bytes, and looks at none of them twice. */
   search(bytes: Uint8Array): Search {
     return new Search(this.#whole, this.#characters, bytes)

@@ -14,28 +14,15 @@ export function auditLine(record: AuditRecord): string {
 
 /**
  * Writes one record as one line of JSON, without its line end. Only the fields named here are ever written, whatever else an
- * object may carry; every text has a bound and none can break out of its line.
+ * object may carry; every text has a bound and none can break out of its line. The first and the last part of a line are the same for
+ * many records, so `parts` keeps them in bytes.
  */
-export function writeAuditLine(record: AuditRecord, line: LineBuffer): void {
+export function writeAuditLine(record: AuditRecord, line: LineBuffer, parts: LineParts = new LineParts()): void {
   word(line, '{"id":', record.id)
   word(line, ',"time":', record.time)
-  plain(line, ',"type":', record.type)
-  plain(line, ',"event":', record.event)
-  if (record.agent === null) line.raw(',"agent":null')
-  else common(line, ',"agent":', record.agent)
-  common(line, ',"peer":', record.peer)
-  plain(line, ',"door":', record.door)
-  common(line, ',"protocol":', record.protocol)
-  text(line, ',"method":', record.method, limits.method)
-  plain(line, ',"scheme":', record.scheme)
-  common(line, ',"host":', record.host, limits.host)
-  value(line, ',"port":', record.port)
+  parts.writeArrival(record, line)
   text(line, ',"path":', record.path, limits.path)
-  common(line, ',"rule":', record.rule)
-  plain(line, ',"verdict":', record.verdict)
-  plain(line, ',"code":', record.code)
-  text(line, ',"reason":', record.reason, limits.reason)
-  writeSwaps(record, line)
+  parts.writeVerdict(record, line)
   object(line, ',"scrubbed":', record.scrubbed)
   word(line, ',"credential":', record.credential)
   value(line, ',"answered":', record.answered)
@@ -58,14 +45,124 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer): void {
   line.raw('}')
 }
 
-function writeSwaps({ swaps }: AuditRecord, line: LineBuffer): void {
+/** Who asked for what, but for the path. */
+function writeArrival(record: AuditRecord, line: LineBuffer): void {
+  plain(line, ',"type":', record.type)
+  plain(line, ',"event":', record.event)
+  if (record.agent === null) line.raw(',"agent":null')
+  else common(line, ',"agent":', record.agent)
+  common(line, ',"peer":', record.peer)
+  plain(line, ',"door":', record.door)
+  common(line, ',"protocol":', record.protocol)
+  text(line, ',"method":', record.method, limits.method)
+  plain(line, ',"scheme":', record.scheme)
+  common(line, ',"host":', record.host, limits.host)
+  value(line, ',"port":', record.port)
+}
+
+function writeVerdict(record: AuditRecord, line: LineBuffer): void {
+  common(line, ',"rule":', record.rule)
+  plain(line, ',"verdict":', record.verdict)
+  plain(line, ',"code":', record.code)
+  text(line, ',"reason":', record.reason, limits.reason)
   line.raw(',"swaps":[')
-  swaps.forEach(({ credential, place }, i) => {
+  record.swaps.forEach(({ credential, place }, i) => {
     common(line, i === 0 ? '{"credential":' : ',{"credential":', credential)
     common(line, ',"place":', place)
     line.raw('}')
   })
   line.raw(']')
+}
+
+/** A part of a line in bytes, and the fields that it was written from. */
+interface Part<Fields> {
+  readonly of: Fields
+  readonly bytes: Uint8Array
+}
+
+type Arrival = Pick<
+  AuditRecord,
+  'type' | 'event' | 'agent' | 'peer' | 'door' | 'protocol' | 'method' | 'scheme' | 'host' | 'port'
+>
+type Verdict = Pick<AuditRecord, 'rule' | 'verdict' | 'swaps'>
+
+/** Parts that are kept for one rule, and rules in all. Rules are words of the policy, so a stranger cannot fill this. */
+const mostParts = { each: 16, rules: 500 } as const
+const longestHost = 64
+
+/** The parts that lines have in common, by the rule of their record. */
+export class LineParts {
+  readonly #arrivals = new Map<string, Part<Arrival>[]>()
+  readonly #verdicts = new Map<string, Part<Verdict>[]>()
+
+  writeArrival(record: AuditRecord, line: LineBuffer): void {
+    const { rule, host = '' } = record
+    if (rule === undefined || host.length > longestHost) return writeArrival(record, line)
+    const parts = partsOf(this.#arrivals, rule)
+    for (let i = 0; i < parts.length; i += 1) {
+      const part = parts[i] as Part<Arrival>
+      if (isSameArrival(part.of, record)) return line.put(part.bytes)
+    }
+    const before = line.length
+    writeArrival(record, line)
+    keep(parts, { of: arrivalOf(record), bytes: line.copyFrom(before) })
+  }
+
+  writeVerdict(record: AuditRecord, line: LineBuffer): void {
+    const { rule, verdict, swaps } = record
+    if (rule === undefined || record.code !== undefined || record.reason !== undefined) return writeVerdict(record, line)
+    const parts = partsOf(this.#verdicts, rule)
+    for (let i = 0; i < parts.length; i += 1) {
+      const part = parts[i] as Part<Verdict>
+      if (isSameVerdict(part.of, record)) return line.put(part.bytes)
+    }
+    const before = line.length
+    writeVerdict(record, line)
+    keep(parts, { of: { rule, verdict, swaps }, bytes: line.copyFrom(before) })
+  }
+}
+
+function partsOf<Fields>(known: Map<string, Part<Fields>[]>, rule: string): Part<Fields>[] {
+  let parts = known.get(rule)
+  if (parts) return parts
+  if (known.size >= mostParts.rules) known.clear()
+  known.set(rule, (parts = []))
+  return parts
+}
+
+function keep<Fields>(parts: Part<Fields>[], part: Part<Fields>): void {
+  if (parts.length === mostParts.each) parts.shift()
+  parts.push(part)
+}
+
+function arrivalOf(record: AuditRecord): Arrival {
+  const { type, event, agent, peer, door, protocol, method, scheme, host, port } = record
+  // A copy of its own: a part of a head would keep the whole head in memory.
+  const own = host === undefined ? undefined : Buffer.from(host, 'latin1').toString('latin1')
+  return { type, event, agent, peer, door, protocol, method, scheme, host: own, port }
+}
+
+function isSameArrival(one: Arrival, other: Arrival): boolean {
+  return (
+    one.host === other.host &&
+    one.method === other.method &&
+    one.agent === other.agent &&
+    one.peer === other.peer &&
+    one.port === other.port &&
+    one.door === other.door &&
+    one.protocol === other.protocol &&
+    one.scheme === other.scheme &&
+    one.type === other.type &&
+    one.event === other.event
+  )
+}
+
+function isSameVerdict(one: Verdict, other: Verdict): boolean {
+  if (one.rule !== other.rule || one.verdict !== other.verdict || one.swaps.length !== other.swaps.length) return false
+  for (let i = 0; i < one.swaps.length; i += 1) {
+    if (one.swaps[i]?.credential !== other.swaps[i]?.credential || one.swaps[i]?.place !== other.swaps[i]?.place) return false
+  }
+  return true
 }
 
 function boundedUsage(usage: NonNullable<AuditRecord['usage']>): object {
@@ -105,7 +202,8 @@ function plain(line: LineBuffer, name: string, written: string | undefined): voi
 function value(line: LineBuffer, name: string, written: number | boolean | undefined): void {
   if (written === undefined) return
   line.raw(name)
-  line.raw(String(written))
+  if (typeof written === 'number') line.number(written)
+  else line.raw(String(written))
 }
 
 function object(line: LineBuffer, name: string, written: object | undefined): void {

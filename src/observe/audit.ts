@@ -1,6 +1,6 @@
 import type { Audit } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
-import { writeAuditLine } from './audit-line.ts'
+import { LineParts, writeAuditLine } from './audit-line.ts'
 import { LineBuffer } from './line-buffer.ts'
 import type { Sink } from './sinks.ts'
 
@@ -38,6 +38,7 @@ export class AuditLog implements Audit {
   readonly #queueBytes: number
   readonly #closeTimeoutMs: number
   readonly #lines = new LineBuffer(64 * 1024)
+  readonly #parts = new LineParts()
   /** Records in `#lines`. */
   #records = 0
   #batches: Batch[] = []
@@ -84,7 +85,7 @@ export class AuditLog implements Audit {
 
   write(record: AuditRecord): void {
     const before = this.#lines.length
-    writeAuditLine(record, this.#lines)
+    writeAuditLine(record, this.#lines, this.#parts)
     this.#ended(before)
   }
 

@@ -38,11 +38,40 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
   const budgets = fence(1000)
   const models = fence(500)
   const words = fence(50)
+  const requests = remembering((agent, rule, action, code_class, door) => {
+    const labels = { code_class, door }
+    return {
+      requests: metrics.requests.series({ agent, rule, action, code_class, door }),
+      duration: metrics.duration.series(labels),
+      ttfb: metrics.ttfb.series(labels),
+      up: metrics.transfer.series({ agent, direction: 'up' }),
+      down: metrics.transfer.series({ agent, direction: 'down' }),
+    }
+  })
+  const swaps = remembering((agent, credential, where) => {
+    const place = where.slice(0, where.indexOf(':'))
+    return metrics.swaps.series({ agent, credential, place })
+  })
 
   return (record) => {
     const agent = record.agent === null ? (record.door === 'self' ? 'self' : 'unknown') : agents(record.agent)
+    if (isPlain(record)) return plain(record, agent)
     if (record.event !== 'close') opened(record, agent)
     if (record.event !== 'open') closed(record, agent)
+  }
+
+  /** What `opened` and `closed` count of such a record, in series that are not looked for again. */
+  function plain(record: AuditRecord, agent: string): void {
+    const { ttfb, bytesUp, bytesDown } = record
+    const rule = record.rule === undefined ? 'none' : rules(record.rule)
+    const series = requests(agent, rule, record.verdict, codeClass(record.status), record.door)
+    series.requests.count += 1
+    series.duration.observe(record.duration / 1000)
+    if (ttfb !== undefined) series.ttfb.observe(ttfb / 1000)
+    if (bytesUp > 0) series.up.count += bytesUp
+    if (bytesDown > 0) series.down.count += bytesDown
+    for (const { credential, place } of record.swaps) swaps(agent, credentials(credential), place, '', '').count += 1
+    if (record.usage) counted(record.usage, agent, ttfb)
   }
 
   function opened(record: AuditRecord, agent: string): void {
@@ -126,6 +155,31 @@ function missing({ charged, output }: Pick<MeteredUsage, 'charged' | 'output'>):
   return output === undefined ? 'no_usage' : 'aborted'
 }
 
+type Words = readonly [string, string, string, string, string]
+
+/**
+ * Remembers what was made for some words. They come from fences and from lists of ours, so there are not many; a map for each word costs
+ * less than joining them.
+ */
+function remembering<Made>(make: (...words: Words) => Made): (...words: Words) => Made {
+  const known: Level<Level<Level<Level<Level<Made>>>>> = new Map()
+  return (a, b, c, d, e) => {
+    const found = known.get(a)?.get(b)?.get(c)?.get(d)?.get(e)
+    if (found) return found
+    const made = make(a, b, c, d, e)
+    below(below(below(below(known, a), b), c), d).set(e, made)
+    return made
+  }
+}
+
+type Level<Below> = Map<string, Below>
+
+function below<Below extends Level<unknown>>(level: Level<Below>, word: string): Below {
+  let found = level.get(word)
+  if (!found) level.set(word, (found = new Map() as Below))
+  return found
+}
+
 /** Passes the first `limit` different words, and `other` for every later one. */
 function fence(limit: number): (word: string) => string {
   const known = new Set<string>()
@@ -137,8 +191,17 @@ function fence(limit: number): (word: string) => string {
   }
 }
 
+const codeClasses = ['none', '1xx', '2xx', '3xx', '4xx', '5xx'] as const
+
 function codeClass(status: number | undefined): string {
-  return status !== undefined && status >= 100 && status < 600 ? `${Math.trunc(status / 100)}xx` : 'none'
+  return (status !== undefined && status >= 100 && codeClasses[Math.trunc(status / 100)]) || 'none'
+}
+
+/** A request that was allowed, ran to its end, and took nothing out of the ordinary with it: most are. */
+function isPlain({ type, event, code, answered, credential, scrubbed, limits, waited, budget, count }: AuditRecord): boolean {
+  const ordinary = type === 'request' && event === 'exchange' && code === undefined
+  const nothing = answered ?? credential ?? scrubbed ?? limits ?? waited ?? budget ?? count
+  return ordinary && nothing === undefined
 }
 
 function layer({ type, door }: AuditRecord): string {

@@ -1,6 +1,10 @@
 import { asciiJson, bounded } from './text.ts'
 
 const quote = 34
+const dot = 46
+const zero = 48
+/** Digits, a point and three decimals. */
+const longestNumber = 24
 const backslash = 92
 /** Words whose bytes are kept, and their longest in characters. */
 const mostWords = 1_000
@@ -39,19 +43,38 @@ export class LineBuffer {
     this.#at = at
   }
 
-  /** The same of a word that comes again and again (an agent, a host, a rule): what it is in bytes is kept. */
+  /** Bytes of ASCII as they stand. */
+  put(bytes: Uint8Array): void {
+    if (this.#at + bytes.length > this.#bytes.length) this.#grow(bytes.length)
+    this.#bytes.set(bytes, this.#at)
+    this.#at += bytes.length
+  }
+
+  /** A word as a JSON string that comes again and again (an agent, a host, a rule): what it is in bytes is kept. */
   word(text: string, limit: number): void {
     const known = this.#words.get(text)
-    if (known) {
-      if (this.#at + known.length > this.#bytes.length) this.#grow(known.length)
-      this.#bytes.set(known, this.#at)
-      this.#at += known.length
-      return
-    }
+    if (known) return this.put(known)
     const before = this.#at
     this.json(text, limit)
     if (this.#words.size >= mostWords) this.#words.clear()
-    if (text.length <= longestWord) this.#words.set(text, Uint8Array.from(this.#bytes.subarray(before, this.#at)))
+    if (text.length <= longestWord) this.#words.set(text, this.copyFrom(before))
+  }
+
+  /** A number as JSON has it. Counts and milliseconds with three decimals, as most are, are written digit by digit. */
+  number(value: number): void {
+    const thousandths = Math.round(value * 1_000)
+    if (!(thousandths >= 0 && thousandths < 1e15 && thousandths / 1_000 === value)) return this.raw(String(value))
+    if (this.#at + longestNumber > this.#bytes.length) this.#grow(longestNumber)
+    const whole = Math.floor(value)
+    this.#digits(whole)
+    let rest = thousandths - whole * 1_000
+    if (rest === 0) return
+    this.#bytes[this.#at++] = dot
+    for (let unit = 100; rest > 0; unit /= 10) {
+      const digit = Math.floor(rest / unit)
+      this.#bytes[this.#at++] = zero + digit
+      rest -= digit * unit
+    }
   }
 
   /** A text as a JSON string, cut to `limit` characters. Most are printable ASCII already, and stand as they are. */
@@ -71,11 +94,27 @@ export class LineBuffer {
     this.#at = at
   }
 
+  /** A copy of what was written behind this length. */
+  copyFrom(length: number): Uint8Array {
+    return Uint8Array.from(this.#bytes.subarray(length, this.#at))
+  }
+
   /** A copy of all that was written; the buffer begins anew. */
   take(): Buffer {
     const taken = Buffer.from(this.#bytes.subarray(0, this.#at))
     this.#at = 0
     return taken
+  }
+
+  #digits(whole: number): void {
+    let above = 10
+    while (above <= whole) above *= 10
+    let left = whole
+    for (let unit = above / 10; unit >= 1; unit /= 10) {
+      const digit = Math.floor(left / unit)
+      this.#bytes[this.#at++] = zero + digit
+      left -= digit * unit
+    }
   }
 
   #grow(more: number): void {

@@ -1,6 +1,6 @@
 /**
- * Counters and histograms that cost an exchange some 100 ns each. prom-client sorts and joins the labels of every single addition,
- * which cost a request 8 µs: here they are joined in their one order, and become prom-client's when they are scraped.
+ * Counters and histograms that cost an exchange some 10 ns each. prom-client sorts and joins the labels of every single addition,
+ * which cost a request 8 µs: here a caller keeps the series it adds to, and they become prom-client's when they are scraped.
  */
 import { Counter } from 'prom-client'
 import type { Metric, Registry } from 'prom-client'
@@ -14,10 +14,16 @@ export interface Described<Label extends string> {
   readonly registry: Registry
 }
 
-/** A counter; `inc` takes every label. */
+/** A series of a counter, for adding to it without looking for it. */
+export interface Count {
+  /** Added since the last scrape. */
+  count: number
+}
+
+/** A counter; `inc` and `series` take every label. */
 export class Tally<Label extends string> {
   readonly #names: readonly Label[]
-  readonly #added = new Map<string, { readonly labels: Labels<Label>; count: number }>()
+  readonly #added = new Map<string, Count & { readonly labels: Labels<Label> }>()
 
   constructor({ name, help, labelNames, registry }: Described<Label>) {
     this.#names = labelNames
@@ -39,14 +45,24 @@ export class Tally<Label extends string> {
   }
 
   inc(labels: Labels<Label>, count = 1): void {
+    this.series(labels).count += count
+  }
+
+  /** The series with these labels, for as long as the process lives. It is not shown before something is added. */
+  series(labels: Labels<Label>): Count {
     const key = keyOf(this.#names, labels)
-    const found = this.#added.get(key)
-    if (found) found.count += count
-    else this.#added.set(key, { labels, count })
+    let found = this.#added.get(key)
+    if (!found) this.#added.set(key, (found = { labels, count: 0 }))
+    return found
   }
 }
 
-/** A histogram; `observe` takes every label. */
+/** A series of a histogram, for observing in it without looking for it. */
+export interface Observed {
+  observe(value: number): void
+}
+
+/** A histogram; `observe` and `series` take every label. */
 export class Buckets<Label extends string> {
   readonly #described: Described<Label>
   readonly #bounds: readonly number[]
@@ -63,22 +79,22 @@ export class Buckets<Label extends string> {
       type: 'histogram',
       aggregator: 'sum',
       get: () => Promise.resolve(this.#exposed()),
-      reset: () => this.#series.clear(),
+      // A caller may keep a series, so none goes away.
+      reset: () => this.#series.forEach((series) => series.clear()),
     }
     registry.registerMetric(metric as unknown as Metric)
   }
 
   observe(labels: Labels<Label>, value: number): void {
+    this.series(labels).observe(value)
+  }
+
+  /** The series with these labels, for as long as the process lives. It is not shown before something is observed. */
+  series(labels: Labels<Label>): Observed {
     const key = keyOf(this.#described.labelNames, labels)
-    let series = this.#series.get(key)
-    if (!series) {
-      series = { labels, counts: new Float64Array(this.#bounds.length), sum: 0, count: 0 }
-      this.#series.set(key, series)
-    }
-    const at = this.#bounds.findIndex((bound) => value <= bound)
-    if (at >= 0) series.counts[at] = (series.counts[at] ?? 0) + 1
-    series.sum += value
-    series.count += 1
+    let found = this.#series.get(key)
+    if (!found) this.#series.set(key, (found = new Series(labels, this.#bounds)))
+    return found
   }
 
   /** Cumulative buckets, as the exposition format has them. */
@@ -86,6 +102,7 @@ export class Buckets<Label extends string> {
     const { name, help } = this.#described
     const values: object[] = []
     for (const { labels, counts, sum, count } of this.#series.values()) {
+      if (count === 0) continue
       let below = 0
       this.#bounds.forEach((bound, i) => {
         below += counts[i] ?? 0
@@ -98,12 +115,34 @@ export class Buckets<Label extends string> {
   }
 }
 
-interface Series<Label extends string> {
+class Series<Label extends string> implements Observed {
   readonly labels: Labels<Label>
   /** By bound, not cumulative. */
   readonly counts: Float64Array
-  sum: number
-  count: number
+  sum = 0
+  count = 0
+  readonly #bounds: readonly number[]
+
+  constructor(labels: Labels<Label>, bounds: readonly number[]) {
+    this.labels = labels
+    this.#bounds = bounds
+    this.counts = new Float64Array(bounds.length)
+  }
+
+  observe(value: number): void {
+    const bounds = this.#bounds
+    let at = 0
+    while (at < bounds.length && value > (bounds[at] as number)) at += 1
+    if (at < bounds.length) this.counts[at] = (this.counts[at] as number) + 1
+    this.sum += value
+    this.count += 1
+  }
+
+  clear(): void {
+    this.counts.fill(0)
+    this.sum = 0
+    this.count = 0
+  }
 }
 
 /** The labels of a series in one order; a character that no label of ours has stands between them. */

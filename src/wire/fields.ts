@@ -37,10 +37,32 @@ export function readFields(text: string, from: number, most: number): FieldBlock
     if (text.charCodeAt(++at) !== lineFeed) return at >= end ? incomplete : badValue(text, nameAt, nameEnd)
     at += 1
     const id = foldedId(text, nameAt, nameEnd)
-    fields.push(text.slice(nameAt, nameEnd), text.slice(valueAt, trimEnd(text, valueAt, lineEnd, id)))
+    fields.push(nameIn(text, nameAt, nameEnd), text.slice(valueAt, trimEnd(text, valueAt, lineEnd, id)))
     ids.push(id)
   }
   return { fields, ids }
+}
+
+/**
+ * Names that came last, each at the place its length and letters lead to. The same few come with every message: one string for all of
+ * them has its hash already when a list is asked for it.
+ */
+const recent: string[] = Array.from({ length: 512 }, () => '')
+const longestRecent = 40
+
+function nameIn(text: string, from: number, to: number): string {
+  const length = to - from
+  if (length > longestRecent) return text.slice(from, to)
+  const place =
+    (length * 37 + text.charCodeAt(from) * 5 + text.charCodeAt(to - 1) * 11 + text.charCodeAt(from + (length >> 1))) & 511
+  const known = recent[place] as string
+  if (known.length === length) {
+    let at = 0
+    while (at < length && text.charCodeAt(from + at) === known.charCodeAt(at)) at += 1
+    if (at === length) return known
+  }
+  // A copy of its own: a part of a head would keep the whole head in memory.
+  return (recent[place] = Buffer.from(text.slice(from, to), 'latin1').toString('latin1'))
 }
 
 /** A Content-Length: digits alone, and no more than a number holds exactly. -1: it is none. */

@@ -26,8 +26,15 @@ describe('RealValues', () => {
     ['percent-encoded next to what is not', `100%&${encodeURIComponent(real)}%zz`],
     ['escaped for JSON', JSON.stringify({ token: real })],
     ['in hex', Buffer.from(real).toString('hex')],
-  ])('finds a value %s and names its credential', (_how, text) => {
+  ])('finds a value %s and names its credential, in a text and in a head', (_how, text) => {
     expect(values.find(text)).toBe('mine')
+    expect(values.findInHead({ path: `/${text}`, query: '', headers: [] })).toBe('mine')
+    expect(values.findInHead({ path: '/', query: '?a=1', headers: ['x', text] })).toBe('mine')
+  })
+
+  it('finds a value that goes from the path into the query', () => {
+    const marked = new RealValues([{ credential: 'marked', secret: new Secret('marked', 'before?after') }])
+    expect(marked.findInHead({ path: '/before', query: '?after', headers: [] })).toBe('marked')
   })
 
   it('finds a value beyond ASCII as it arrives, one character a byte', () => {

@@ -199,6 +199,34 @@ describe('ValueFinder', () => {
     expect(finderOf('x').isEmpty).toBe(true)
   })
 
+  it('says of a text what it says of its bytes', () => {
+    const of = finderOf('ab+abab/', 'abababab', 'a=b&a=b&é')
+    const piece = fc.constantFrom(
+      'a',
+      'b',
+      '+',
+      '/',
+      '%2B',
+      '&#43;',
+      '=\n',
+      'YWIrYWJhYi',
+      'YWJhYmFiYW',
+      'Ã©',
+      'é',
+      '%26',
+      '=',
+      '&',
+    )
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+        const text = pieces.join('')
+        expect(of.isInText(text)).toBe(of.isIn(Buffer.from(text, 'latin1')))
+      }),
+      { numRuns: 5_000 },
+    )
+    expect(['xabababab', 'ab%2Babab/', 'YWJhYmFiYWI=', 'a=b&a=b&Ã©'].map((text) => of.isInText(text))).not.toContain(false)
+  })
+
   it('does not print what it looks for', () => {
     const printed = inspect(finder, { showHidden: true, depth: 9 }) + JSON.stringify(finder)
     expect(printed).not.toContain(real.slice(0, 8))

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { AuditRecord } from '#journey/types.ts'
-import { auditLine } from '#observe/audit-line.ts'
+import { auditLine, LineParts, writeAuditLine } from '#observe/audit-line.ts'
+import { LineBuffer } from '#observe/line-buffer.ts'
 import { record } from './records.ts'
 
 test('a record is one line of JSON that holds all of its fields', () => {
@@ -158,5 +159,41 @@ test('a line says byte for byte what JSON.stringify says of the fields in their 
       const ascii = json.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
       expect(auditLine(each)).toBe(ascii)
     }),
+  )
+})
+
+test('records that share parts of their lines, or nearly do, are each written as if by themselves', () => {
+  const pick = <Field extends keyof AuditRecord>(...values: AuditRecord[Field][]) => fc.constantFrom(...values)
+  const few = fc.record({
+    type: pick<'type'>('request', 'tunnel'),
+    event: pick<'event'>('exchange', 'close'),
+    agent: pick<'agent'>('one', null),
+    peer: pick<'peer'>('192.0.2.1', '192.0.2.2'),
+    door: pick<'door'>('proxy', 'https'),
+    protocol: pick<'protocol'>('h2', 'tcp'),
+    method: pick<'method'>('GET', undefined),
+    scheme: pick<'scheme'>('https', 'http'),
+    port: pick<'port'>(443, 80),
+    host: pick<'host'>('one.test', 'two.test', undefined, `${'x'.repeat(70)}.test`),
+    rule: pick<'rule'>('one', 'two', undefined),
+    verdict: pick<'verdict'>('allow', 'would_deny'),
+    code: pick<'code'>(undefined, 'client_closed'),
+    reason: pick<'reason'>(undefined, 'why'),
+    swaps: pick<'swaps'>(
+      [],
+      [{ credential: 'one', place: 'header:authorization' }],
+      [{ credential: 'one', place: 'query:key' }],
+      [{ credential: 'two', place: 'header:authorization' }],
+    ),
+    path: pick<'path'>('/a', '/b'),
+  })
+  const parts = new LineParts()
+  fc.assert(
+    fc.property(few, (some) => {
+      const line = new LineBuffer(16)
+      writeAuditLine(record(some), line, parts)
+      expect(line.take().toString()).toBe(auditLine(record(some)))
+    }),
+    { numRuns: 3_000 },
   )
 })

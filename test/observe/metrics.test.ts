@@ -36,6 +36,16 @@ test('requests that wait for room are shown by budget, and gone when nobody wait
   expect((await series(metrics)).filter((line) => line.startsWith('budget_waiting'))).toEqual([])
 })
 
+test('an ordinary record counts as one that is looked at field by field', async () => {
+  const usage = { meter: 'openai', model: 'gpt', input: 5, output: 7, usd: 0.25 } as const
+  const swaps = (['header:authorization', 'query:key'] as const).map((place) => ({ credential: 'github', place }))
+  const ordinary = { swaps, usage, ttfb: 8, bytesUp: 10, bytesDown: 20 }
+  // A record with a count is none of the ordinary ones.
+  expect(await folded(ordinary, {}, ordinary)).toEqual(
+    await folded({ ...ordinary, count: 1 }, { count: 1 }, { ...ordinary, count: 1 }),
+  )
+})
+
 describe('a record is folded', () => {
   const request = 'requests_total{agent="devbot",rule="github-api",action="allow",code_class="2xx",door="https"} 1'
 
