@@ -33,6 +33,8 @@ export interface Load {
 export interface LoadOptions {
   readonly request: string
   readonly sni?: string
+  /** The address it comes from: that of `neighbour` is another agent. */
+  readonly from?: string
   readonly connections?: number
   /** Seconds before the window, and requests after which it begins even so. */
   readonly warm?: number
@@ -56,7 +58,7 @@ export async function load(
   options: LoadOptions,
 ): Promise<Load> {
   const { request, sni = host, connections = 32, warm = 0.2, warmRequests = 0, seconds = 1, limit = 0 } = options
-  const { body = 0, hosts = 0, flags = [], refused = 0 } = options
+  const { body = 0, hosts = 0, flags = [], refused = 0, from } = options
   const numbers = { port: proxy.port, connections, warm, 'warm-requests': warmRequests, seconds, limit, body, hosts }
   const child = spawn(
     'taskset',
@@ -65,6 +67,7 @@ export async function load(
       cores.load,
       stage.load,
       ...Object.entries({ request, sni, at: proxy.at ?? '127.0.0.1' }).flatMap(([name, value]) => [`--${name}`, value]),
+      ...(from === undefined ? [] : ['--from', from]),
       ...(proxy.pid > 0 ? ['--pids', family(proxy.pid).join(',')] : []),
       ...Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, String(value)]),
       ...(way === 'connect' && !flags.includes('--plain') ? ['--tunnel'] : []),

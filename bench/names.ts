@@ -14,3 +14,6 @@ export const cores = availableParallelism() > 1 ? { proxy: '0', load: '1', both:
 export const upstream = '127.0.0.9'
 export const events = '127.0.0.10'
 export const uploads = '127.0.0.11'
+
+/** Another agent. */
+export const neighbour = '127.0.0.2'

@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { events, eventsHost, host, manyHosts, uploadHost, uploads, zone } from '../names.ts'
+import { events, eventsHost, host, manyHosts, neighbour, uploadHost, uploads, zone } from '../names.ts'
 import { warmNode } from './types.ts'
 import type { Contender, Proxy } from './types.ts'
 
@@ -90,7 +90,8 @@ function policy({ rules = 0, swap = true, meter = true, budget = true }: Variant
   )
   return `version: 1
 agents:
-  bench: {from: [{cidr: 127.0.0.0/8}]${budget && meter ? ', budget: day' : ''}}
+  neighbour: {from: [{cidr: ${neighbour}/32}]}
+  bench: {from: [{cidr: 127.0.0.0/31}]${budget && meter ? ', budget: day' : ''}}
 ${budget && meter ? 'budgets: {day: {window: day, tokens: 900000000000}}\n' : ''}${
     swap
       ? `credentials:

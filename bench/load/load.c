@@ -3,7 +3,7 @@
  * costs is taken from the core that upstream and load share. A closed loop: each connection asks again when it was answered. The
  * figures of the window go to standard output as one JSON object.
  *
- *   load --port P [--at ADDRESS] [--tunnel] --sni NAME [--alpn http/1.1] --connections N --warm S [--warm-requests N] --seconds S
+ *   load --port P [--at ADDRESS] [--from ADDRESS] [--tunnel] --sni NAME [--alpn http/1.1] --connections N --warm S [--warm-requests N] --seconds S
  *        [--request FILE] [--limit N] [--fresh] [--resume] [--hosts N] [--events] [--idle] [--stall] [--echo] [--pids A,B]
  *
  * --tunnel      ask for a tunnel first; without it TLS is spoken at once.  --plain: no TLS at all, for a door that has none.
@@ -63,7 +63,7 @@ struct connection {
 static struct {
   int port, connections, fresh, resume, hosts, events, idle, stall, plain, echo, tunnel, tolerant;
   long warm_requests, limit;
-  const char *at, *sni, *alpn, *pids;
+  const char *at, *from, *sni, *alpn, *pids;
   double warm, seconds;
   char *request;
   size_t request_length;
@@ -158,6 +158,10 @@ static void dial(struct connection *c) {
   c->head_length = 0;
   if (options.hosts) snprintf(c->name, sizeof c->name, "h%llu.%s", (unsigned long long)(names++ % (uint64_t)options.hosts), options.sni);
   else snprintf(c->name, sizeof c->name, "%s", options.sni);
+  if (options.from) {
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(options.from)};
+    if (bind(c->fd, (struct sockaddr *)&own, sizeof own) < 0) errors++;
+  }
   if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) errors++;
   watch(c, EPOLLOUT);
 }
@@ -496,7 +500,7 @@ int main(int count, char **values) {
 #define NUMBER(word, place, read) if (!strcmp(name, word)) { options.place = read(value); i++; continue; }
     FLAG("--fresh", fresh) FLAG("--resume", resume) FLAG("--events", events) FLAG("--idle", idle) FLAG("--stall", stall) FLAG("--plain", plain)
     FLAG("--echo", echo) FLAG("--tunnel", tunnel) FLAG("--tolerant", tolerant)
-    TEXT("--at", at) TEXT("--sni", sni) TEXT("--alpn", alpn) TEXT("--pids", pids)
+    TEXT("--at", at) TEXT("--from", from) TEXT("--sni", sni) TEXT("--alpn", alpn) TEXT("--pids", pids)
     NUMBER("--port", port, atoi) NUMBER("--connections", connections, atoi) NUMBER("--hosts", hosts, atoi)
     NUMBER("--warm-requests", warm_requests, atol) NUMBER("--limit", limit, atol) NUMBER("--warm", warm, atof) NUMBER("--seconds", seconds, atof)
     if (!strcmp(name, "--request")) { request = value; i++; continue; }

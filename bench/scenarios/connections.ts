@@ -4,7 +4,7 @@ import { ironProxy } from '../contenders/iron-proxy.ts'
 import { head, load } from '../load.ts'
 import { costOf, oneByOne, race } from '../measure.ts'
 import type { Load } from '../load.ts'
-import { cores, eventsHost, host, manyHosts, upstream, zone } from '../names.ts'
+import { cores, eventsHost, host, manyHosts, neighbour, upstream, zone } from '../names.ts'
 import { spreads } from '../spread.ts'
 import type { Scenario } from '../types.ts'
 
@@ -92,7 +92,7 @@ export const hosts: Scenario = {
   },
 }
 
-/** Allowed requests, alone and beside as many connections for denied names as eight clients can open. */
+/** Allowed requests: alone, beside a busy neighbour, and beside as many new connections as eight clients can open. */
 export const flood: Scenario = {
   name: 'flood',
   async run({ stage, rounds }) {
@@ -104,10 +104,13 @@ export const flood: Scenario = {
       const fresh = { connections: 8, warm: 0.2, seconds: 1.6, flags: ['--fresh', '--tolerant'] as const }
       const of = '32 connections'
       await load(stage, contender, proxy, { request, warm: 8, warmRequests: contender.warm, seconds: 0.1 })
-      const runs = { alone: [], allowed: [], denied: [] } as Record<'alone' | 'allowed' | 'denied', Record<string, number>[]>
+      const runs = { alone: [], busy: [], allowed: [], denied: [] } as Record<
+        'alone' | 'busy' | 'allowed' | 'denied',
+        Record<string, number>[]
+      >
       const known = stage.request(head('GET /json', '@host@'))
       for (let round = 0; round < rounds; round += 1) {
-        for (const beside of ['alone', 'allowed', 'denied'] as const) {
+        for (const beside of ['alone', 'busy', 'allowed', 'denied'] as const) {
           const other =
             beside === 'alone'
               ? undefined
@@ -115,9 +118,11 @@ export const flood: Scenario = {
                   stage,
                   contender,
                   proxy,
-                  beside === 'denied'
-                    ? { ...fresh, request: denied, sni: 'denied.test', hosts: 1_000_000 }
-                    : { ...fresh, request: known, sni: zone, hosts: 16 },
+                  beside === 'busy'
+                    ? { request, from: neighbour, connections: 120, warm: 0.2, seconds: 1.6, flags: ['--tolerant'] }
+                    : beside === 'denied'
+                      ? { ...fresh, request: denied, sni: 'denied.test', hosts: 1_000_000 }
+                      : { ...fresh, request: known, sni: zone, hosts: 16 },
                 )
           const { p50, p99, requests, seconds } = await load(stage, contender, proxy, { request, warm: 0.4, seconds: 1.2 })
           const { requests: answered = 0, errors = 0, seconds: lasted = 1 } = (await other) ?? {}
@@ -126,21 +131,22 @@ export const flood: Scenario = {
       }
       const title = {
         alone: 'alone',
+        busy: 'beside 120 busy connections of another agent',
         allowed: 'beside new connections for allowed names',
         denied: 'beside a flood of denied names',
       }
       return [
         {
           name: 'flood',
-          title: 'Denied names without end, beside allowed traffic',
+          title: 'Allowed traffic beside a busy neighbour, and beside denied names without end',
           measures: {
             p50: { says: 'p50', unit: 'µs' },
             p99: { says: 'p99', unit: 'µs' },
             rate: { says: 'requests/s', unit: '' },
-            others: { says: 'connections/s beside', unit: '' },
+            others: { says: 'requests or connections/s beside', unit: '' },
           },
           compare: { measure: 'p99', better: 'less' },
-          rows: (['alone', 'allowed', 'denied'] as const).map((each) => ({
+          rows: (['alone', 'busy', 'allowed', 'denied'] as const).map((each) => ({
             of,
             contender: title[each],
             figures: spreads(runs[each]),
