@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
 import { EmbeddedLedger } from '#store/ledger.ts'
 import { LedgerClock } from '#store/ledger-clock.ts'
+import type { Account, Claim } from '#metering/types.ts'
 import { figure } from '../kit/figures.ts'
 import { hasRedis, startRedis } from '../kit/redis.ts'
 import { makeReplicas } from './redis-parts.ts'
@@ -172,6 +173,10 @@ describe('an embedded ledger whose machine has its clock jump', () => {
   })
 })
 
+function claimOf(account: Account): Claim {
+  return { account, limit: { tokens: 100, nano: undefined }, hold: { tokens: 5, nano: 0 }, least: { tokens: 1, nano: 0 } }
+}
+
 describe.skipIf(!hasRedis)('a ledger in Redis (skipped without redis-server)', () => {
   it.each(jumps)('goes on where the clock of the server, of a replica, or of both jumps by %s', async (name, jump) => {
     await using server = await startRedis()
@@ -189,13 +194,7 @@ describe.skipIf(!hasRedis)('a ledger in Redis (skipped without redis-server)', (
       ]
       for (const [whose, ahead, own] of cases) {
         Object.assign(clock, { ahead: clock.passed + ahead, replicas: clock.passed + own })
-        const claim = {
-          account: today,
-          limit: { tokens: 100, nano: undefined },
-          hold: { tokens: 5, nano: 0 },
-          least: { tokens: 1, nano: 0 },
-        }
-        expect(await ledger.reserve(whose, [claim], ledger.now() + minute)).toMatchObject({ kind: 'held' })
+        expect(await ledger.reserve(whose, [claimOf(today)], ledger.now() + minute)).toMatchObject({ kind: 'held' })
         await ledger.settle(whose, [today], [{ tokens: 1, nano: 0 }])
         Object.assign(clock, { ahead: clock.passed, replicas: clock.passed })
         const [balance] = await ledger.balances([today])
@@ -207,6 +206,48 @@ describe.skipIf(!hasRedis)('a ledger in Redis (skipped without redis-server)', (
       await ledger.close()
     }
   })
+
+  it.each(jumps.flatMap(([name, jump]) => (['server', 'replica', 'both'] as const).map((whose) => [name, whose, jump] as const)))(
+    'has budgets right within a minute after a jump of %s of the %s that lasted for ten',
+    { timeout: 60_000 },
+    async (name, whose, jump) => {
+      await using server = await startRedis()
+      await using replicas = await makeReplicas(server.url)
+      const ledger = replicas.ledger('one')
+      const { clock } = replicas
+      let off = 0
+      const pass = async (milliseconds: number) => {
+        for (let passed = 0; passed < milliseconds; passed += 5 * second) {
+          clock.passed += 5 * second
+          clock.ahead = clock.passed + (whose === 'replica' ? 0 : off)
+          clock.replicas = clock.passed + (whose === 'server' ? 0 : off)
+          await ledger.balances([account()])
+        }
+      }
+      const account = () => ({ budget: 'day', holder: 'devbot', window: Math.floor(ledger.now() / day) * day })
+      try {
+        await ledger.open()
+        const today = account()
+        await ledger.settle('before', [today], [{ tokens: 7, nano: 0 }])
+        await pass(minute)
+        off = jump
+        await pass(10 * minute)
+        await ledger.settle('during', [account()], [{ tokens: 7, nano: 0 }])
+        off = 0
+        let wrong = 0
+        do {
+          await pass(5 * second)
+          wrong += 5 * second
+        } while (Math.abs(ledger.ahead()) > second && wrong < 10 * minute)
+        figure(`Redis, ${name} of the ${whose} for ten minutes: right again after ${wrong / second} s`)
+        expect(wrong).toBeLessThanOrEqual(allowed)
+        expect((await ledger.balances([today]))[0]?.spent.tokens).toBeGreaterThanOrEqual(7)
+        expect(await ledger.reserve('after', [claimOf(account())], ledger.now() + minute)).toMatchObject({ kind: 'held' })
+      } finally {
+        await ledger.close()
+      }
+    },
+  )
 
   it('heals a time that an older program has kept ahead', async () => {
     await using server = await startRedis()
