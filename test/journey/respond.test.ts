@@ -54,6 +54,14 @@ describe('a refusal', () => {
     }
   })
 
+  it.each(['credential_unavailable', 'ledger_unavailable', 'shutting_down'] as const)(
+    '%s says when to try again: it passes without an operator',
+    (code) => {
+      const { status, headers } = refusalReply({ code, reason: 'why', requestId: 'id' })
+      expect([status, valueOf(headers, 'retry-after'), valueOf(headers, 'x-should-retry')]).toEqual([503, '5', undefined])
+    },
+  )
+
   it.each(
     providers.flatMap((provider) =>
       [...lasting, 'host_denied' as const, 'stub_misplaced' as const].map(
