@@ -33,6 +33,23 @@ export class ApiError extends Error {
     this.status = status
     this.retryAfter = retryAfter
   }
+
+  /** One word for the metric. */
+  get reason(): string {
+    return this.status === 0 ? 'unreachable' : String(this.status)
+  }
+}
+
+/** A watch that the API opened and then sent nothing on, not even a bookmark. */
+export class SilentWatch extends ApiError {
+  constructor(seconds: number) {
+    super(0, `the API has sent nothing on the watch for ${seconds} s, so the pods are listed again`)
+    this.name = 'SilentWatch'
+  }
+
+  override get reason(): string {
+    return 'silent'
+  }
 }
 
 /** Pods in one answer of a list; more come with `continue`. */
@@ -47,6 +64,8 @@ export class PodApi {
   readonly #place: ApiPlace
   readonly #agent = new Agent({
     keepAlive: true,
+    // Every call opens its own connection: a pooled one may be as dead as the watch that has just gone silent.
+    maxFreeSockets: 0,
     checkServerIdentity: (host, certificate) => checkServerIdentity(host, withoutCommonName(certificate)),
   })
 
@@ -86,7 +105,8 @@ export class PodApi {
       resourceVersion: from.version,
       timeoutSeconds: String(from.seconds),
     })
-    const answer = await this.#get(namespace, query, (from.seconds + 30) * 1000, signal)
+    // The caller ends a silent watch by its signal.
+    const answer = await this.#get(namespace, query, 0, signal)
     opened()
     for await (const line of lines(answer)) yield parse(line)
   }
@@ -95,6 +115,7 @@ export class PodApi {
     this.#agent.destroy()
   }
 
+  /** `quiet`: milliseconds without a byte after which the call fails; 0: never. */
   async #get(namespace: string, query: URLSearchParams, quiet: number, signal: AbortSignal): Promise<IncomingMessage> {
     const [token, ca] = await Promise.all([readToken(this.#place.token), readPart(this.#place.ca)])
     const path = `api/v1/namespaces/${encodeURIComponent(namespace)}/pods?${query.toString()}`

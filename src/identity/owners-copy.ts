@@ -47,5 +47,5 @@ export class OwnersCopy implements Owners {
 }
 
 function none(): Record<Owner['kind'], number> {
-  return { pod: 0, nobody: 0, several: 0, node: 0, pending: 0 }
+  return { pod: 0, nobody: 0, several: 0, node: 0, doubtful: 0, pending: 0 }
 }

@@ -8,7 +8,8 @@ export type Moved = (address: Address, before: Owner, after: Owner) => void
 
 /**
  * Who has which address. Pods are kept by uid, so that a pod which takes the name or the address of another is never
- * taken for it; an address that two pods claim is nobody's until one of them is gone.
+ * taken for it; an address that two pods claim is nobody's until one of them is gone. Pods of one namespace come in order.
+ * A claim from another namespace puts the older claim in doubt until the watch of the older one's namespace speaks again.
  */
 export class PodIndex {
   readonly #moved: Moved
@@ -16,6 +17,8 @@ export class PodIndex {
   readonly #byAddress = new Map<Address, Set<Placed>>()
   /** Addresses of nodes, with how many pods there say so. */
   readonly #nodes = new Map<Address, number>()
+  /** Addresses that another namespace has claimed since, by the namespace that has said nothing about it yet. */
+  readonly #handed = new Map<string, Set<Address>>()
 
   constructor(moved: Moved) {
     this.#moved = moved
@@ -24,9 +27,27 @@ export class PodIndex {
   /** Who has this address now? */
   at(address: Address): Owner {
     if (this.#nodes.has(address)) return { kind: 'node' }
-    const [first, second] = this.#byAddress.get(address) ?? []
-    if (!first) return { kind: 'nobody' }
+    const claims = this.#byAddress.get(address)
+    const [first, second] = claims ?? []
+    if (!claims || !first) return { kind: 'nobody' }
+    const handed =
+      this.#handed.size > 0 ? [...claims].find(({ pod }) => this.#handed.get(pod.namespace)?.has(address)) : undefined
+    if (handed) return { kind: 'doubtful', pod: handed.pod, because: 'handed' }
     return second ? { kind: 'several', pods: [first.pod, second.pod] } : { kind: 'pod', pod: first.pod }
+  }
+
+  /** The API has spoken of this namespace: what it says of its pods is newer than any claim so far. */
+  confirm(namespace: string): void {
+    const addresses = this.#handed.get(namespace)
+    if (!addresses) return
+    const before = [...addresses].map((address) => [address, this.at(address)] as const)
+    this.#handed.delete(namespace)
+    for (const [address, owner] of before) this.#compare(address, owner)
+  }
+
+  /** Every address that a pod of this namespace has. */
+  addressesIn(namespace: string): readonly Address[] {
+    return [...new Set(this.#of(namespace).flatMap(({ addresses }) => addresses))]
   }
 
   /** Every address that has an owner. */
@@ -48,11 +69,7 @@ export class PodIndex {
     this.#change([before, reading], () => {
       if (before) this.#take(before)
       this.#pods.set(reading.pod.uid, reading)
-      for (const address of reading.addresses) {
-        const owners = this.#byAddress.get(address)
-        if (owners) owners.add(reading)
-        else this.#byAddress.set(address, new Set([reading]))
-      }
+      for (const address of reading.addresses) this.#claim(address, reading, before)
       for (const node of reading.node) this.#nodes.set(node, (this.#nodes.get(node) ?? 0) + 1)
     })
   }
@@ -74,13 +91,29 @@ export class PodIndex {
     return [...this.#pods.values()].filter(({ pod }) => pod.namespace === namespace)
   }
 
+  #claim(address: Address, placed: Placed, before: Placed | undefined): void {
+    const owners = this.#byAddress.get(address)
+    if (!owners) return void this.#byAddress.set(address, new Set([placed]))
+    const isNew = before?.addresses.includes(address) !== true
+    for (const { pod } of isNew ? owners : []) {
+      if (pod.namespace === placed.pod.namespace) continue
+      const handed = this.#handed.get(pod.namespace)
+      if (handed) handed.add(address)
+      else this.#handed.set(pod.namespace, new Set([address]))
+    }
+    owners.add(placed)
+  }
+
   #take(placed: Placed): void {
     this.#pods.delete(placed.pod.uid)
+    const handed = this.#handed.get(placed.pod.namespace)
     for (const address of placed.addresses) {
       const owners = this.#byAddress.get(address)
       owners?.delete(placed)
       if (owners?.size === 0) this.#byAddress.delete(address)
+      handed?.delete(address)
     }
+    if (handed?.size === 0) this.#handed.delete(placed.pod.namespace)
     for (const node of placed.node) {
       const left = (this.#nodes.get(node) ?? 1) - 1
       if (left > 0) this.#nodes.set(node, left)
@@ -92,10 +125,12 @@ export class PodIndex {
     const addresses = new Set(concerned.flatMap((each) => (each ? [...each.addresses, ...each.node] : [])))
     const before = [...addresses].map((address) => [address, this.at(address)] as const)
     act()
-    for (const [address, owner] of before) {
-      const now = this.at(address)
-      if (owner.kind !== now.kind || owner.kind === 'several' || podOf(owner) !== podOf(now)) this.#moved(address, owner, now)
-    }
+    for (const [address, owner] of before) this.#compare(address, owner)
+  }
+
+  #compare(address: Address, owner: Owner): void {
+    const now = this.at(address)
+    if (owner.kind !== now.kind || owner.kind === 'several' || podOf(owner) !== podOf(now)) this.#moved(address, owner, now)
   }
 }
 

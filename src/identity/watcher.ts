@@ -1,5 +1,5 @@
 import type { Clock } from '#base/clock.ts'
-import { ApiError } from './api.ts'
+import { ApiError, SilentWatch } from './api.ts'
 import type { PodApi } from './api.ts'
 import { at, readPod, text, versionOf } from './pod.ts'
 import type { PodReading } from './pod.ts'
@@ -12,37 +12,71 @@ export interface WatcherOptions {
   readonly clock: Clock
   /** From 0 to 1. */
   readonly random: () => number
-  /** Told of each failure, with the milliseconds until the next try. */
+  /** Called at each failure, with the milliseconds until the next try. */
   readonly failed: (error: ApiError, wait: number) => void
-  /** All pods are known. */
-  readonly synced?: () => void
+  /** Called at each word of the API: a list, an event, a bookmark. */
+  readonly heard?: () => void
 }
+
+/**
+ * Milliseconds. The API sends a bookmark every 60 s on a watch that has no events, so 75 s without a word is a dead watch.
+ * A list takes at most 15 s (`patience` in api.ts), so knowledge of a working API is never older than 90 s.
+ */
+export const bounds = { silence: 75_000, knowledge: 90_000 } as const
 
 /** Seconds after which we have the API end a watch: between once and twice this, so that replicas do not come together. */
 const span = 240
 /** Milliseconds before another try: twice as long after each failure, and never in step with others. */
 const backOff = { first: 250, longest: 30_000 } as const
+/** Milliseconds. A watch that lasted this long is no failure, however it ended. */
+const lasting = 1_000
+
+/** How far one attempt came. */
+interface Attempt {
+  /** Monotonic milliseconds at which the API agreed to the watch. */
+  openedAt?: number
+  delivered: boolean
+}
 
 /**
  * Follows the pods of one namespace: lists them, watches from the version of the list, goes on from the last version seen
- * when a watch ends, and lists anew when the API has forgotten that (410). While the API is away, what was known stays.
+ * when a watch ends, and lists again when the API has forgotten that version (410) or has been silent for too long. While
+ * the API is away, the index keeps what it knows; `isCurrent` says whether that is still to be trusted.
  */
 export class Watcher {
   readonly #options: WatcherOptions
   readonly #stop = new AbortController()
   readonly #ended: Promise<void>
+  readonly #began: number
   #version: string | undefined
-  #synced = false
+  #heardAt: number | undefined
   #lastSync: number | undefined
+  #refused = false
 
   constructor(options: WatcherOptions) {
     this.#options = options
+    this.#began = options.clock.elapsed()
     this.#ended = this.#run()
   }
 
   /** The pods were listed at least once. */
   get synced(): boolean {
-    return this.#synced
+    return this.#heardAt !== undefined
+  }
+
+  /** The API has spoken of this namespace within the bound. */
+  get isCurrent(): boolean {
+    return this.#heardAt !== undefined && this.#options.clock.elapsed() - this.#heardAt <= bounds.knowledge
+  }
+
+  /** Milliseconds until the knowledge is too old, if the API says nothing more. */
+  get currentFor(): number {
+    return Math.max(0, (this.#heardAt ?? 0) + bounds.knowledge - this.#options.clock.elapsed())
+  }
+
+  /** Waiting is of no use: the pods are known, the API refuses to list them, or it failed to for as long as the bound. */
+  get isSettled(): boolean {
+    return this.synced || this.#refused || this.#options.clock.elapsed() - this.#began > bounds.knowledge
   }
 
   /** Milliseconds since the epoch when the API last spoke with us; `undefined`: never. */
@@ -57,44 +91,63 @@ export class Watcher {
   }
 
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#stop.signal.aborted;) {
-      const began = this.#options.clock.elapsed()
-      try {
-        await this.#follow()
-        // A watch that the API ends at once is no success: asked again at once, it would be a storm.
-        failures = this.#options.clock.elapsed() - began < 1000 ? failures + 1 : 0
-        if (failures > 1) await this.#sleep(this.#delay(failures))
-      } catch (error) {
-        if (this.#stop.signal.aborted) return
-        const trouble = error instanceof ApiError ? error : new ApiError(0, 'what the API sent cannot be read')
-        const forgotten = trouble.status === 410
-        if (forgotten) this.#version = undefined
-        failures = this.#options.clock.elapsed() - began < 60_000 ? failures + 1 : 1
-        // The first time, forgotten is no failure: it is how the API says that much has happened.
-        const wait = forgotten && failures === 1 ? 0 : Math.max(this.#delay(failures), trouble.retryAfter)
-        this.#options.failed(trouble, wait)
-        await this.#sleep(wait)
-      }
+    let failures = 0
+    for (let forgotten = 0; !this.#stop.signal.aborted;) {
+      const attempt: Attempt = { delivered: false }
+      const trouble = await this.#follow(attempt).catch((error: unknown) =>
+        error instanceof ApiError ? error : new ApiError(0, 'what the API sent cannot be read'),
+      )
+      if (this.#stop.signal.aborted) return
+      forgotten = trouble?.status === 410 ? forgotten + 1 : 0
+      if (forgotten > 0) this.#version = undefined
+      this.#refused = trouble?.status === 403
+      // A first 410 is how the API says that much has happened; a silent watch has waited long enough.
+      const isUrgent = forgotten === 1 || trouble instanceof SilentWatch
+      failures = isUrgent || this.#wasUseful(attempt) ? 0 : failures + 1
+      const wait = isUrgent ? 0 : Math.max(this.#pause(attempt, failures), trouble?.retryAfter ?? 0)
+      if (trouble) this.#options.failed(trouble, wait)
+      if (wait > 0) await this.#sleep(wait)
     }
   }
 
-  async #follow(): Promise<void> {
-    const { api, namespace, index, random } = this.#options
+  /** A watch that opened and delivered is no failure, and neither is one that something on the way cut after a while. */
+  #wasUseful({ openedAt, delivered }: Attempt): boolean {
+    return openedAt !== undefined && (delivered || this.#options.clock.elapsed() - openedAt >= lasting)
+  }
+
+  /** Milliseconds. A watch that the API ends at once is opened again once a second: more would be a storm. */
+  #pause({ openedAt = -Infinity }: Attempt, failures: number): number {
+    return failures > 0 ? this.#delay(failures) : Math.max(0, openedAt + lasting - this.#options.clock.elapsed())
+  }
+
+  async #follow(attempt: Attempt): Promise<undefined> {
+    const { api, namespace, index, random, clock } = this.#options
     const { signal } = this.#stop
-    if (this.#version === undefined) {
+    if (this.#version === undefined || this.#silentFor() >= bounds.silence) {
+      const asked = clock.elapsed()
       const { pods, version } = await api.list(namespace, signal)
       const readings = pods.map(readPod).filter((each): each is PodReading => each !== undefined)
       index.replace(namespace, readings)
       this.#version = version
-      this.#synced = true
-      this.#options.synced?.()
-      this.#spoke()
+      // A list is as old as its question.
+      this.#hear(asked)
     }
-    const seconds = Math.round(span * (1 + random()))
-    for await (const event of api.watch(namespace, { version: this.#version, seconds }, () => this.#spoke(), signal)) {
-      this.#spoke()
-      this.#take(event)
+    const silent = new AbortController()
+    const stopListening = this.#whenSilent(() => silent.abort())
+    try {
+      const from = { version: this.#version, seconds: Math.round(span * (1 + random())) }
+      const opened = (): void => void (attempt.openedAt = clock.elapsed())
+      for await (const event of api.watch(namespace, from, opened, AbortSignal.any([signal, silent.signal]))) {
+        this.#take(event)
+        attempt.delivered = true
+        this.#hear(clock.elapsed())
+      }
+    } catch (error) {
+      throw silent.signal.aborted ? new SilentWatch(bounds.silence / 1000) : error
+    } finally {
+      stopListening()
     }
+    return undefined
   }
 
   #take(event: unknown): void {
@@ -125,8 +178,26 @@ export class Watcher {
     this.#version = versionOf(object) ?? this.#version
   }
 
-  #spoke(): void {
+  #hear(at: number): void {
+    this.#heardAt = at
     this.#lastSync = this.#options.clock.now()
+    this.#options.heard?.()
+  }
+
+  /** Milliseconds. That a watch was opened is no word: what opens watches may deliver nothing. */
+  #silentFor(): number {
+    return this.#heardAt === undefined ? Infinity : this.#options.clock.elapsed() - this.#heardAt
+  }
+
+  /** Calls back when the API has said nothing for too long; the returned function calls it off. */
+  #whenSilent(act: () => void): () => void {
+    const look = (): (() => void) =>
+      this.#options.clock.later(Math.max(1, bounds.silence - this.#silentFor()), () => {
+        if (this.#silentFor() >= bounds.silence) act()
+        else cancel = look()
+      })
+    let cancel = look()
+    return () => cancel()
   }
 
   #delay(failures: number): number {

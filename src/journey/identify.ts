@@ -69,6 +69,8 @@ export function identifyAddress(snapshot: Snapshot, address: Address, owners?: O
     )
   if (owner?.kind === 'several')
     return deny('agent_ambiguous', `${address} belongs to two pods, ${owner.pods.map(nameOf).join(' and ')}, until one is gone`)
+  // Not even an agent whose range it is in: the pod may be another agent.
+  if (owner?.kind === 'doubtful') return deny('agent_pending', `${address} ${doubts[owner.because](owner.pod)}`)
   const [agent, other] = agentsAt(snapshot.policy, address, owner)
   if (agent && !other) return { kind: 'agent', agent }
   if (agent && other) return deny('agent_ambiguous', `${address} belongs to both ${agent.id} and ${other.id}`)
@@ -108,13 +110,18 @@ function identifyProxy(arrival: Pick<Arrival, 'peer' | 'proxyAuth'>, snapshot: S
   return { kind: 'agent', agent }
 }
 
-/** Every agent that an address speaks for: by range, and as the pod it belongs to. */
+/** Every agent that an address speaks for: by range, and as the pod it belongs to or last belonged to. */
 function agentsAt(policy: Policy, address: Address, owner: Owner | undefined): readonly Agent[] {
   const ranged = agentsInRange(policy, address)
-  if (owner?.kind !== 'pod') return ranged
+  if (owner?.kind !== 'pod' && owner?.kind !== 'doubtful') return ranged
   const selected = agentsOfPod(policy, owner.pod)
   return ranged.length === 0 ? selected : [...new Set([...ranged, ...selected])]
 }
+
+const doubts = {
+  handed: (pod: Pod) => `belonged to ${nameOf(pod)}, and another pod has claimed it since`,
+  silent: (pod: Pod) => `belonged to ${nameOf(pod)} when the API last spoke of its namespace, which is too long ago`,
+} as const
 
 function nameOf({ namespace, name }: Pod): string {
   return `${namespace}/${name}`

@@ -72,8 +72,13 @@ export interface Owners {
 
 export type Owner =
   | { readonly kind: 'pod'; readonly pod: Pod }
-  /** Two pods claim it: one of them is gone, and we have yet to hear which. */
+  /** Two pods claim it, and the API says of both that they have it. */
   | { readonly kind: 'several'; readonly pods: readonly [Pod, Pod] }
+  /**
+   * This pod had it. `handed`: a pod of another namespace has claimed it since. `silent`: the API has not spoken of its
+   * namespace for longer than the bound.
+   */
+  | { readonly kind: 'doubtful'; readonly pod: Pod; readonly because: 'handed' | 'silent' }
   /** A node speaks for whoever is on its network, and for all whose address was masqueraded. */
   | { readonly kind: 'node' }
   | { readonly kind: 'nobody' }

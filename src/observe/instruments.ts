@@ -50,6 +50,7 @@ export interface IdentityGauges {
   readonly lookups: Readonly<Record<string, number>>
   readonly pods: Readonly<Record<string, number>>
   readonly lastSync: Readonly<Record<string, number>>
+  readonly ready: Readonly<Record<string, number>>
   readonly failures: Readonly<Record<string, number>>
 }
 
@@ -195,9 +196,18 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
         'result',
         () => gauges().identity?.()?.lookups,
       ),
-      asked('identity_pods', 'Pods known.', 'namespace', () => gauges().identity?.()?.pods),
-      asked('kube_watch_last_sync_timestamp_seconds', 'When the Kubernetes API last told of pods; 0: never.', 'namespace', () =>
-        inSeconds(gauges().identity?.()?.lastSync),
+      asked('identity_pods', 'Pods known.', 'watched_namespace', () => gauges().identity?.()?.pods),
+      asked(
+        'identity_namespace_ready',
+        'Whether the pods of a namespace are known and the API has spoken of them within 90 s; 1 if so.',
+        'watched_namespace',
+        () => gauges().identity?.()?.ready,
+      ),
+      asked(
+        'kube_watch_last_sync_timestamp_seconds',
+        'When the Kubernetes API last spoke of pods; 0: never.',
+        'watched_namespace',
+        () => inSeconds(gauges().identity?.()?.lastSync),
       ),
       kept(
         'kube_watch_failures_total',

@@ -190,8 +190,8 @@ test('while the API is away what is known stays, and the metrics say since when'
   kube.refuse = 0
   expect(await becomes(ip, { code: 'agent_unknown' })).toMatchObject({ status: 403 })
   const metrics = await scene.metrics()
-  expect(metrics).toMatch(/ironproxy_kube_watch_last_sync_timestamp_seconds\{namespace="agents"\} [1-9]/)
-  expect(metrics).toMatch(/ironproxy_identity_pods\{namespace="agents"\} 0/)
+  expect(metrics).toMatch(/ironproxy_kube_watch_last_sync_timestamp_seconds\{watched_namespace="agents"\} [1-9]/)
+  expect(metrics).toMatch(/ironproxy_identity_pods\{watched_namespace="agents"\} 0/)
   for (const result of ['pod', 'nobody', 'node', 'several', 'pending'])
     expect(metrics).toMatch(new RegExp(`ironproxy_identity_lookups_total\\{result="${result}"\\} [1-9]`))
 })
