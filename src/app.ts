@@ -16,6 +16,7 @@ import { systemClock as clock } from '#observe/system-clock.ts'
 import { build } from './build.ts'
 import type { PortName, Rooms, Surroundings } from './build.ts'
 import { serveOperators, watchRooms } from './operators.ts'
+import type { Life } from './operators.ts'
 
 export type { PortName, Surroundings }
 
@@ -39,7 +40,7 @@ export class App {
   constructor(rooms: Rooms) {
     this.#rooms = rooms
     this.#watch = new Watch(() => void this.reload('watch'))
-    watchRooms(rooms)
+    watchRooms(rooms, this.#life())
   }
 
   /** TCP and UDP ports that are open. */
@@ -66,12 +67,7 @@ export class App {
       await runs.open()
       Object.assign(ports, await plane.start())
       if (dns) ports.dns = (await dns.start()).udpPort
-      this.#listening = await serveOperators(this.#rooms, {
-        started: () => this.#started,
-        stopping: () => this.#stopping !== undefined,
-        lastReload: () => this.#lastReload,
-        reload: () => this.reload('admin'),
-      })
+      this.#listening = await serveOperators(this.#rooms, this.#life())
       await plane.settled()
     } catch (error) {
       await this.#close()
@@ -96,6 +92,15 @@ export class App {
   stop(options: StopOptions = { lameDuck: 0, deadline: 0 }): Promise<void> {
     this.#stopping ??= this.#stop(options)
     return this.#stopping
+  }
+
+  #life(): Life {
+    return {
+      started: () => this.#started,
+      stopping: () => this.#stopping !== undefined,
+      lastReload: () => this.#lastReload,
+      reload: () => this.reload('admin'),
+    }
   }
 
   async #reload(trigger: Reload['trigger']): Promise<ReloadResult> {

@@ -67,12 +67,14 @@ export async function serveOperators(rooms: Rooms, life: Life): Promise<readonly
 }
 
 /** Lets the metrics read gauges from the rooms at each scrape. */
-export function watchRooms({ budgets, ca, cluster, custody, metrics, plane, state, trail, workers }: Rooms): void {
+export function watchRooms(rooms: Rooms, life: Life): void {
+  const { budgets, ca, cluster, custody, metrics, plane, state, trail, workers } = rooms
   metrics.watch({
     connections: () => plane.connections,
     auditQueue: () => trail.depth,
     budgets: () => budgets.gauges(),
     budgetWaiting: () => plane.waiting,
+    checks: () => Object.fromEntries(checks(rooms, life).map(({ name, ok }) => [name, ok ? 1 : 0])),
     identity: () => cluster?.gauges(),
     shared: state.shared,
     ledgerAhead: () => state.clock.ahead(),
@@ -87,7 +89,7 @@ export function watchRooms({ budgets, ca, cluster, custody, metrics, plane, stat
 function checks({ ca, cluster, inForce, plane, state, trail }: Rooms, { stopping }: Life): readonly Check[] {
   return [
     { name: 'policy', ok: inForce.snapshot !== undefined, detail: 'no policy is in force' },
-    { name: 'identity', ok: cluster?.ready ?? true, detail: 'the pods of the cluster are not known yet' },
+    { name: 'identity', ok: cluster?.ready ?? true, detail: `the pods of ${cluster?.waiting.join(', ')} are not known yet` },
     { name: 'state', ok: state.fault() === undefined, detail: state.fault() },
     { name: 'workers', ok: plane.ready, detail: 'no worker serves' },
     { name: 'audit', ok: !trail.dropping && !trail.refuses, detail: 'audit records cannot be written' },

@@ -16,7 +16,7 @@ const rows: readonly (readonly [title: string, names: RegExp])[] = [
   ['Refusals and failures', /_(?:denials|failures)_/],
   ['DNS, TLS and identity', /_(?:dns|tls|ca|identity|kube)_/],
   ['Policy and audit', /_(?:config|audit|build)_/],
-  ['Process', /^(?:process|nodejs|ironproxy_workers?)_?/],
+  ['Process', /^(?:process|nodejs|ironproxy_(?:workers?|ready))_?/],
   ['More', /./],
 ]
 

@@ -21,6 +21,8 @@ export interface Gauges {
   readonly budgetWaiting?: () => Readonly<Record<string, number>>
   /** What is known of pods; `undefined`: no cluster is watched. Times in milliseconds since the epoch, by namespace. */
   readonly identity?: () => IdentityGauges | undefined
+  /** Each check of readiness: 1 if it passes. */
+  readonly checks?: () => Readonly<Record<string, number>>
   readonly caBundles?: () => BundleGauges
   /** Of a state that replicas share: whether it can be asked, and how many charges wait to be told. */
   readonly shared?: (() => SharedGauges) | undefined
@@ -216,6 +218,7 @@ export function describeMetrics(registry: Registry, gauges: () => Gauges) {
         () => gauges().identity?.()?.failures,
       ),
     ],
+    ready: asked('ready', 'Each check of `/readyz`; 1 if it passes.', 'check', () => gauges().checks?.()),
     ledgerAhead: new Gauge({
       name: 'ironproxy_ledger_ahead_seconds',
       help: 'How far the time that budgets go by is ahead of the clock of this machine; negative: behind.',

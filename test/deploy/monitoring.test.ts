@@ -56,6 +56,15 @@ describe('every expression', () => {
     expect(wrong).toEqual([])
   })
 
+  it('uses no label that a scrape adds: Prometheus would rename ours', () => {
+    const added = ['namespace', 'pod', 'container', 'endpoint', 'service', 'node', 'job', 'instance']
+    expect(
+      everyMetric().filter(
+        ({ name, labelNames }) => name.startsWith('ironproxy_') && labelNames.some((label) => added.includes(label)),
+      ),
+    ).toEqual([])
+  })
+
   it('has recorded names that a rule records', () => {
     const recorded = new Set(rules.flatMap(({ record }) => (record === undefined ? [] : [record])))
     const asked = rules.flatMap(({ expr }) => expr.match(/\bironproxy:\w+(?::\w+)*/g) ?? [])
