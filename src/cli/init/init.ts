@@ -1,11 +1,13 @@
-import { LineCounter, parseAllDocuments, stringify, type Document } from 'yaml'
+import { isMap } from 'yaml'
 import { addressClass, parseAddress } from '#base/address.ts'
-import { complaint, syntaxErrors } from '#config/document.ts'
 import { exit, line, UsageError } from '../command.ts'
 import type { Command } from '../command.ts'
 import { readNamed } from '../files.ts'
-import { egressPolicy, ingressPolicy, type Around } from './network-policy.ts'
-import { lock, obstaclesOf, workloadIn } from './workload.ts'
+import { hasAliases, writeOutAliases } from './aliases.ts'
+import { manifestsIn, nodeOf, plain, printStream, readStream, textIn, valueOf, type Manifest } from './manifest.ts'
+import { egressPolicy, ingressPolicy, type Around, type NetworkPolicy } from './network-policy.ts'
+import { lock } from './pod.ts'
+import { obstaclesOf, workloadIn } from './workload.ts'
 
 export const init: Command = {
   name: 'init',
@@ -15,6 +17,7 @@ export const init: Command = {
     workload: { type: 'string', short: 'w' },
     proxy: { type: 'string' },
     namespace: { type: 'string' },
+    'agents-namespace': { type: 'string' },
     bundle: { type: 'string' },
     'cluster-domain': { type: 'string' },
     also: { type: 'string' },
@@ -22,9 +25,10 @@ export const init: Command = {
     'service-account-token': { type: 'boolean' },
   },
   help: {
-    workload: 'manifest with a StatefulSet, Deployment, DaemonSet, Job, CronJob or Pod; `-` is standard input',
+    workload: 'manifests with a StatefulSet, Deployment, DaemonSet, Job, CronJob or Pod, as YAML or JSON; `-` is standard input',
     proxy: 'the fixed address of the proxy’s Service',
     namespace: 'where the proxy is (default iron-proxy)',
+    'agents-namespace': 'where the agents will be, if the manifest does not say (`kubectl apply -n`)',
     bundle: 'ConfigMap with the CA bundle under ca.crt (default iron-proxy-ca), or secret/NAME',
     'cluster-domain': 'default cluster.local',
     also: 'services inside that stay reachable directly, as namespace:port, separated by commas',
@@ -46,39 +50,70 @@ export const init: Command = {
       ports: { dns: 1053, http: 10_080, https: 10_443, proxy: 8080 },
       also: others(String(also)),
     }
-    const text = file === '-' ? await textOf(stdin) : String(await readNamed(file))
-    const lines = new LineCounter()
-    const documents: readonly Document[] = [...parseAllDocuments(text, { prettyErrors: false, lineCounter: lines })].filter(
-      (each) => each.contents !== null,
-    )
-    const broken = documents.flatMap(syntaxErrors).map((error) => {
-      const { line: row, col } = lines.linePos(error.pos[0])
-      return `${file}:${row}:${col} ${complaint(error)}`
-    })
-    const workloads = broken.length > 0 ? [] : documents.flatMap((each) => workloadIn(each) ?? [])
-    const obstacles = workloads.flatMap(obstaclesOf)
-    if (broken.length === 0 && workloads.length === 0) obstacles.push('there is no workload in it')
-    for (const each of broken) line(stderr, each)
+    const agents = values['agents-namespace'] === undefined ? undefined : String(values['agents-namespace'])
+    const stream = readStream(file === '-' ? await textOf(stdin) : String(await readNamed(file)))
+    if (!('documents' in stream)) {
+      for (const each of stream) line(stderr, `${file}:${each}`)
+      return exit.findings
+    }
+    const unclear = stream.documents.flatMap((each) => (hasAliases(each) ? (writeOutAliases(each) ?? []) : []))
+    const manifests = manifestsIn(stream)
+    const workloads = manifests.flatMap((each) => workloadIn(each) ?? [])
+    const homeless = workloads.filter((each) => each.namespace === undefined && agents === undefined)
+    const obstacles = [
+      ...unclear,
+      ...workloads.flatMap(obstaclesOf),
+      ...(workloads.length === 0 ? ['there is no workload in it'] : []),
+      ...(values['ingress'] ? homeless : []).map(
+        ({ kind, name }) => `${kind} ${name}: --ingress needs its namespace; write metadata.namespace, or say --agents-namespace`,
+      ),
+    ]
     for (const each of obstacles) line(stderr, `${file}: ${each}`)
-    if (broken.length + obstacles.length > 0) return exit.findings
+    if (obstacles.length > 0) return exit.findings
+    for (const { kind, name } of homeless)
+      line(
+        stderr,
+        `${file}: ${kind} ${name}: no namespace, so services of its own are reached as NAME.NAMESPACE; write metadata.namespace, or say --agents-namespace`,
+      )
     const plan = {
       proxy: address,
       bundle: String(bundle),
       clusterDomain: String(values['cluster-domain'] ?? 'cluster.local'),
+      namespace: agents,
       keepToken: values['service-account-token'] === true,
     }
     for (const each of workloads) lock(each, plan)
     const policies = workloads.flatMap((each) => [
       egressPolicy(each, around),
-      ...(values['ingress'] ? [ingressPolicy(each, around)] : []),
+      ...(values['ingress'] ? [ingressPolicy(each, around, each.namespace ?? agents ?? '')] : []),
     ])
-    const printed = [
-      ...documents.map((each) => each.toString({ lineWidth: 0, directives: false })),
-      ...policies.map((each) => stringify(each)),
-    ]
-    line(stdout, printed.map((each) => each.trimEnd()).join('\n---\n'))
+    line(
+      stdout,
+      printStream(
+        stream,
+        policies.filter((each) => !isThere(each, manifests)),
+      ),
+    )
     return exit.ok
   },
+}
+
+/** Whether a stream has this policy already; one that was made with other options is brought up to date. */
+function isThere(policy: NetworkPolicy, manifests: readonly Manifest[]): boolean {
+  const { name, namespace } = policy.metadata
+  const found = manifests.find(({ kind, node }) => {
+    const metadata = node.get('metadata')
+    return (
+      kind === 'NetworkPolicy' &&
+      isMap(metadata) &&
+      textIn(metadata, 'name') === name &&
+      textIn(metadata, 'namespace') === namespace
+    )
+  })
+  if (!found) return false
+  const spec = nodeOf(policy.spec)
+  if (JSON.stringify(valueOf(found.node.get('spec'))) !== JSON.stringify(valueOf(spec))) found.node.set(plain('spec'), spec)
+  return true
 }
 
 async function textOf(stdin: AsyncIterable<unknown>): Promise<string> {

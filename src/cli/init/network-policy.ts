@@ -9,11 +9,21 @@ export interface Around {
   readonly also: readonly { readonly namespace: string; readonly port: number }[]
 }
 
+export interface NetworkPolicy {
+  readonly apiVersion: 'networking.k8s.io/v1'
+  readonly kind: 'NetworkPolicy'
+  readonly metadata: { readonly name: string; readonly namespace?: string }
+  readonly spec: object
+}
+
 /** The label by which every namespace can be named. */
 const nameLabel = 'kubernetes.io/metadata.name'
 
 /** Lets a workload reach the proxy, and what is named besides, and nothing else: no direct address, no QUIC, no other resolver. */
-export function egressPolicy({ name, namespace, labels }: Workload, { namespace: proxies, ports, also }: Around): object {
+export function egressPolicy(
+  { name, namespace, selector }: Workload,
+  { namespace: proxies, ports, also }: Around,
+): NetworkPolicy {
   const { dns, ...rest } = ports
   const tcp = [dns, ...Object.values(rest)].map((port) => ({ protocol: 'TCP', port }))
   const inside = also.map(({ namespace: other, port }) => ({
@@ -25,7 +35,7 @@ export function egressPolicy({ name, namespace, labels }: Workload, { namespace:
     kind: 'NetworkPolicy',
     metadata: { name: `${name}-through-iron-proxy`, ...(namespace !== undefined && { namespace }) },
     spec: {
-      podSelector: { matchLabels: labels },
+      podSelector: selector,
       policyTypes: ['Egress'],
       egress: [
         {
@@ -44,7 +54,11 @@ export function egressPolicy({ name, namespace, labels }: Workload, { namespace:
 }
 
 /** Lets the pods of a workload in at the proxy; it has effect only where the proxy's namespace is closed to others. */
-export function ingressPolicy({ name, namespace = 'default', labels }: Workload, { namespace: proxies, ports }: Around): object {
+export function ingressPolicy(
+  { name, selector }: Workload,
+  { namespace: proxies, ports }: Around,
+  namespace: string,
+): NetworkPolicy {
   const { dns, ...rest } = ports
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -55,7 +69,7 @@ export function ingressPolicy({ name, namespace = 'default', labels }: Workload,
       policyTypes: ['Ingress'],
       ingress: [
         {
-          from: [{ namespaceSelector: { matchLabels: { [nameLabel]: namespace } }, podSelector: { matchLabels: labels } }],
+          from: [{ namespaceSelector: { matchLabels: { [nameLabel]: namespace } }, podSelector: selector }],
           ports: [{ protocol: 'UDP', port: dns }, ...[dns, ...Object.values(rest)].map((port) => ({ protocol: 'TCP', port }))],
         },
       ],

@@ -1,30 +1,20 @@
-/** Turns a manifest of an agent into one whose every packet goes to the proxy. Comments and all else stay as they are. */
-import { isMap, isSeq, type Document } from 'yaml'
-import { trustVariables } from '../env.ts'
+/** Which objects of a stream run agents, and why one of them cannot be led through the proxy. */
+import { isMap, isSeq, type Document, type YAMLMap } from 'yaml'
+import { textIn, valueOf, type Manifest } from './manifest.ts'
 
-export interface PodPlan {
-  /** Of the proxy's Service. */
-  readonly proxy: string
-  readonly clusterDomain: string
-  /** ConfigMap with the bundle under `ca.crt`, or `secret/NAME`. */
-  readonly bundle: string
-  /** Leave the ServiceAccount token as it is. */
-  readonly keepToken: boolean
-}
-
-/** A workload found in a file. */
+/** A workload found in a stream. */
 export interface Workload {
   readonly document: Document
   readonly kind: string
   readonly name: string
   readonly namespace: string | undefined
-  /** Of its pods. */
-  readonly labels: Readonly<Record<string, string>>
-  /** Where its pod stands in the document. */
-  readonly pod: readonly string[]
+  /** What a NetworkPolicy chooses its pods by: `matchLabels`, and `matchExpressions` where it has some. */
+  readonly selector: Readonly<Record<string, unknown>>
+  /** Its pods have labels. */
+  readonly isLabelled: boolean
+  /** Its `PodSpec`. */
+  readonly spec: YAMLMap
 }
-
-type Path = readonly (string | number)[]
 
 const podOf: Readonly<Record<string, readonly string[]>> = {
   Pod: [],
@@ -32,117 +22,87 @@ const podOf: Readonly<Record<string, readonly string[]>> = {
   StatefulSet: ['spec', 'template'],
   DaemonSet: ['spec', 'template'],
   ReplicaSet: ['spec', 'template'],
+  ReplicationController: ['spec', 'template'],
   Job: ['spec', 'template'],
   CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
 }
 
-/** Where the bundle is inside the containers. */
-const mountPath = '/etc/iron-proxy'
-const volume = 'iron-proxy-ca'
-const bundlePath = `${mountPath}/ca.crt`
+/** Labels that change from one release or one pod to the next: a policy that chose by them would lose its pods. */
+const volatile =
+  /^(?:pod-template-hash|pod-template-generation|controller-revision-hash|controller-uid|job-name|batch\.kubernetes\.io\/.+|statefulset\.kubernetes\.io\/.+|apps\.kubernetes\.io\/pod-index|helm\.sh\/chart|chart|heritage|release|app\.kubernetes\.io\/(?:version|managed-by))$/
 
-/** The workload in a document; `undefined`: it is another object. */
-export function workloadIn(document: Document): Workload | undefined {
-  const kind = textAt(document, ['kind'])
-  const pod = podOf[kind ?? '']
-  if (kind === undefined || !pod || !isMap(document.getIn([...pod, 'spec']))) return undefined
-  const labels = valueAt(document, [...pod, 'metadata', 'labels'])
+/** The workload that an object is; `undefined`: it is another object. */
+export function workloadIn({ document, kind, node }: Manifest): Workload | undefined {
+  const pod = podOf[kind]
+  const spec = pod && node.getIn([...pod, 'spec'])
+  if (!pod || !isMap(spec)) return undefined
+  const metadata = node.get('metadata')
   return {
     document,
     kind,
-    name: textAt(document, ['metadata', 'name']) ?? 'agent',
-    namespace: textAt(document, ['metadata', 'namespace']),
-    labels: (labels ?? {}) as Record<string, string>,
-    pod,
+    name:
+      (isMap(metadata) ? (textIn(metadata, 'name') ?? textIn(metadata, 'generateName')?.replace(/-$/, '')) : undefined) ??
+      'agent',
+    namespace: isMap(metadata) ? textIn(metadata, 'namespace') : undefined,
+    selector: selectorOf(kind, node, pod),
+    isLabelled: isFilled(valueOf(node.getIn([...pod, 'metadata', 'labels']))),
+    spec,
   }
 }
 
-/** Why this workload cannot be locked, in words for its author. */
-export function obstaclesOf({ document, pod, labels, kind, name }: Workload): readonly string[] {
-  const spec = [...pod, 'spec']
+/** The workload's own selector. A Job's and a Pod's is their labels, without those that change. */
+function selectorOf(kind: string, node: YAMLMap, pod: readonly string[]): Workload['selector'] {
+  const selector = valueOf(node.getIn(['spec', 'selector']))
+  if (isFilled(selector) && kind === 'ReplicationController') return { matchLabels: selector }
+  if (isFilled(selector) && kind !== 'Job' && kind !== 'Pod') return selector
+  const labels = valueOf(node.getIn([...pod, 'metadata', 'labels']))
+  if (!isFilled(labels)) return {}
+  const all = Object.entries(labels)
+  const lasting = all.filter(([name]) => !volatile.test(name))
+  return { matchLabels: Object.fromEntries(lasting.length > 0 ? lasting : all) }
+}
+
+function isFilled(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && Object.keys(value).length > 0
+}
+
+/** Why this workload cannot be led through the proxy, in words for its author. */
+export function obstaclesOf({ spec, isLabelled, kind, name }: Workload): readonly string[] {
   const of = `${kind} ${name}`
   return [
-    ...(valueAt(document, [...spec, 'hostNetwork']) === true
-      ? [`${of}: hostNetwork is on: its address is its node’s, so nobody can tell who speaks; remove it`]
+    ...(valueOf(spec.get('hostNetwork', true)) === true
+      ? [`${of}: hostNetwork is on: its address is its node’s, so the proxy cannot tell which agent speaks; remove it`]
       : []),
-    ...(Object.keys(labels).length === 0
-      ? [`${of}: its pods carry no label that a NetworkPolicy or the policy could name them by`]
-      : []),
-    ...containersOf(document, spec).flatMap((path) =>
-      valueAt(document, [...path, 'securityContext', 'privileged']) === true
-        ? [`${of}: container ${textAt(document, [...path, 'name']) ?? '?'} is privileged: it could undo all of this; remove it`]
-        : [],
-    ),
+    ...(!isLabelled ? [`${of}: its pods carry no label that a NetworkPolicy or the policy could name them by`] : []),
+    ...containersOf(spec).flatMap((container) => {
+      const called = textIn(container, 'name') ?? '?'
+      const mounts = container.get('volumeMounts')
+      const taken = isSeq(mounts)
+        ? mounts.items.some(
+            (each) =>
+              isMap(each) && textIn(each, 'mountPath')?.replace(/\/$/, '') === mountPath && textIn(each, 'name') !== volume,
+          )
+        : false
+      return [
+        ...(valueOf(container.getIn(['securityContext', 'privileged'], true)) === true
+          ? [`${of}: container ${called} is privileged: it could undo all of this; remove it`]
+          : []),
+        ...(taken
+          ? [`${of}: container ${called} mounts a volume of its own at ${mountPath}, where the bundle goes; mount it elsewhere`]
+          : []),
+      ]
+    }),
   ]
 }
 
-/** Patches the pod in place; done twice, it is as done once. */
-export function lock({ document, pod, namespace = 'default' }: Workload, plan: PodPlan): void {
-  const spec: Path = [...pod, 'spec']
-  const { clusterDomain } = plan
-  document.setIn([...spec, 'dnsPolicy'], 'None')
-  document.setIn(
-    [...spec, 'dnsConfig'],
-    document.createNode({
-      nameservers: [plan.proxy],
-      searches: [`${namespace}.svc.${clusterDomain}`, `svc.${clusterDomain}`, clusterDomain],
-      // With the usual 5 every name of the outside is first asked three times inside.
-      options: [{ name: 'ndots', value: '2' }],
-    }),
-  )
-  if (!plan.keepToken) document.setIn([...spec, 'automountServiceAccountToken'], false)
-  putNamed(document, [...spec, 'volumes'], { name: volume, ...bundleSource(plan.bundle) })
-  for (const container of containersOf(document, spec)) lockContainer(document, container)
-}
+/** Where the bundle is inside the containers, and the volume that has it. */
+export const mountPath = '/etc/iron-proxy'
+export const volume = 'iron-proxy-ca'
 
-/** Of a Secret one file alone: whatever else lies in it is none of an agent's business. */
-function bundleSource(bundle: string): object {
-  const [, secretName] = /^secret\/(.+)$/.exec(bundle) ?? []
-  return secretName === undefined
-    ? { configMap: { name: bundle } }
-    : { secret: { secretName, items: [{ key: 'ca.crt', path: 'ca.crt' }] } }
-}
-
-function lockContainer(document: Document, container: Path): void {
-  putNamed(document, [...container, 'volumeMounts'], { name: volume, mountPath, readOnly: true })
-  for (const [name, value] of Object.entries(trustVariables(bundlePath, bundlePath)))
-    putNamed(document, [...container, 'env'], { name, value })
-  const drop: Path = [...container, 'securityContext', 'capabilities', 'drop']
-  const dropped = (valueAt(document, drop) as readonly string[] | undefined) ?? []
-  // Raw sockets forge source addresses, and an address is who one is.
-  if (!dropped.some((each) => each === 'ALL' || each === 'NET_RAW'))
-    document.setIn(drop, document.createNode([...dropped, 'NET_RAW']))
-  const add: Path = [...container, 'securityContext', 'capabilities', 'add']
-  const added = (valueAt(document, add) as readonly string[] | undefined) ?? []
-  const risky = new Set(['ALL', 'NET_RAW', 'NET_ADMIN', 'SYS_ADMIN'])
-  if (added.some((each) => risky.has(each))) document.setIn(add, document.createNode(added.filter((each) => !risky.has(each))))
-}
-
-function containersOf(document: Document, spec: Path): readonly Path[] {
+/** Every container of a pod. */
+export function containersOf(spec: YAMLMap): readonly YAMLMap[] {
   return ['initContainers', 'containers'].flatMap((list) => {
-    const node = document.getIn([...spec, list])
-    return isSeq(node) ? node.items.map((_, index) => [...spec, list, index]) : []
+    const node = spec.get(list)
+    return isSeq(node) ? node.items.filter((each) => isMap(each)) : []
   })
-}
-
-/** Replaces the item of that name, or adds it. */
-function putNamed(document: Document, path: Path, item: { readonly name: string } & Readonly<Record<string, unknown>>): void {
-  const list = document.getIn(path)
-  const items = isSeq(list) ? list.items : []
-  const index = items.findIndex((each) => isMap(each) && each.get('name') === item.name)
-  if (index >= 0) document.setIn([...path, index], document.createNode(item))
-  else if (items.length > 0) document.addIn(path, document.createNode(item))
-  else document.setIn(path, document.createNode([item]))
-}
-
-function textAt(document: Document, path: Path): string | undefined {
-  const value = document.getIn(path)
-  return typeof value === 'string' ? value : undefined
-}
-
-function valueAt(document: Document, path: Path): unknown {
-  return path.reduce<unknown>(
-    (value, key) => (typeof value === 'object' && value !== null ? (value as Record<string | number, unknown>)[key] : undefined),
-    document.toJS(),
-  )
 }
