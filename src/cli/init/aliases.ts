@@ -54,7 +54,7 @@ export function writeOutAliases(document: Document): string | undefined {
     return [...merged.values()].map((each) => each.clone(document.schema))
   }
   try {
-    if (document.contents) document.contents = writeOut(document.contents) as typeof document.contents
+    if (document.contents) document.contents = writeOut(document.contents)
     return undefined
   } catch (error) {
     return (error as Error).message
