@@ -8,6 +8,7 @@ import { loadPolicies } from '#config/load.ts'
 import type { PolicyFile } from '#config/load.ts'
 import type { Settings } from '#config/settings-schema.ts'
 import { Watch } from '#config/watch.ts'
+import { adviseOnAddress } from '#dns/advertised.ts'
 import { followPods } from '#identity/open.ts'
 import type { Snapshot } from '#journey/types.ts'
 import { createMetrics } from '#observe/metrics.ts'
@@ -74,6 +75,7 @@ export class App {
       throw error
     }
     this.#started = true
+    void this.#warnOfAddress()
   }
 
   /** Reads policies and secrets again; a mistake changes nothing. One reload at a time, in the order of the calls. */
@@ -92,6 +94,12 @@ export class App {
   stop(options: StopOptions = { lameDuck: 0, deadline: 0 }): Promise<void> {
     this.#stopping ??= this.#stop(options)
     return this.#stopping
+  }
+
+  async #warnOfAddress(): Promise<void> {
+    const { around, settings } = this.#rooms
+    const advice = await adviseOnAddress(settings)
+    if (advice !== undefined) around.log.warn({ event: 'advertise' }, advice)
   }
 
   #life(): Life {

@@ -133,6 +133,11 @@ export const settingsSchema = z.strictObject({
     })
     .prefault({}),
   advertise: parsedField(parseAddress, 'an address').prefault(loopback).meta({ description: 'What the DNS responder answers' }),
+  service: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, { error: 'write the DNS name of a Service' })
+    .optional()
+    .meta({ description: 'Name of the Service that leads agents here; start warns where `advertise` is not its address' }),
   adminToken: fileField.optional().meta({ description: 'File with the bearer token that admin asks for' }),
   ca: z
     .strictObject({

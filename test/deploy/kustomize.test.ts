@@ -1,6 +1,6 @@
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { parse } from 'yaml'
 import { describe, expect, it } from 'vitest'
 import { isLocalHost } from '#admin/guard.ts'
@@ -154,19 +154,68 @@ describe('replicas', () => {
   it('can be drained from their nodes', () => {
     expect(only(goldenOf('single'), 'PodDisruptionBudget')['spec']).toMatchObject({ maxUnavailable: 1 })
     expect(only(goldenOf('ha'), 'PodDisruptionBudget')['spec']).toMatchObject({ minAvailable: 1 })
+    for (const name of ['single', 'ha'])
+      expect(only(goldenOf(name), 'PodDisruptionBudget')['spec'].selector).toEqual({
+        matchLabels: { 'app.kubernetes.io/name': 'iron-proxy' },
+      })
   })
+})
+
+/** What an overlay of an operator renders to; `from` is a folder of ours as the overlay names it. */
+async function renderOverlay(
+  files: (from: (part: string) => string) => Readonly<Record<string, object>>,
+): Promise<readonly Manifest[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'kustomize-'))
+  const from = (part: string) => relative(realpathSync(folder), join(deploy, 'kustomize', part))
+  for (const [name, content] of Object.entries(files(from))) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), JSON.stringify(content))
+  }
+  try {
+    return await renderKustomization(folder)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+describe('the component addresses', () => {
+  it.skipIf(!hasKustomize)(
+    'writes each address wherever it belongs (skipped without kustomize 5 or a kubectl that has it)',
+    async () => {
+      const range = { ipBlock: { cidr: '172.20.0.1/32' } }
+      const spec = { proxy: '10.96.0.53', admin: '10.96.0.54', clusterDns: '10.96.0.10', apiServer: [range] }
+      const patch = { apiVersion: 'iron-proxy/v1', kind: 'Addresses', metadata: { name: 'iron-proxy-addresses' }, spec }
+      const moved = await renderOverlay((from) => ({
+        'kustomization.yaml': {
+          resources: [from('overlays/ha')],
+          components: [from('components/admin'), 'ours', from('components/addresses')],
+        },
+        'ours/kustomization.yaml': {
+          apiVersion: 'kustomize.config.k8s.io/v1alpha1',
+          kind: 'Component',
+          patches: [{ patch: JSON.stringify(patch) }],
+        },
+      }))
+      expect(only(moved, 'Service', 'iron-proxy')['spec'].clusterIP).toBe(spec.proxy)
+      expect(only(moved, 'Service', 'iron-proxy-admin')['spec'].clusterIP).toBe(spec.admin)
+      const [container] = only(moved, 'Deployment', 'iron-proxy')['spec'].template.spec.containers
+      expect(container.env).toContainEqual({ name: 'IRON_PROXY_ADVERTISE', value: spec.proxy })
+      expect(only(moved, 'ConfigMap', 'iron-proxy-policy')['data']['cluster-dns.yaml']).toContain("to: ['10.96.0.10']}")
+      expect(only(moved, 'NetworkPolicy', 'iron-proxy-out-apiserver')['spec'].egress[0].to).toEqual([range])
+      expect(JSON.stringify(moved)).not.toContain('10.43.')
+      expect(moved.filter(({ kind }) => kind === 'Addresses')).toEqual([])
+    },
+  )
 })
 
 describe('the component admin', () => {
   it.skipIf(!hasKustomize)('opens the door of replicas too (skipped without kustomize 5 or a kubectl that has it)', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'kustomize-'))
-    const from = (part: string) => relative(realpathSync(folder), join(deploy, 'kustomize', part))
-    writeFileSync(
-      join(folder, 'kustomization.yaml'),
-      JSON.stringify({ resources: [from('overlays/ha')], components: [from('components/admin')] }),
-    )
-    const rendered = await renderKustomization(folder)
-    rmSync(folder, { recursive: true })
+    const rendered = await renderOverlay((from) => ({
+      'kustomization.yaml': {
+        resources: [from('overlays/ha')],
+        components: [from('components/admin'), from('components/addresses')],
+      },
+    }))
     const { containers, volumes } = only(rendered, 'Deployment', 'iron-proxy')['spec'].template.spec
     expect(containers[0].ports).toContainEqual({ name: 'admin', containerPort: 9465, protocol: 'TCP' })
     expect(volumes.map(({ name }: { name: string }) => name)).toContain('admin')

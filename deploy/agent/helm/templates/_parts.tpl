@@ -18,7 +18,7 @@ securityContext:
 dnsPolicy: None
 dnsConfig:
   nameservers: [{{ .Values.proxy.clusterIP | quote }}]
-  options: [{name: ndots, value: "1"}]
+  options: [{name: ndots, value: "2"}]
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true

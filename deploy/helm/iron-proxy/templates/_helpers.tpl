@@ -5,6 +5,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{/* Operators choose what they scrape by labels of their own. */}}
+{{- define "iron-proxy.monitoring-labels" -}}
+{{ include "iron-proxy.labels" . }}
+{{- with .Values.monitoring.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- define "iron-proxy.selector" -}}
 app.kubernetes.io/name: iron-proxy
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -41,7 +49,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if ne (len $ports) (len (uniq $ports)) }}
 {{- fail "listeners: two listeners have the same port" }}
 {{- end }}
-{{- range $key := list "listen" "policies" "ca" "state" "sealKey" "advertise" "kubernetes" "shutdown" "replicas" "redis" }}
+{{- range $key := list "listen" "policies" "ca" "state" "sealKey" "advertise" "service" "kubernetes" "shutdown" "replicas" "redis" }}
 {{- if hasKey $.Values.settings $key }}
 {{- fail (printf "settings.%s: the chart sets this; use its own value" $key) }}
 {{- end }}
@@ -71,6 +79,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and .Values.monitoring.podMonitor .Values.monitoring.serviceMonitor }}
 {{- fail "monitoring: podMonitor and serviceMonitor would scrape everything twice; choose one" }}
 {{- end }}
+{{- if and .Values.podIdentity.enabled .Values.podIdentity.manageNamespaces (not .Values.podIdentity.createNamespaces) (lookup "v1" "Namespace" "" "kube-system") }}
+{{- range .Values.podIdentity.namespaces }}
+{{- if not (lookup "v1" "Namespace" "" .) }}
+{{- fail (printf "podIdentity.namespaces: the cluster has no namespace %s; make it, or set podIdentity.createNamespaces" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.podIdentity.createNamespaces (not .Values.podIdentity.manageNamespaces) }}
+{{- fail "podIdentity.createNamespaces: makes namespaces that podIdentity.manageNamespaces leaves alone" }}
+{{- end }}
 {{- if and .Values.podIdentity.enabled (not .Values.podIdentity.namespaces) }}
 {{- fail "podIdentity.namespaces: name the namespaces of your agents, or turn podIdentity off" }}
 {{- end }}
@@ -86,6 +104,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
     "proxy" (printf "0.0.0.0:%v" $l.proxy) "metrics" (printf "0.0.0.0:%v" $l.metrics)
     "admin" (printf "%s:9465" (ternary "0.0.0.0" "127.0.0.1" .Values.admin.enabled)))
   "advertise" .Values.service.clusterIP
+  "service" "iron-proxy"
   "ca" (dict "cert" "/etc/iron-proxy/ca/ca.crt" "key" "/etc/iron-proxy/ca/ca.key")
   "state" "/var/lib/iron-proxy/state.db"
   "sealKey" "/etc/iron-proxy/seal/seal.key"
