@@ -12,6 +12,7 @@ import { env } from './env.ts'
 import { explain } from './explain.ts'
 import { healthcheck } from './healthcheck.ts'
 import { init } from './init/init.ts'
+import { learn } from './learn.ts'
 import { login } from './login.ts'
 import { logs } from './logs/logs.ts'
 import { run } from './run.ts'
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
   check,
   explain,
   test,
+  learn,
   logs,
   ca,
   env,

@@ -52,6 +52,8 @@ export interface BodyPlacement {
 export interface Found {
   readonly kind: 'found'
   readonly placements: readonly Placement[]
+  /** Without grants: the first credential whose stub stands where it belongs. */
+  readonly unused?: string | undefined
 }
 
 /** Why a request must not go out as it is. */
@@ -82,7 +84,8 @@ export function findStubs(ask: SwapAsk): Found | Refused {
     searchPath(ask) ??
     searchQuery(ask, guarded, placements) ??
     refuseRepeats(ask.head, placements)
-  return refused ?? { kind: 'found', placements: ask.grants ? placements : [] }
+  if (refused) return refused
+  return ask.grants ? { kind: 'found', placements } : { kind: 'found', placements: [], unused: placements[0]?.credential.id }
 }
 
 /** What is looked for besides stubs: nothing on a host that no credential is scoped to. */

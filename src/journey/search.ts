@@ -31,7 +31,10 @@ export function search(
     foreign,
     grants: !verdict.wouldDeny,
   })
-  if (found.kind === 'found') return found
+  if (found.kind === 'found') {
+    seen.credential ??= found.unused
+    return found
+  }
   seen.credential = found.credential
   const denial: Denial = { kind: 'deny', code: found.code, reason: found.detail, ...(verdict.rule ? { rule: verdict.rule } : {}) }
   if (agent.mode === 'enforce') return denial

@@ -3,6 +3,7 @@ import type { Clock } from '#base/clock.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Swap } from '#credentials/types.ts'
 import type { Bill } from '#metering/held.ts'
+import { askedService } from '#policy/git.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import type { Ports } from './ports.ts'
 import type { Arrival, AuditRecord, BrokenArrival, Exchange, MeteredUsage, Outcome } from './types.ts'
@@ -79,7 +80,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
   const { arrival } = seen
   const now = clock.elapsed()
   const { code, reason } = explained(outcome, seen)
-  const { protocol, method, scheme, host, port, path } = described(arrival, seen.shownPath)
+  const { protocol, method, scheme, host, port, path, git } = described(arrival, seen.shownPath)
   // Named one by one: an object that is spread into the middle of another costs 5 µs, and every request pays.
   return {
     id: seen.id,
@@ -95,6 +96,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     host,
     port,
     path,
+    git,
     rule: seen.rule?.id,
     verdict: verdict(outcome, seen),
     code,
@@ -127,7 +129,7 @@ function typeOfBroken({ protocol, code }: BrokenArrival): 'tls' | 'request' {
 function described(
   arrival: Arrival,
   shownPath: string | undefined,
-): Pick<AuditRecord, 'protocol' | 'method' | 'scheme' | 'host' | 'port' | 'path'> {
+): Pick<AuditRecord, 'protocol' | 'method' | 'scheme' | 'host' | 'port' | 'path' | 'git'> {
   switch (arrival.kind) {
     case 'request':
     case 'upgrade': {
@@ -139,6 +141,7 @@ function described(
         host,
         port,
         path: shownPath ?? path,
+        git: askedService(path, arrival.head.query),
       }
     }
     case 'tunnel': {

@@ -157,6 +157,8 @@ export interface AuditRecord {
   readonly port?: number | undefined
   /** Without query. */
   readonly path?: string | undefined
+  /** What a clone or a push asks about first, in place of the query that says it. */
+  readonly git?: 'fetch' | 'push' | undefined
   readonly rule?: string | undefined
   readonly verdict: 'allow' | 'deny' | 'would_deny' | 'error'
   /** An error code of the table, when the verdict is not `allow` or the exchange broke off. */
@@ -165,7 +167,7 @@ export interface AuditRecord {
   readonly swaps: readonly Swap[]
   /** Credentials whose real value was taken out of the reply, with how often. */
   readonly scrubbed?: Readonly<Record<string, number>> | undefined
-  /** Credential whose stub or real value was misused, or that a token call was for. */
+  /** Credential whose stub or real value was misused, that a token call was for, or whose stub report mode let pass unswapped. */
   readonly credential?: string | undefined
   /** A token call that was answered here, with stubs. */
   readonly answered?: true | undefined

@@ -22,6 +22,7 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer, parts: Lin
   word(line, ',"time":', record.time)
   parts.writeArrival(record, line)
   text(line, ',"path":', record.path, limits.path)
+  plain(line, ',"git":', record.git)
   parts.writeVerdict(record, line)
   object(line, ',"scrubbed":', record.scrubbed)
   word(line, ',"credential":', record.credential)

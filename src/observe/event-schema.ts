@@ -11,6 +11,7 @@ const lineSchema = z.looseObject({
   host: z.string().optional(),
   method: z.string().optional(),
   path: z.string().optional().meta({ description: 'Without query' }),
+  git: z.enum(['fetch', 'push']).optional().meta({ description: 'What a clone or a push asks about first' }),
   rule: z.string().optional(),
   code: z.string().optional().meta({ description: 'Of the error table' }),
   reason: z.string().optional(),

@@ -75,8 +75,8 @@ const tls: TlsOptions & Pick<ConnectionOptions, 'checkServerIdentity'> = {
   checkServerIdentity: (host, certificate) => checkServerIdentity(host, withoutCommonName(certificate)),
 }
 
-/** Loaded with the first record: most proxies have no NATS. */
-async function connect({ url, credentials }: NatsOptions): Promise<NatsConnection> {
+/** Loaded with the first record: most proxies have no NATS. A connection that breaks is not made anew. */
+export async function connect({ url, credentials }: Pick<NatsOptions, 'url' | 'credentials'>): Promise<NatsConnection> {
   const { connect: dial, credsAuthenticator } = await import('@nats-io/transport-node')
   return dial({
     servers: url,

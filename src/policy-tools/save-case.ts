@@ -1,7 +1,7 @@
 /** Writes a case into a test file, so that what `explain` shows today is held tomorrow. */
 import { Document, isMap, isSeq, parseDocument } from 'yaml'
-import type { Judgment } from './judge.ts'
-import type { Request } from './judge.ts'
+import { withItems } from './append.ts'
+import type { Judgment, Request } from './judge.ts'
 
 /**
  * The text of a test file with one more case at its end; everything else in it stays as it is, byte for byte. `undefined`:
@@ -19,16 +19,12 @@ export function withCase(
     const named = policy === undefined ? '' : `policy: ${JSON.stringify(policy)}\n`
     return `version: 1\n${named}\ncases:\n${indented(item, '  ')}`
   }
-  const { contents } = parseDocument(text)
-  const cases = isMap(contents) ? contents.get('cases') : undefined
-  if (!isSeq(cases) || cases.flow || !cases.range) return undefined
-  const [start, end] = cases.range
-  const indent = /[ \t]*$/.exec(text.slice(0, start))?.[0] ?? ''
-  const ended = text.slice(0, end).replace(/\s*$/, '')
-  // What stands behind the last case on its line is a comment.
-  const [rest = ''] = /^[^\n]*/.exec(text.slice(ended.length)) ?? []
-  const at = ended.length + rest.length
-  return `${text.slice(0, at)}\n${indented(item, indent)}${text.slice(at + 1)}`
+  return hasCases(text) ? withItems(text, 'cases', (indent) => indented(item, indent)) : undefined
+}
+
+function hasCases(text: string): boolean {
+  const cases = parseDocument(text).get('cases')
+  return isSeq(cases) && cases.items.length > 0
 }
 
 function caseText(agent: string, { method, url }: Pick<Request, 'method' | 'url'>, judgment: Judgment): string {

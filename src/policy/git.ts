@@ -71,6 +71,11 @@ function advertised(query: string): 'fetch' | 'push' | undefined {
   return query.startsWith('?service=') ? service(query.slice('?service='.length)) : undefined
 }
 
+/** Which service a clone or a push asks about first; the audit writes it, as it writes no query. */
+export function askedService(path: string, query: string): 'fetch' | 'push' | undefined {
+  return path.endsWith('/info/refs') ? advertised(query) : undefined
+}
+
 function isLfsCall(method: string, rest: readonly string[]): boolean {
   if (rest[0] === 'locks') return method === 'GET' || method === 'POST'
   return method === 'POST' && rest.join('/') === 'objects/batch'

@@ -96,6 +96,7 @@ const fields: { readonly [Field in keyof Required<AuditRecord>]: fc.Arbitrary<Re
   host: text,
   port: fc.nat(65535),
   path: text,
+  git: fc.constantFrom('fetch', 'push', undefined),
   rule: text,
   verdict: fc.constantFrom('allow', 'deny', 'would_deny', 'error'),
   code: fc.constantFrom('client_closed', 'rule_denied'),
