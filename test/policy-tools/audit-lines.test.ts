@@ -52,11 +52,8 @@ describe('the lines of an audit', () => {
       type: 'x',
       data: JSON.parse(auditLine(record({ path: '/event' }))) as unknown,
     })
-    expect(
-      tallied(`${event}\n${auditLine(record())}`)
-        .kinds.map((kind) => kind.record.path)
-        .toSorted(),
-    ).toEqual(['/event', '/user'])
+    const { kinds } = tallied(`${event}\n${auditLine(record())}`)
+    expect(new Set(kinds.map((kind) => kind.record.path))).toEqual(new Set(['/event', '/user']))
   })
 
   it('that are none are counted and passed over', () => {
