@@ -71,13 +71,52 @@ describe.each(cases)('the chart with the values of %s', (name) => {
     const doors = [port('dns'), port('dns'), port('http'), port('https'), port('proxy')]
     const walls = manifests.filter(({ kind, metadata }) => kind === 'NetworkPolicy' && !metadata.name.endsWith('-admin'))
     for (const { spec } of walls) {
-      const [rule] = spec.ingress.length > 0 ? spec.ingress : spec.egress
+      const [rule] = spec.ingress ?? spec.egress
       expect(rule.ports.map((each: { port: number }) => each.port)).toEqual(doors)
     }
   })
 })
 
 describe('the chart', () => {
+  it('names the namespace of each object, so that its output may go to kubectl as it is', () => {
+    for (const name of cases) {
+      const without = goldenOf(name).filter(({ kind, metadata }) => kind !== 'PriorityClass' && metadata.namespace === undefined)
+      expect(without.map(nameOf)).toEqual([])
+    }
+  })
+
+  it('keeps the wall of agents when it is uninstalled', () => {
+    const wall = only(goldenOf('single'), 'NetworkPolicy', 'agents-to-iron-proxy')
+    expect(wall.metadata.annotations).toMatchObject({ 'helm.sh/resource-policy': 'keep' })
+  })
+
+  it.skipIf(!hasHelm)(
+    'makes the namespaces of agents where that is asked for, and leaves them alone where it is not (skipped without helm)',
+    async () => {
+      const made = async (...set: readonly string[]) =>
+        manifestsOf(
+          await outputOf(
+            'helm',
+            template(
+              chart,
+              'single',
+              set.flatMap((each) => ['--set', each]),
+            ),
+          ),
+        )
+      const namespace = only(await made('podIdentity.createNamespaces=true'), 'Namespace', 'agents')
+      expect(namespace.metadata).toMatchObject({
+        labels: { 'iron-proxy/agents': 'true', 'pod-security.kubernetes.io/enforce': 'restricted' },
+        annotations: { 'helm.sh/resource-policy': 'keep' },
+      })
+      const alone = await made('podIdentity.manageNamespaces=false')
+      expect(new Set(alone.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['iron-proxy', undefined]))
+      const labelled = await made('monitoring.podMonitor=true', 'monitoring.prometheusRule=true', 'monitoring.labels.release=kps')
+      for (const kind of ['PodMonitor', 'PrometheusRule'])
+        expect(only(labelled, kind).metadata.labels).toMatchObject({ release: 'kps' })
+    },
+  )
+
   it('makes the same as the overlays', () => {
     const kinds = (manifests: readonly Manifest[]) =>
       manifests.filter(({ kind }) => !/NetworkPolicy|Namespace|Role/.test(kind)).map(nameOf)
