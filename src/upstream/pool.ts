@@ -6,6 +6,7 @@ import type { MemoryAccount, MemoryShare } from '#base/memory-account.ts'
 import type { Outbound, ReplySink, RequestBody, Sent } from '#journey/ports.ts'
 import type { Scheme } from '#journey/types.ts'
 import type { Destination, Dialer } from './dial.ts'
+import { DialTurns } from './dial-turns.ts'
 import { H1Connection } from './h1.ts'
 import type { Home } from './h1.ts'
 
@@ -17,6 +18,7 @@ const connectionBytes = 64 * 1024
 /** What the pools of a proxy share. */
 interface Means {
   readonly dialer: Dialer
+  readonly turns: DialTurns
   readonly deadlines: Deadlines
   /** Each connection counts against the agent that it was opened for. */
   readonly memory: MemoryAccount
@@ -82,6 +84,7 @@ export class OriginPool implements Home {
   /** Opens a connection for an agent; `undefined`: for a call of the proxy itself, which no agent's share may hold up. */
   async #open(agent: string | undefined, signal: StopSignal): Promise<H1Connection> {
     const share = agent === undefined ? undefined : this.#shareOf(agent)
+    const leave = agent === undefined ? undefined : await this.#means.turns.take(agent)
     try {
       const socket = await this.#dial(signal)
       if (share) socket.once('close', () => share[Symbol.dispose]())
@@ -91,6 +94,8 @@ export class OriginPool implements Home {
     } catch (error) {
       share?.[Symbol.dispose]()
       throw error
+    } finally {
+      leave?.()
     }
   }
 
@@ -118,7 +123,7 @@ export class Pools {
 
   constructor(dialer: Dialer, deadlines: Deadlines, memory: MemoryAccount) {
     const dropIdle = () => this.#pools.forEach((pool) => pool.dropIdle())
-    this.#means = { dialer, deadlines, memory, dropIdle }
+    this.#means = { dialer, turns: new DialTurns(), deadlines, memory, dropIdle }
   }
 
   get size(): number {
