@@ -205,3 +205,43 @@ test.each([
   expect(done.code).toBe(code)
   expect(done.stderr).toMatch(words)
 })
+
+describe('--egress', () => {
+  const policies = async (text: string): Promise<string> => {
+    const directory = await mkdtemp(join(folder, 'policies-'))
+    await writeFile(join(directory, 'crew.yaml'), text)
+    return directory
+  }
+
+  it('lets the proxy out on every port that its policy allows, and to the private ranges of its settings', async () => {
+    const directory = await policies(
+      `version: 1\nagents: {a: {from: [{cidr: 10.0.0.1}]}}\nrules:\n  - {id: registry, hosts: [registry.test], ports: [443, 5000]}\n  - {id: no, effect: deny, hosts: [x.test], ports: [25]}\n`,
+    )
+    const { code, stdout, stderr } = await dispatched([
+      'init',
+      '--egress',
+      '--policies',
+      directory,
+      '--upstream-allow-private',
+      '10.1.2.3',
+      '--namespace',
+      'gate',
+    ])
+    expect([code, stderr]).toEqual([0, ''])
+    const [policy] = objects(stdout) as unknown as readonly {
+      metadata: object
+      spec: { egress: readonly { to: readonly object[]; ports: readonly object[] }[] }
+    }[]
+    expect(policy?.metadata).toEqual({ name: 'iron-proxy-out-upstreams', namespace: 'gate' })
+    expect(policy?.spec.egress[0]?.ports).toEqual([80, 443, 5000].map((port) => ({ protocol: 'TCP', port })))
+    expect(policy?.spec.egress[0]?.to).toContainEqual({ ipBlock: { cidr: '10.1.2.3/32' } })
+    expect(JSON.stringify(policy)).toContain('169.254.0.0/16')
+  })
+
+  it('says what is wrong with the policy, and takes no workload', async () => {
+    const broken = await dispatched(['init', '--egress', '--policies', await policies('version: 1\nrules: 3\n')])
+    expect([broken.code, broken.stdout]).toEqual([78, ''])
+    expect(broken.stderr).toMatch(/crew\.yaml/)
+    expect((await dispatched(['init', '--egress', '-w', 'x'])).code).toBe(64)
+  })
+})

@@ -105,9 +105,43 @@ describe('the release', () => {
     expect(steps.filter(({ run: script }) => script?.includes('${{'))).toEqual([])
   })
 
+  it('makes the image and the chart of the proxy and of agents', () => {
+    const { include } = (workflow.jobs['image'] as unknown as { strategy: { matrix: { include: readonly object[] } } }).strategy
+      .matrix
+    expect(include).toEqual([
+      { image: 'iron-proxy', file: 'deploy/Dockerfile' },
+      { image: 'iron-proxy-agent', file: 'deploy/agent/Dockerfile' },
+    ])
+    expect(steps.some(({ run: script }) => script?.includes('helm package deploy/helm/iron-proxy deploy/agent/helm'))).toBe(true)
+  })
+
+  it.each([
+    ['tag', 'v1.2.3', ['v1.2.3', 'v1.2', 'v1', 'latest']],
+    ['branch', 'main', ['main', 'sha-0123456']],
+  ])('of a %s has its tags', async (kind, ref, tags) => {
+    const script = steps.find(({ run: each }) => each?.includes('tags<<END'))?.run ?? ''
+    const folderOfOutput = mkdtempSync(join(tmpdir(), 'release-'))
+    const output = join(folderOfOutput, 'output')
+    const env = {
+      OWNER: 'Crew',
+      IMAGE: 'iron-proxy',
+      FILE: '/dev/null',
+      KIND: kind,
+      REF: ref,
+      SHA: '0123456789abcdef',
+      GITHUB_OUTPUT: output,
+    }
+    await run('bash', ['-eo', 'pipefail', '-c', script], { env })
+    const written = readFileSync(output, 'utf8')
+    rmSync(folderOfOutput, { recursive: true })
+    expect(written.split('\n').filter((line) => line.startsWith('ghcr.io/crew/iron-proxy:'))).toEqual(
+      tags.map((tag) => `ghcr.io/crew/iron-proxy:${tag}`),
+    )
+  })
+
   it('signs by digest, image and chart', () => {
     const signed = steps.flatMap(({ run: script }) => script?.match(/cosign sign --yes \S+/g) ?? [])
-    expect(signed).toEqual(['cosign sign --yes "$IMAGE"', 'cosign sign --yes "$registry/iron-proxy@$digest"'])
+    expect(signed).toEqual(['cosign sign --yes "$IMAGE"', 'cosign sign --yes "$registry/$chart@$digest"'])
     expect(readFileSync(join(folder, 'release.yaml'), 'utf8')).toMatch(/IMAGE: "[^"]*@\$\{\{ steps\.build\.outputs\.digest \}\}"/)
   })
 

@@ -1,10 +1,14 @@
 import { isMap } from 'yaml'
+import { formatIssue } from '#config/issue.ts'
+import { loadPolicies } from '#config/load.ts'
 import { addressClass, parseAddress } from '#base/address.ts'
 import { exit, line, UsageError } from '../command.ts'
-import type { Command } from '../command.ts'
+import type { Command, ExitCode, Input, Terminal } from '../command.ts'
 import { readNamed } from '../files.ts'
+import { readSettings, settingHelp, settingOptions } from '../settings.ts'
+import { upstreamPolicy, upstreamPorts } from './egress.ts'
 import { hasAliases, writeOutAliases } from './aliases.ts'
-import { manifestsIn, nodeOf, plain, printStream, readStream, textIn, valueOf, type Manifest } from './manifest.ts'
+import { manifestsIn, nodeOf, plain, printObjects, printStream, readStream, textIn, valueOf, type Manifest } from './manifest.ts'
 import { egressPolicy, ingressPolicy, type Around, type NetworkPolicy } from './network-policy.ts'
 import { lock } from './pod.ts'
 import { obstaclesOf, workloadIn } from './workload.ts'
@@ -12,8 +16,9 @@ import { obstaclesOf, workloadIn } from './workload.ts'
 export const init: Command = {
   name: 'init',
   summary: 'print an agent’s Kubernetes manifest with everything led through the proxy',
-  usage: '--workload FILE --proxy ADDRESS [options]',
+  usage: '--workload FILE --proxy ADDRESS [options] | --egress [options]',
   options: {
+    ...settingOptions,
     workload: { type: 'string', short: 'w' },
     proxy: { type: 'string' },
     namespace: { type: 'string' },
@@ -22,9 +27,11 @@ export const init: Command = {
     'cluster-domain': { type: 'string' },
     also: { type: 'string' },
     ingress: { type: 'boolean' },
+    egress: { type: 'boolean' },
     'service-account-token': { type: 'boolean' },
   },
   help: {
+    ...settingHelp,
     workload: 'manifests with a StatefulSet, Deployment, DaemonSet, Job, CronJob or Pod, as YAML or JSON; `-` is standard input',
     proxy: 'the fixed address of the proxy’s Service',
     namespace: 'where the proxy is (default iron-proxy)',
@@ -33,13 +40,19 @@ export const init: Command = {
     'cluster-domain': 'default cluster.local',
     also: 'services inside that stay reachable directly, as namespace:port, separated by commas',
     ingress: 'the NetworkPolicy on the proxy’s side too, where its namespace is closed',
+    egress: 'print the NetworkPolicy by which the proxy reaches its upstreams, with every port that its policy allows',
     'service-account-token': 'leave the ServiceAccount token as it is',
   },
+  settings: ['config', 'policies', 'upstream-allow-private'],
   examples: [
     'iron-proxy init --workload agent.yaml --proxy 10.43.0.53 | kubectl apply -f -',
     'iron-proxy init -w agent.yaml --proxy 10.43.0.53 --also nats:4222,matrix:8008',
+    'iron-proxy init --egress --policies policies/ | kubectl apply -f -',
   ],
-  async run({ values }, { stdin, stdout, stderr }) {
+  async run(input, terminal) {
+    if (input.values['egress'] === true) return printEgress(input, terminal)
+    const { values } = input
+    const { stdin, stdout, stderr } = terminal
     const { workload: file, proxy, namespace = 'iron-proxy', bundle = 'iron-proxy-ca', also = '' } = values
     if (typeof file !== 'string') throw new UsageError('say which manifest with --workload FILE')
     const address = parseAddress(String(proxy ?? ''))
@@ -96,6 +109,26 @@ export const init: Command = {
     )
     return exit.ok
   },
+}
+
+async function printEgress(input: Input, terminal: Terminal): Promise<ExitCode> {
+  const { values } = input
+  if (values['workload'] !== undefined) throw new UsageError('--egress is of the proxy itself and takes no --workload')
+  const given = Object.fromEntries(Object.entries(values).filter(([name]) => Object.hasOwn(settingOptions, name)))
+  const { settings } = await readSettings({ ...input, values: given }, terminal)
+  if (!settings) return exit.config
+  const { snapshot, issues } = await loadPolicies(settings.policies)
+  if (!snapshot) {
+    for (const issue of issues) line(terminal.stderr, formatIssue(issue))
+    return exit.config
+  }
+  const policy = upstreamPolicy(
+    upstreamPorts(snapshot),
+    settings.upstream.allowPrivate,
+    String(values['namespace'] ?? 'iron-proxy'),
+  )
+  line(terminal.stdout, printObjects([policy]))
+  return exit.ok
 }
 
 /** Whether a stream has this policy already; one that was made with other options is brought up to date. */

@@ -55,11 +55,17 @@ export function printStream({ documents, isJson, lineEnd, style }: Stream, more:
   if (isJson) return printJson(documents, more)
   const printed = [
     ...documents.map((each) => each.toString({ ...style, lineWidth: 0, directives: false })),
-    ...more.map((each) => stringify(nodeOf(each), { ...style, schema: 'failsafe', lineWidth: 0 })),
+    ...(more.length > 0 ? [printObjects(more, style)] : []),
   ]
   const text = printed.map((each) => each.trimEnd()).join('\n---\n')
   // kubectl takes a stream that begins with a brace for JSON.
   return (text.startsWith('{') ? `---\n${text}` : text).replaceAll('\n', lineEnd)
+}
+
+/** Prints objects that stand in no stream yet. */
+export function printObjects(objects: readonly object[], style: ToStringOptions = {}): string {
+  const printed = objects.map((each) => stringify(nodeOf(each), { ...style, schema: 'failsafe', lineWidth: 0 }))
+  return printed.map((each) => each.trimEnd()).join('\n---\n')
 }
 
 /** kubectl reads YAML 1.1, where `on`, `y`, `0o17`, `1e3` and `1_000` are no text. */
