@@ -47,7 +47,11 @@ export async function serveOperators(rooms: Rooms, life: Life): Promise<readonly
         credentials: () => custody.inventory(),
         budgets: () => budgets.rows(),
         setBudget: (change) => budgets.set(change),
-        spent: async () => ({ policies: resolve(settings.policies), spent: await budgets.spent() }),
+        spent: async () => ({
+          policies: resolve(settings.policies),
+          spent: await budgets.spent(),
+          unpriced: trail.unpriced.list(),
+        }),
         moveSpend: (move) => budgets.move(move),
         budgetClock: state.clock,
         identify: (credential) => custody.identify(credential),

@@ -40,8 +40,12 @@ export interface SpendMove {
 }
 
 export interface SpendSources {
-  /** Folder of the policy in force, and what was spent in the windows that run, under whatever name. */
-  readonly spent: () => Promise<{ readonly policies: string; readonly spent: readonly object[] }>
+  /** Folder of the policy in force, what was spent in the windows that run, under whatever name, and models without a price. */
+  readonly spent: () => Promise<{
+    readonly policies: string
+    readonly spent: readonly object[]
+    readonly unpriced: readonly object[]
+  }>
   /** `undefined`: done; else which of the two accounts is not known. */
   readonly moveSpend: (move: SpendMove) => Promise<'from' | 'to' | undefined>
 }

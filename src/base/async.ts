@@ -48,6 +48,11 @@ export class LruMap<Key, Value> {
     return this.#entries.delete(key)
   }
 
+  /** The longest unused first. */
+  values(): IterableIterator<Value> {
+    return this.#entries.values()
+  }
+
   clear(): void {
     this.#entries.clear()
   }

@@ -1,10 +1,10 @@
 import { accessSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkJson, checkPolicies, checkText } from '#config/check.ts'
+import type { Seen } from '#config/check.ts'
 import { reviewSettings } from '#config/review-settings.ts'
 import { unusableFiles } from '#config/setting-files.ts'
 import type { SecretRef } from '#base/secret.ts'
-import type { SpentRow } from '#config/review-spend.ts'
 import type { Settings } from '#config/settings-schema.ts'
 import { askAdmin } from './admin.ts'
 import { exit, line } from './command.ts'
@@ -29,9 +29,9 @@ export const check: Command = {
         line(terminal.stdout, `${path.padEnd(24)} ${JSON.stringify(value)}  (${origin})`)
     }
     const directory = input.positionals[0] ?? settings.policies
-    const spent = await spentOf(directory, settings)
+    const seen = await seenBy(directory, settings)
     const besides = [...(await unusableFiles(settings)), ...reviewSettings(settings, origins)]
-    const report = await checkPolicies(directory, (ref) => readable(ref, terminal.env), besides, spent)
+    const report = await checkPolicies(directory, (ref) => readable(ref, terminal.env), besides, seen)
     line(terminal.stdout, json ? checkJson(report) : checkText(report))
     return report.ok && !(strict && report.counts.warnings > 0) ? exit.ok : exit.findings
   },
@@ -40,13 +40,13 @@ export const check: Command = {
 /** Milliseconds a running proxy has to say what was spent. */
 const patience = 2_000
 
-/** What the proxy that runs on this directory has charged; without one nothing is known. */
-async function spentOf(directory: string, settings: Settings): Promise<readonly SpentRow[]> {
+/** What the proxy that runs on this directory has charged, and could not price; without one nothing is known. */
+async function seenBy(directory: string, settings: Settings): Promise<Seen | undefined> {
   const answer = await askAdmin(settings, 'GET', '/v1/budgets/spent', undefined, patience).catch(() => undefined)
-  if (answer?.status !== 200) return []
-  const { policies, spent } = answer.body as { readonly policies: string; readonly spent: readonly SpentRow[] }
+  if (answer?.status !== 200) return undefined
+  const { policies, ...seen } = answer.body as Seen & { readonly policies: string }
   // Another proxy of this machine may have the usual port.
-  return policies === resolve(directory) ? spent : []
+  return policies === resolve(directory) ? seen : undefined
 }
 
 function readable(ref: SecretRef, env: Terminal['env']): boolean {

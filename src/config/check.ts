@@ -3,6 +3,8 @@ import { formatIssue } from './issue.ts'
 import type { Issue } from './issue.ts'
 import { loadPolicies } from './load.ts'
 import type { LoadOptions } from './load.ts'
+import { reviewPrices } from './review-prices.ts'
+import type { SeenModel } from './review-prices.ts'
 import { reviewSpend } from './review-spend.ts'
 import type { SpentRow } from './review-spend.ts'
 
@@ -20,19 +22,29 @@ export interface CheckReport {
   }
 }
 
+/** What a running proxy has charged, and for which models it has no price. */
+export interface Seen {
+  readonly spent: readonly SpentRow[]
+  /** Left out by a proxy of an older version. */
+  readonly unpriced?: readonly SeenModel[]
+}
+
 /**
- * Loads a directory of policies as the proxy would, where a missing secret is an error. `besides` was found elsewhere; `spent`: what a
- * running proxy has charged.
+ * Loads a directory of policies as the proxy would, where a missing secret is an error. `besides` was found elsewhere; `seen`: by a
+ * running proxy.
  */
 export async function checkPolicies(
   directory: string,
   secretExists?: LoadOptions['secretExists'],
   besides: readonly Issue[] = [],
-  spent: readonly SpentRow[] = [],
+  seen: Seen = { spent: [] },
 ): Promise<CheckReport> {
   const loaded = await loadPolicies(directory, { ...(secretExists && { secretExists }), missingSecret: 'error' })
   const { snapshot, files } = loaded
-  const issues = [...besides, ...loaded.issues, ...(snapshot ? reviewSpend(snapshot, spent, directory) : [])]
+  const found = snapshot
+    ? [...reviewSpend(snapshot, seen.spent, directory), ...reviewPrices(snapshot, seen.unpriced ?? [], directory)]
+    : []
+  const issues = [...besides, ...loaded.issues, ...found]
   const errors = issues.filter(({ severity }) => severity === 'error').length
   return {
     ok: errors === 0,

@@ -12,7 +12,7 @@ import { indexAnswers } from '#credentials/answers.ts'
 import { indexStubs } from '#credentials/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Snapshot } from '#journey/types.ts'
-import { compileBudget } from '#metering/compile.ts'
+import { compileBudget, compilePrice } from '#metering/compile.ts'
 import { compilePolicy } from '#policy/compile.ts'
 import { reviewPolicy } from '#policy/review.ts'
 import type { Finding } from '#policy/review.ts'
@@ -138,7 +138,7 @@ export async function compileFiles(directory: string, files: readonly PolicyFile
           answers: indexAnswers(credentials.values()),
           stubs: indexStubs(credentials.values()),
           budgets: new Map([...merged.budgets].map(([id, budget]) => [id, compileBudget(id, budget)])),
-          prices: merged.prices,
+          prices: new Map([...merged.prices].map(([name, price]) => [name, compilePrice(price)])),
         })
       : undefined,
     issues,

@@ -1,11 +1,25 @@
 /** Where agents, budgets and meters do not fit each other. */
 import type { Finding } from '#policy/review.ts'
+import { isInTable } from '#metering/price.ts'
 import { meterNames } from '#providers/index.ts'
 import type { Merged } from './merge.ts'
 
 /** Everything questionable about who is held to what. */
 export function reviewBudgets(merged: Merged): Finding[] {
-  return [...reviewAgents(merged), ...reviewMeters(merged)]
+  return [...reviewAgents(merged), ...reviewMeters(merged), ...reviewLikes(merged)]
+}
+
+function reviewLikes({ prices }: Merged): Finding[] {
+  return [...prices].flatMap(([name, { like }]) =>
+    like === undefined || isInTable(like)
+      ? []
+      : [
+          error(
+            ['prices', name, 'like'],
+            `the built-in table has no price for ${JSON.stringify(like)}; name another model, or write numbers`,
+          ),
+        ],
+  )
 }
 
 function reviewAgents({ agents, budgets, names, rules }: Merged): Finding[] {

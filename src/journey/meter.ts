@@ -3,6 +3,7 @@ import { ProxyError } from '#base/errors.ts'
 import type { MemoryShare } from '#base/memory-account.ts'
 import { nanoDollars } from '#metering/compile.ts'
 import type { Order } from '#metering/desk.ts'
+import { pricedName } from '#metering/price.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import { providerFor, providerNamed } from '#providers/index.ts'
 import { JsonFields } from '#providers/scan/json-fields.ts'
@@ -164,10 +165,18 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> 
   seen.waited = held.waited
   if (held.kind === 'refused') {
     seen.budget = held.budget
+    if (held.code === 'model_unpriced') seen.unpriced = unpricedOf(provider, asked.model)
     return { kind: 'unpaid', denial: denialOf(held, rule), body }
   }
   metered.enter(held)
+  if (shape && asked.model !== undefined && pricedName(asked.model, provider, snapshot.prices) === undefined)
+    seen.unpriced = unpricedOf(provider, asked.model)
   return metered
+}
+
+/** Bounded, since the agent may name anything. */
+function unpricedOf(meter: string, model: string | undefined): Trace['unpriced'] {
+  return model === undefined ? undefined : { meter, model: model.slice(0, 100) }
 }
 
 const nothingAsked: Asked = {

@@ -92,6 +92,7 @@ function spokenReply(refusal: Refusal, { speech, call, header }: Voice): Refusal
   const notice = {
     kind,
     code,
+    status: errorTable[code].status || 400,
     message: sentence(words),
     requestId,
     resetsAt: resetsAt === undefined ? undefined : Math.ceil(resetsAt / 1000),
@@ -99,12 +100,9 @@ function spokenReply(refusal: Refusal, { speech, call, header }: Voice): Refusal
   const { status, headers, body } = speech.refusal(notice, call, header)
   const error = { ...words, ...body.error }
   const bytes = Buffer.from(`${JSON.stringify({ ...body, error })}\n`)
-  // What is neither forbidden, used up nor lasting keeps its own status: a body that is too long is no matter of permission.
-  const own = errorTable[code].status
-  const told = kind === 'budget' || kind === 'lasting' || own === 403 ? status : own
   return {
-    status: told,
-    phrase: phraseOf(told, words),
+    status,
+    phrase: phraseOf(status, words),
     headers: [
       'content-type',
       'application/json',

@@ -6,7 +6,7 @@ import type { Bill } from '#metering/held.ts'
 import { askedService } from '#policy/git.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import type { Ports } from './ports.ts'
-import type { Arrival, AuditRecord, BrokenArrival, Exchange, MeteredUsage, Outcome } from './types.ts'
+import type { Arrival, AuditRecord, BrokenArrival, Exchange, MeteredUsage, Outcome, Unpriced } from './types.ts'
 
 /** What the meter of that name found. */
 export interface MeteredBill extends Bill {
@@ -35,6 +35,8 @@ export interface Trace {
   budget: string | undefined
   /** Milliseconds for which it waited for room in its budgets. */
   waited: number | undefined
+  /** The model that has no price. */
+  unpriced: Unpriced | undefined
   /** What a metered request cost. */
   bill: MeteredBill | undefined
   status: number | undefined
@@ -65,6 +67,7 @@ export function trace(arrival: Arrival, ports: Pick<Ports, 'clock' | 'ids'>): Tr
     ended: undefined,
     budget: undefined,
     waited: undefined,
+    unpriced: undefined,
     bill: undefined,
     status: undefined,
     shownPath: undefined,
@@ -110,6 +113,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     waited: seen.waited === undefined ? undefined : round(seen.waited),
     limits: seen.limits && Object.keys(seen.limits).length > 0 ? seen.limits : undefined,
     usage: seen.bill && usageOf(seen.bill),
+    unpriced: seen.unpriced,
     status: seen.status,
     bytesUp: seen.bytesUp,
     bytesDown: seen.bytesDown,

@@ -181,6 +181,8 @@ export interface AuditRecord {
   readonly limits?: Readonly<Record<string, number>> | undefined
   /** What a metered exchange used. */
   readonly usage?: MeteredUsage | undefined
+  /** The model of a metered exchange that has no price: as its agent named it. */
+  readonly unpriced?: Unpriced | undefined
   readonly status?: number | undefined
   readonly bytesUp: number
   readonly bytesDown: number
@@ -197,6 +199,11 @@ export interface AuditRecord {
     | undefined
   /** How often this was seen since it was last written (DNS). */
   readonly count?: number | undefined
+}
+
+export interface Unpriced {
+  readonly meter: string
+  readonly model: string
 }
 
 /** What was counted and charged: tokens, and US dollars where the price is known. */

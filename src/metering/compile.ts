@@ -1,5 +1,6 @@
 import { tokenClasses } from '#base/usage.ts'
 import type { TokenClass } from '#base/usage.ts'
+import type { ModelPrice } from './price.ts'
 import type { Budget, CalendarWindow } from './types.ts'
 
 /** A budget as the policy writes it; money in US dollars. */
@@ -32,6 +33,19 @@ export function compileBudget(id: string, text: BudgetText): Budget {
       Object.fromEntries(tokenClasses.map((each) => [each, weights[each] ?? 1])) as Record<TokenClass, number>,
     ),
   })
+}
+
+/** A price as the policy writes it: `like`, or both `input` and `output`. */
+export interface PriceText {
+  readonly like?: string | undefined
+  readonly input?: number | undefined
+  readonly output?: number | undefined
+  readonly cache_read?: number | undefined
+  readonly cache_write?: number | undefined
+}
+
+export function compilePrice({ like, input = 0, output = 0, cache_read, cache_write }: PriceText): ModelPrice {
+  return like === undefined ? { input, output, cache_read, cache_write } : { like }
 }
 
 /** The budget of one run of an agent, from its beginning to its end, in milliseconds since the epoch. */

@@ -229,7 +229,7 @@ export class Desk {
         const found = await this.#try(order, waited()).catch(reject)
         if (!found) return undefined
         if (typeof found === 'string') {
-          ;[blockedBy = blockedBy] = found.split('\n', 1)
+          blockedBy = found
           return found
         }
         if (done) await this.#giveUp(found)
@@ -237,9 +237,9 @@ export class Desk {
         return undefined
       },
     }
-    let [blockedBy = ''] = account.split('\n', 1)
+    let blockedBy = account
     let done = false
-    const undo = this.#clock.later(this.#patience, () => resolve(busyRefusal(blockedBy, order.agent)))
+    const undo = this.#clock.later(this.#patience, () => void this.#busy(order, blockedBy).then(resolve))
     const leave = () => {
       try {
         signal.throwIfAborted()
@@ -263,6 +263,23 @@ export class Desk {
       signal.removeEventListener('abort', leave)
       this.#queue.leave(waiter)
     }
+  }
+
+  /** The refusal of a request whose patience has ended. Never rejects. */
+  async #busy(order: Order, key: string): Promise<BudgetRefusal> {
+    const [name = ''] = key.split('\n', 1)
+    try {
+      const budgets = this.#inForce(order.budgets)
+      const foreseen = foresee(order, this.habits)
+      const claims = claimsOf(order, budgets, foreseen, this.habits, this.ledger.now()) ?? []
+      const at = claims.findIndex(({ account }) => keyOf(account) === key)
+      const [budget, claim] = [budgets[at], claims[at]]
+      const [balance] = budget && claim ? await this.ledger.balances([claim.account]) : []
+      if (budget && claim && balance) return busyRefusal(name, order.agent, { budget, balance, asked: claim.hold })
+    } catch {
+      // Without its ledger, the refusal says no figures.
+    }
+    return busyRefusal(name, order.agent)
   }
 
   /** Room was found for a request that has left in the meantime. */
@@ -316,7 +333,7 @@ export class Desk {
       return insufficientRefusal(standing, order.agent, needs)
     }
     void this.review([budget], [account])
-    return exhaustedRefusal(standing, order.agent)
+    return exhaustedRefusal(standing, order.agent, measure === 'tokens' ? claim.hold.tokens : claim.hold.nano)
   }
 
   /** The budgets as the policy in force has them; one that it no longer has stays as it was. */

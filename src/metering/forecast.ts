@@ -20,7 +20,7 @@ export interface Foreseen {
 /** The most tokens that a request may use. */
 export function foresee(order: Order, habits: Habits): Foreseen {
   const { agent, model, provider, hiddenInput } = order
-  const window = model === undefined ? undefined : contextWindow(model, provider)
+  const window = model === undefined ? undefined : contextWindow(model, provider, order.prices)
   const ratio = habits.ratio(agent, model ?? '')
   const most = forecast({ ...order, window }, ratio)
   return { most, certain: hiddenInput ? forecast({ ...order, hiddenInput: false, window }, ratio) : most }

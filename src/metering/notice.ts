@@ -85,13 +85,13 @@ function dollars(nano: number): string {
   return (nano / 1e9).toFixed(2)
 }
 
-/** The refusal of an agent whose budget is used up. */
-export function exhaustedRefusal(standing: Standing, agent: string): BudgetRefusal {
+/** The refusal of an agent whose budget is used up. `asked`: what the request would have held, in tokens or nano-dollars. */
+export function exhaustedRefusal(standing: Standing, agent: string, asked?: number): BudgetRefusal {
   return {
     kind: 'refused',
     code: 'budget_exhausted',
     budget: standing.budget.id,
-    reason: exhaustedText(standing, agent),
+    reason: `${exhaustedText(standing, agent)}${asked === undefined ? '' : askedText(standing, asked)}`,
     resetsAt: standing.resetsAt,
   }
 }
@@ -113,10 +113,42 @@ export function insufficientRefusal(standing: Standing, agent: string, needs: nu
   }
 }
 
-/** The refusal of a request that waited too long behind others. */
-export function busyRefusal(budget: string, agent: string): BudgetRefusal {
-  const reason = `what is left of budget "${budget}" is held for other requests of ${agent} that still run`
+/** ` 0 tokens are left, and this request asks for about 400.` */
+function askedText({ measure, used, limit }: Pick<Standing, 'measure' | 'used' | 'limit'>, asked: number): string {
+  return ` ${amountText(measure, Math.max(0, limit - used))} are left; this request asks for about ${amountText(measure, asked)}.`
+}
+
+function amountText(measure: Measure, amount: number): string {
+  return measure === 'tokens' ? `${amount} tokens` : `${dollars(amount)} dollars`
+}
+
+/** An account that is full of reservations, and what a request asks of it. */
+export interface Crowd {
+  readonly budget: Budget
+  readonly balance: Balance
+  readonly asked: Amount
+}
+
+/** The refusal of a request that waited too long behind others; `crowd` left out: nobody knows how full the account is. */
+export function busyRefusal(budget: string, agent: string, crowd?: Crowd): BudgetRefusal {
+  const figures = crowd ? crowdText(crowd) : ''
+  const reason = `what is left of budget "${budget}" is held for other requests of ${agent} that still run${figures}`
   return { kind: 'refused', code: 'budget_busy', budget, reason, resetsAt: undefined }
+}
+
+/** `: 1000 of 5000 tokens used, 3900 held, 100 left; this request asks for about 400 tokens`, of the measure that is shortest. */
+function crowdText({ budget, balance, asked }: Crowd): string {
+  const [tightest] = standings(budget, balance)
+    .map((standing) => {
+      const held = amountIn(balance.held, standing.measure)
+      const left = Math.max(0, standing.limit - standing.used - held)
+      return { standing, held, left, wanted: amountIn(asked, standing.measure) }
+    })
+    .toSorted((one, other) => one.left / Math.max(one.wanted, 1) - other.left / Math.max(other.wanted, 1))
+  if (!tightest) return ''
+  const { standing, held, left, wanted } = tightest
+  const { measure } = standing
+  return `: ${usedText(standing)} used, ${amountText(measure, held)} held, ${amountText(measure, left)} left; this request asks for about ${amountText(measure, wanted)}`
 }
 
 /** The refusal of a request whose price is not known. `meter`: where its price is looked up. */

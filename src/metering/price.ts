@@ -3,8 +3,10 @@ import { LruMap } from '#base/async.ts'
 import type { Sound, TokenCounts, Usage } from '#base/usage.ts'
 import { find, tablePrice } from './price-table.ts'
 
-/** Prices of one model as a policy gives them, in US dollars for a million tokens. */
-export interface ModelPrice {
+/** Prices of one model as a policy gives them: in US dollars for a million tokens, or those of another model of the table. */
+export type ModelPrice = OwnPrice | { readonly like: string }
+
+export interface OwnPrice {
   readonly input: number
   readonly output: number
   /** Left out: as `input`. */
@@ -56,10 +58,13 @@ const searchPrice = 0.01
  */
 export function priceOf(priced: Priced, provider: string, list: PriceList, at: number): number | undefined {
   const own = listed(priced.model, list)?.price
-  const tokens = own ? ownPrice(priced, own) : tablePrice(priced, provider, at)
+  const numbers = own && !('like' in own) ? own : undefined
+  const tokens = numbers
+    ? ownPrice(priced, numbers)
+    : tablePrice({ ...priced, model: tableName(priced.model, list) }, provider, at)
   const dollars = tokens === undefined ? undefined : tokens + priced.searches * searchPrice
   if (dollars === undefined || !Number.isFinite(dollars) || dollars < 0) return undefined
-  const factor = own || priced.tier === undefined ? 1 : factorOf(priced.tier)
+  const factor = numbers || priced.tier === undefined ? 1 : factorOf(priced.tier)
   // A float a hair above a whole number of nano-dollars is that number.
   return Math.max(0, Math.ceil(dollars * factor * nanoPerDollar - 1e-3))
 }
@@ -71,8 +76,19 @@ function factorOf(tier: string): number {
 }
 
 /** Most tokens the model takes as a prompt; `undefined`: not known. */
-export function contextWindow(model: string, provider: string): number | undefined {
-  return find(model, provider)?.model.context_window
+export function contextWindow(model: string, provider: string, list: PriceList): number | undefined {
+  return find(tableName(model, list), provider)?.model.context_window
+}
+
+/** The name under which the table has a model: that of another where the policy says so. */
+function tableName(model: string, list: PriceList): string {
+  const own = listed(model, list)?.price
+  return own && 'like' in own ? own.like : model
+}
+
+/** Whether the table has a model. */
+export function isInTable(model: string): boolean {
+  return find(model, '') !== undefined
 }
 
 /** What a reply cost: the larger of our reckoning and the provider's own word; `undefined`: not known. */
@@ -120,7 +136,7 @@ function lookUp(model: string, list: PriceList): Listed | undefined {
   return price && { name, price }
 }
 
-function ownPrice({ tokens }: Priced, price: ModelPrice): number {
+function ownPrice({ tokens }: Priced, price: OwnPrice): number {
   const { input, output, cache_read = input, cache_write = input } = price
   const perMillion =
     tokens.input * input + tokens.output * output + tokens.cache_read * cache_read + tokens.cache_write * cache_write

@@ -32,6 +32,7 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer, parts: Lin
   value(line, ',"waited":', record.waited)
   object(line, ',"limits":', record.limits)
   object(line, ',"usage":', record.usage && boundedUsage(record.usage))
+  object(line, ',"unpriced":', record.unpriced && boundedModel(record.unpriced))
   value(line, ',"status":', record.status)
   value(line, ',"bytesUp":', record.bytesUp)
   value(line, ',"bytesDown":', record.bytesDown)
@@ -167,7 +168,11 @@ function isSameVerdict(one: Verdict, other: Verdict): boolean {
 }
 
 function boundedUsage(usage: NonNullable<AuditRecord['usage']>): object {
-  return { ...usage, meter: bounded(usage.meter, limits.word), model: bounded(usage.model, limits.word) }
+  return { ...usage, ...boundedModel(usage) }
+}
+
+function boundedModel({ meter, model }: NonNullable<AuditRecord['unpriced']>): object {
+  return { meter: bounded(meter, limits.word), model: bounded(model, limits.word) }
 }
 
 function boundedDns({ qtype, rcode, outcome, proto }: NonNullable<AuditRecord['dns']>): object {

@@ -6,6 +6,7 @@ import type { Neighbours } from './neighbours.ts'
 import { auditLine } from './audit-line.ts'
 import { Recent } from './recent.ts'
 import type { Metrics, Reload } from './metrics.ts'
+import { UnpricedModels } from './unpriced.ts'
 import { natsSink } from './nats.ts'
 import type { NatsOptions } from './nats.ts'
 import { fileSink, streamSink } from './sinks.ts'
@@ -28,6 +29,7 @@ export class Trail implements Audit {
   #runs: Pick<Runs, 'boundTo'> | undefined
   readonly #recent = new Recent()
   #neighbours: Neighbours | undefined
+  readonly unpriced = new UnpricedModels()
 
   /** `log`: the operator's, where a sink that takes nothing is named. */
   constructor(
@@ -83,6 +85,7 @@ export class Trail implements Audit {
     const stamped = this.#stamp(record)
     this.#neighbours?.observe(stamped)
     this.#recent.add(stamped)
+    this.unpriced.observe(record)
     for (const log of this.#logs.values()) log.write(stamped)
   }
 

@@ -36,19 +36,31 @@ export const budgetSchema = z
 
 const perMillionField = z.number().min(0).max(1e6)
 
-/** US dollars for a million tokens of a model. */
-export const modelPriceSchema = z.strictObject({
-  input: perMillionField,
-  output: perMillionField,
-  cache_read: perMillionField.optional().meta({ description: 'Left out: as input' }),
-  cache_write: perMillionField.optional().meta({ description: 'Left out: as input' }),
-})
-
 /** A model as providers write it; `*` at its end stands for any rest. */
 export const modelNameField = z.string().regex(/^[\x21-\x29\x2b-\x7e]{1,200}\*?$/, {
   error: (issue) =>
     `${JSON.stringify(issue.input)} is not a model; write its name as the provider does, with "*" only at its end`,
 })
+
+/** US dollars for a million tokens of a model. */
+export const modelPriceSchema = z
+  .strictObject({
+    like: modelNameField.optional().meta({ description: 'In place of numbers: as the built-in table prices this model' }),
+    input: perMillionField.optional(),
+    output: perMillionField.optional(),
+    cache_read: perMillionField.optional().meta({ description: 'Left out: as input' }),
+    cache_write: perMillionField.optional().meta({ description: 'Left out: as input' }),
+  })
+  .check(({ value, issues }) => {
+    const say = (key: string, message: string) => issues.push({ code: 'custom', path: [key], message, input: value })
+    const { like, ...rates } = value
+    const given = Object.entries(rates).find(([, rate]) => rate !== undefined)
+    if (like !== undefined && given) say(given[0], `${given[0]} and like are two prices; remove one of them`)
+    if (like === undefined && value.input === undefined)
+      say('input', 'this is missing; write US dollars for a million tokens, or like')
+    else if (like === undefined && value.output === undefined)
+      say('output', 'this is missing; write US dollars for a million tokens')
+  })
 
 export type BudgetInput = z.output<typeof budgetSchema>
 export type ModelPriceInput = z.output<typeof modelPriceSchema>

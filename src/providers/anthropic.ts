@@ -70,19 +70,22 @@ export function countMessages({ contentType }: ReplyKind): Counter {
   return contentType === 'text/event-stream' ? countDocuments('sse', new EventTally()) : countDocuments('json', messageTally())
 }
 
+/** Source: docs.claude.com/en/api/errors. */
+const errorTypes: Readonly<Record<number, string>> = { 403: 'permission_error', 413: 'request_too_large' }
+
 const speech: Speech = {
-  refusal({ kind, message, requestId }: Notice) {
+  refusal({ kind, status, message, requestId }: Notice) {
     switch (kind) {
       case 'budget':
         // Claude Code shows a 402 after one request and stops; 429 it retries, 403 it takes for its login.
         return spoken(402, noRetry, errorBody('billing_error', message, requestId))
       case 'denied':
-        return spoken(403, noRetry, errorBody('permission_error', message, requestId))
+        return spoken(status ?? 403, noRetry, errorBody(errorTypes[status ?? 403] ?? 'invalid_request_error', message, requestId))
       case 'lasting':
         // A 403 it takes for its own login, a 503 it tries for three minutes.
         return spoken(400, noRetry, errorBody('invalid_request_error', message, requestId))
       case 'unavailable':
-        return spoken(503, boundedRetry, errorBody('api_error', message, requestId))
+        return spoken(status ?? 503, boundedRetry, errorBody('api_error', message, requestId))
       default:
         return kind satisfies never
     }

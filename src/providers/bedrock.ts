@@ -41,16 +41,16 @@ const stream = 'application/vnd.amazon.eventstream'
 
 /** AWS's SDKs ask again after 429 and 5xx: what will not get better is a 400 of its own kind. */
 const speech: Speech = {
-  refusal({ kind, message }) {
+  refusal({ kind, status, message }) {
     switch (kind) {
       case 'budget':
         return awsError(400, 'ServiceQuotaExceededException', message)
       case 'denied':
-        return awsError(403, 'AccessDeniedException', message)
+        return awsError(status ?? 403, (status ?? 403) === 403 ? 'AccessDeniedException' : 'ValidationException', message)
       case 'lasting':
         return awsError(403, 'AccessDeniedException', message)
       case 'unavailable':
-        return awsError(503, 'ServiceUnavailableException', message, boundedRetry)
+        return awsError(status ?? 503, 'ServiceUnavailableException', message, boundedRetry)
       default:
         return kind satisfies never
     }

@@ -73,6 +73,14 @@ function classifyAssist(path: string): Classified {
   }
 }
 
+/** Source: google/rpc/code.proto; what is left out is INVALID_ARGUMENT, or UNAVAILABLE from 500 on. */
+const googleStatus: Readonly<Record<number, string>> = {
+  403: 'PERMISSION_DENIED',
+  408: 'DEADLINE_EXCEEDED',
+  500: 'INTERNAL',
+  504: 'DEADLINE_EXCEEDED',
+}
+
 const speech: Speech = {
   refusal(notice) {
     switch (notice.kind) {
@@ -80,11 +88,11 @@ const speech: Speech = {
         // Without a delay past five minutes, Gemini CLI asks ten times.
         return spoken(429, [], errorBody(429, 'RESOURCE_EXHAUSTED', notice, '30000s'))
       case 'denied':
-        return spoken(403, [], errorBody(403, 'PERMISSION_DENIED', notice))
+        return spoken(notice.status ?? 403, [], statusBody(notice.status ?? 403, 'INVALID_ARGUMENT', notice))
       case 'lasting':
         return spoken(400, [], errorBody(400, 'FAILED_PRECONDITION', notice))
       case 'unavailable':
-        return spoken(503, boundedRetry, errorBody(503, 'UNAVAILABLE', notice))
+        return spoken(notice.status ?? 503, boundedRetry, statusBody(notice.status ?? 503, 'UNAVAILABLE', notice))
       default:
         return notice.kind satisfies never
     }
@@ -96,6 +104,11 @@ const speech: Speech = {
 }
 
 export { speech as geminiSpeech }
+
+/** `usual`: what a status is called that has no name of its own. */
+function statusBody(status: number, usual: string, notice: Notice): SpokenReply['body'] {
+  return errorBody(status, googleStatus[status] ?? usual, notice)
+}
 
 function errorBody(
   code: number,

@@ -135,6 +135,8 @@ export interface Notice {
   readonly kind: 'budget' | 'denied' | 'unavailable' | 'lasting'
   /** An error code of the table. */
   readonly code: string
+  /** The HTTP status of that code, for `denied` and `unavailable`; left out: 403 and 503. */
+  readonly status?: number
   readonly message: string
   readonly requestId: string
   /** Seconds since the epoch when a budget resets. */

@@ -20,7 +20,7 @@ async function stage(some: Partial<AdminSources> = {}) {
     credentials: () => [],
     budgets: () => Promise.resolve([]),
     setBudget: () => Promise.resolve(false),
-    spent: () => Promise.resolve({ policies: '', spent: [] }),
+    spent: () => Promise.resolve({ policies: '', spent: [], unpriced: [] }),
     moveSpend: () => Promise.resolve('from'),
     budgetClock: { ahead: () => 0, putRight: () => Promise.resolve([]) },
     identify: (credential) => Promise.resolve([{ id: credential ?? 'all' }]),

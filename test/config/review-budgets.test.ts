@@ -75,5 +75,14 @@ describe('budgets and meters', () => {
     expect(snapshot?.prices.get('house-*')).toEqual({ input: 1, output: 2 })
     expect(await said(metered, 'prices: {"a*b": {input: 1, output: 2}}')).toHaveLength(1)
     expect(await said(metered, 'prices: {m: {input: 1}}')).toHaveLength(1)
+    expect(await said(metered, 'prices: {m: {}}')).toHaveLength(1)
+  })
+
+  it('may price a family like a model of the table, and nothing else beside', async () => {
+    const { snapshot } = await loadText(`${metered}\nprices: {"gpt-99-*": {like: gpt-5}}`)
+    expect(snapshot?.prices.get('gpt-99-*')).toEqual({ like: 'gpt-5' })
+    const unknown = await said(metered, 'prices: {m: {like: nothing-anybody-sells}}')
+    expect(unknown.join()).toContain('the built-in table has no price for "nothing-anybody-sells"')
+    expect(await said(metered, 'prices: {m: {like: gpt-5, input: 1}}')).toHaveLength(1)
   })
 })

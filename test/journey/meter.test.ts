@@ -190,6 +190,20 @@ describe('a metered request', () => {
     expect(on.sent).toEqual([])
   })
 
+  it('for a model without a price is refused where money is limited, and names the model either way', async () => {
+    const ask = JSON.stringify({ model: `gpt-99-${'x'.repeat(200)}`, input: 'hello' })
+    await world('usd: 1')
+    expect((await post('/v1/responses', ask)).status).toBe(403)
+    const unpriced = { meter: 'openai', model: `gpt-99-${'x'.repeat(93)}` }
+    expect(on.records.at(-1)).toMatchObject({ code: 'model_unpriced', unpriced })
+    await world()
+    reply('{}')
+    expect((await post('/v1/responses', ask)).status).toBe(200)
+    expect(on.records.at(-1)).toMatchObject({ verdict: 'allow', unpriced })
+    await post('/v1/chat/completions', chat)
+    expect(on.records.at(-1)?.unpriced).toBeUndefined()
+  })
+
   it('costs what the rule says where it reports nothing', async () => {
     await world('tokens: 100')
     reply('{"data":[]}')

@@ -77,6 +77,19 @@ describe('a refusal', () => {
     for (const said of [code, 'why', errorTable[code].hint, 'id-7']) expect(client.text).toContain(said)
   })
 
+  const keptStatus = ['body_too_large', 'misdirected', 'upstream_timeout', 'upstream_unreachable', 'internal'] as const
+  it.each(providers.flatMap((provider) => keptStatus.map((code) => [provider.id, code, provider.speech] as const)))(
+    'to clients of %s, %s keeps its status, also where the body says it',
+    (_id, code, speech) => {
+      const client = new Recorder()
+      const call = { host: 'llm.test', method: 'POST', path: '/', query: '', upgrade: false }
+      const { status } = errorTable[code]
+      expect(refuse(client, { code, reason: 'why', requestId: 'id' }, { speech, call, header: () => undefined })).toBe(status)
+      const { error = {} } = JSON.parse(client.text) as { error?: { code?: unknown } }
+      if (typeof error.code === 'number') expect(error.code).toBe(status)
+    },
+  )
+
   it('is said once, and breaks off what had begun', () => {
     const client = new Recorder()
     expect(refuse(client, { code: 'host_denied', reason: 'x', requestId: 'id' })).toBe(403)

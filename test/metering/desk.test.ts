@@ -262,7 +262,11 @@ describe('the desk', () => {
     let refusal: unknown
     void late.then((held) => (refusal = held))
     expect(await within(() => (clock.advance(500), refusal !== undefined))).toBeDefined()
-    expect(refusal).toMatchObject({ code: 'budget_busy', budget: 'day' })
+    expect(refusal).toMatchObject({
+      code: 'budget_busy',
+      budget: 'day',
+      reason: expect.stringContaining('this request asks for about'),
+    })
   })
 
   it('refuses what is used up, with who, how much and until when', async () => {

@@ -144,7 +144,7 @@ describe('the price of tokens', () => {
   it.each(['nothing-anybody-sells', '', '__proto__', 'constructor'])('is not known for %j', (model) => {
     expect(priceOf(of({ model, tokens: { ...noTokens, input: 1000 } }), 'openai', new Map(), now)).toBeUndefined()
     expect(pricedName(model, 'openai', new Map())).toBeUndefined()
-    expect(contextWindow(model, 'openai')).toBeUndefined()
+    expect(contextWindow(model, 'openai', new Map())).toBeUndefined()
   })
 })
 
@@ -165,6 +165,17 @@ describe('a price of the policy', () => {
   ])('of %s comes before the table: the longest name that fits', (model, dollars, name) => {
     expect(priceOf(of({ model, tokens }), 'openai', list, now)).toBe(dollars * 1e9)
     expect(pricedName(model, 'openai', list)).toBe(name)
+  })
+
+  it('may be that of another model, for a family that the table does not have yet', () => {
+    const family = new Map([['gpt-99-*', { like: 'gpt-5' }]])
+    for (const tier of [undefined, 'priority'])
+      expect(priceOf(of({ model: 'gpt-99-sol', tokens, tier }), 'codex', family, now)).toBe(
+        priceOf(of({ model: 'gpt-5', tokens, tier }), 'codex', new Map(), now),
+      )
+    expect(pricedName('gpt-99-sol', 'codex', family)).toBe('gpt-99-*')
+    expect(contextWindow('gpt-99-sol', 'codex', family)).toBe(contextWindow('gpt-5', 'codex', new Map()))
+    expect(priceOf(of({ model: 'gpt-98', tokens }), 'codex', family, now)).toBeUndefined()
   })
 })
 

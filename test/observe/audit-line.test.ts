@@ -121,6 +121,7 @@ const fields: { readonly [Field in keyof Required<AuditRecord>]: fc.Arbitrary<Re
     },
     { requiredKeys: ['meter', 'model'] },
   ),
+  unpriced: fc.record({ meter: text, model: text }),
   status: fc.nat(599),
   bytesUp: fc.nat(),
   bytesDown: fc.nat(),

@@ -16,8 +16,8 @@ export const responsesSpeech: Speech = {
     const codex = host === 'chatgpt.com' || host.endsWith('.chatgpt.com') || /^codex/i.test(header('originator') ?? '')
     if (!codex || notice.kind === 'unavailable') return refusal(notice)
     const { message, resetsAt, requestId } = notice
-    // A 403 it would send six times; a plain 400 it shows as it stands.
-    if (notice.kind === 'denied' || notice.kind === 'lasting') return spoken(400, noRetry, errorBody(notice))
+    if (notice.kind === 'denied' || notice.kind === 'lasting')
+      return spoken(notice.kind === 'denied' ? shownStatus(notice.status) : 400, noRetry, errorBody(notice))
     const error = { type: 'usage_limit_reached', message, ...(resetsAt !== undefined && { resets_at: resetsAt }) }
     return spoken(429, [...noRetry, 'x-codex-promo-message', headerText(message)], { error, request_id: requestId })
   },
@@ -29,16 +29,21 @@ export const responsesSpeech: Speech = {
   },
 }
 
+/** A 403 Codex would send six times; a plain 400 it shows as it stands. */
+function shownStatus(status = 403): number {
+  return status === 403 ? 400 : status
+}
+
 function refusal(notice: Notice): SpokenReply {
   switch (notice.kind) {
     case 'budget':
       return spoken(402, noRetry, errorBody(notice))
     case 'denied':
-      return spoken(403, noRetry, errorBody(notice))
+      return spoken(notice.status ?? 403, noRetry, errorBody(notice))
     case 'lasting':
       return spoken(400, noRetry, errorBody(notice))
     case 'unavailable':
-      return spoken(503, boundedRetry, errorBody(notice))
+      return spoken(notice.status ?? 503, boundedRetry, errorBody(notice))
     default:
       return notice.kind satisfies never
   }
