@@ -172,7 +172,7 @@ rules:
     expect((await check()).stdout).not.toContain('budget move')
     await on.s.editPolicy(renamed)
     expect((await on.row('builder'))?.tokens.used).toBe(0)
-    await on.ask({ model: 'claude-99-opus' })
+    await on.ask({ ...message, model: 'claude-99-opus' }, '127.0.2.1')
     const { stdout } = await check()
     expect(stdout).toContain('agents ask for the model "claude-99-opus" (meter anthropic), which has no price')
     expect(stdout).toContain('300 tokens are spent of budget "day" of agent devbot in the window that runs')
