@@ -28,7 +28,8 @@ it('clock puts budgets right that go 30 days ahead, and takes back what was spen
   database.exec(`UPDATE meta SET now = ${Date.now() + 30 * day}; DELETE FROM clock`)
   database.close()
 
-  await using _proxy = await startChild({ files, hosts: {}, settings: { state: join(files.folder, 'state.db') } })
+  await using proxy = await startChild({ files, hosts: {}, settings: { state: join(files.folder, 'state.db') } })
+  expect(proxy.started).toBe(true)
   const budget = (...words: string[]) =>
     run(process.execPath, [bin, 'budget', ...words, '--config', join(files.folder, 'settings.yaml')])
   const before = await budget('show', '--json')
