@@ -7,6 +7,7 @@ import { exit, Failure, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
 import { credentials } from './credentials.ts'
 import { demo } from './demo/demo.ts'
+import { diff } from './diff.ts'
 import { doctor } from './doctor/doctor.ts'
 import { env } from './env.ts'
 import { explain } from './explain.ts'
@@ -14,6 +15,7 @@ import { healthcheck } from './healthcheck.ts'
 import { init } from './init/init.ts'
 import { learn } from './learn.ts'
 import { login } from './login.ts'
+import { replay } from './replay.ts'
 import { logs } from './logs/logs.ts'
 import { run } from './run.ts'
 import { schema } from './schema.ts'
@@ -30,6 +32,8 @@ export const commands: readonly Command[] = [
   explain,
   test,
   learn,
+  replay,
+  diff,
   logs,
   ca,
   env,
