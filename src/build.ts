@@ -92,7 +92,7 @@ export function build(settings: Settings, { ca, metrics, extraRoots }: Foundatio
   const say = (level: 'info' | 'warn' | 'error', fields: object, message: string) => around.log[level](fields, message)
   const snapshot = () => inForce.snapshot
 
-  const trail = new Trail(settings.audit, around.stdout, metrics, around.log)
+  const trail = new Trail(settings.audit, around.stdout, metrics, around.log, around.uid)
   const memory = openMemory(settings.workers)
   const sender = openSender(settings, extraRoots, memory, own)
   const calls = new OwnCalls({ upstream: sender, audit: trail, ids, clock })

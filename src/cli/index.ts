@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { audit } from './audit.ts'
 import { budget } from './budget.ts'
 import { ca } from './ca.ts'
 import { check } from './check.ts'
@@ -35,6 +36,7 @@ export const commands: readonly Command[] = [
   replay,
   diff,
   logs,
+  audit,
   ca,
   env,
   credentials,

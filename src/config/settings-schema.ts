@@ -203,6 +203,25 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       stdout: z.boolean().default(true).meta({ description: 'One JSON line per exchange on standard output' }),
       file: fileField.optional().meta({ description: 'The same lines appended to a file' }),
+      chain: z.boolean().default(false).meta({
+        description: 'Chain the lines of `audit.file` by hashes and sign heads of the chain, for `iron-proxy audit verify`',
+      }),
+      signKey: fileField.default('.iron-proxy/audit.key').meta({ description: 'Ed25519 key of those heads; made on first run' }),
+      signEvery: z
+        .strictObject({
+          records: z.int().min(1).max(1_000_000).default(1_000).meta({ description: 'Most records between two heads' }),
+          seconds: z.int().min(1).max(3_600).default(60).meta({ description: 'Most seconds before a record is signed' }),
+        })
+        .prefault({}),
+      rotate: z
+        .strictObject({
+          size: z.number().min(0).max(1_000_000).default(0).meta({
+            description: 'MiB at which `audit.file` is moved away under its name and time; 0: never',
+          }),
+          keepFiles: z.int().min(0).max(100_000).default(0).meta({ description: 'Most old files that stay; 0: all' }),
+          keepDays: z.int().min(0).max(10_000).default(0).meta({ description: 'Days that old files stay; 0: for good' }),
+        })
+        .prefault({}),
       nats: natsSchema.prefault({}),
       whenFull: z.enum(['drop', 'refuse']).default('drop').meta({
         description: 'When a sink takes no records: `drop` goes on and loses them, `refuse` answers 503 until it does',

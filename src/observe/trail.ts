@@ -9,16 +9,48 @@ import type { Metrics, Reload } from './metrics.ts'
 import { UnpricedModels } from './unpriced.ts'
 import { natsSink } from './nats.ts'
 import type { NatsOptions } from './nats.ts'
-import { fileSink, streamSink } from './sinks.ts'
+import { fileSink } from './file-sink.ts'
+import type { FileSinkOptions } from './file-sink.ts'
+import { streamSink } from './sinks.ts'
 
 export interface TrailOptions {
   readonly stdout: boolean
   /** Path of a file that the same lines are appended to. */
   readonly file?: string | undefined
+  /** Chain the lines of the file, and sign heads of the chain with this key. */
+  readonly chain?: boolean | undefined
+  readonly signKey?: string | undefined
+  readonly signEvery?: { readonly records: number; readonly seconds: number } | undefined
+  /** When the file ends and which old ones stay; MiB, files and days, 0 for no bound. */
+  readonly rotate?: { readonly size: number; readonly keepFiles: number; readonly keepDays: number } | undefined
   /** Without `url`, no events are published. */
   readonly nats?: Omit<NatsOptions, 'url'> & { readonly url?: string | undefined }
   /** `refuse`: no request begins that could not be recorded. Default: `drop`. */
   readonly whenFull?: 'drop' | 'refuse' | undefined
+}
+
+/** The operator's log. */
+type Tell = Readonly<Record<'info' | 'error', (fields: object, message: string) => void>>
+
+function fileOptions({ chain, signKey, signEvery, rotate }: TrailOptions, log: Tell | undefined, uid?: number): FileSinkOptions {
+  return {
+    rotation: rotate && { bytes: rotate.size * 1024 * 1024, files: rotate.keepFiles, days: rotate.keepDays },
+    chain:
+      chain && signKey !== undefined && signEvery
+        ? {
+            key: signKey,
+            uid,
+            every: signEvery,
+            onHead({ seq, chain: last, reason, signature }, lost) {
+              const fields = { event: 'audit_head', seq, chain: last, signature }
+              if (lost > 0)
+                log?.error({ ...fields, lost }, `${lost} audit records that were signed are gone from the end of the file`)
+              // One each minute at most: those of a count are in the file beside the audit.
+              else if (reason !== 'count') log?.info(fields, `the audit is signed up to record ${seq}`)
+            },
+          }
+        : undefined,
+  }
 }
 
 /** Where every record goes: into the metrics, and to each sink of the settings. */
@@ -32,12 +64,8 @@ export class Trail implements Audit {
   readonly unpriced = new UnpricedModels()
 
   /** `log`: the operator's, where a sink that takes nothing is named. */
-  constructor(
-    { stdout, file, nats, whenFull }: TrailOptions,
-    stream: Writable,
-    metrics: Metrics,
-    log?: Readonly<Record<'info' | 'error', (fields: object, message: string) => void>>,
-  ) {
+  constructor(options: TrailOptions, stream: Writable, metrics: Metrics, log?: Tell, uid?: number) {
+    const { stdout, file, nats, whenFull } = options
     this.#metrics = metrics
     this.#refuses = whenFull === 'refuse'
     const open = (name: string, sink: ConstructorParameters<typeof AuditLog>[0]) =>
@@ -59,7 +87,7 @@ export class Trail implements Audit {
         }),
       )
     if (stdout) open('stdout', streamSink(stream))
-    if (file !== undefined) open('file', fileSink(file))
+    if (file !== undefined) open('file', fileSink(file, fileOptions(options, log, uid)))
     if (nats?.url !== undefined) open('nats', natsSink({ ...nats, url: nats.url }))
   }
 

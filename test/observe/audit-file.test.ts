@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { AuditLog } from '#observe/audit.ts'
-import { fileSink } from '#observe/sinks.ts'
+import { fileSink } from '#observe/file-sink.ts'
 import { within } from '../kit/within.ts'
 
 let folder: string
