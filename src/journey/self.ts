@@ -1,5 +1,6 @@
 import type { Host } from '#base/host.ts'
 import { patternText } from '#base/host.ts'
+import { doctorScript } from './doctor-script.ts'
 import type { Client, Ports, Vault } from './ports.ts'
 import type { Trace } from './settle.ts'
 import type { Exchange, Outcome, RequestHead } from './types.ts'
@@ -9,6 +10,8 @@ export const selfHost = 'iron-proxy.internal' as Host
 export const selfPath = '/v1/self'
 /** The bundle, for agents that cannot reach the metrics listener; over plain HTTP too, since whoever asks may not trust us yet. */
 const bundlePath = '/ca.crt'
+/** A script that looks at the agent's container from inside; no secret is in it. */
+const doctorPath = '/doctor'
 
 /** What an agent is told of itself: who it is here, and how the credentials are that it may use. Never a value. */
 export interface SelfReport {
@@ -20,7 +23,7 @@ export interface SelfReport {
 }
 
 export function asksSelf({ host, method, path }: RequestHead): boolean {
-  return host === selfHost && (path === selfPath || path === bundlePath) && (method === 'GET' || method === 'HEAD')
+  return host === selfHost && [selfPath, bundlePath, doctorPath].includes(path) && (method === 'GET' || method === 'HEAD')
 }
 
 /** Answers for ourselves: nothing goes upstream. */
@@ -32,6 +35,7 @@ export function answerSelf(
   { vault, bundle }: { readonly vault: Pick<Vault, 'health'> } & Pick<Ports, 'bundle'>,
 ): Outcome {
   if (head.path === bundlePath) return reply(client, head, seen, 'application/x-pem-file', bundle?.(exchange.agent.id) ?? '')
+  if (head.path === doctorPath) return reply(client, head, seen, 'text/x-shellscript', doctorScript)
   return reply(client, head, seen, 'application/json', `${JSON.stringify(reportOn(exchange, seen, vault))}\n`)
 }
 

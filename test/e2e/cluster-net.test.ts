@@ -95,6 +95,21 @@ describe.skipIf(reason !== undefined)(`pods behind a ClusterIP${reason === undef
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'agent_unknown', agent: null } })
   })
 
+  test('the script of the proxy looks at a container that has curl and a shell alone', async () => {
+    const doctor = (pod: PodName, env: Readonly<Record<string, string>>): Promise<Run> =>
+      net.run(pod, 'sh', ['-c', 'script=$(curl -qsf http://iron-proxy.internal/doctor) && sh -c "$script"'], { env })
+    const well = await doctor('a', trust)
+    expect(well.stdout).not.toContain('FAIL')
+    expect(well.code).toBe(0)
+    expect(well.stdout).toContain('the proxy knows this container as a')
+    const key = `ghp_${'x'.repeat(36)}`
+    const ill = await doctor('a', { ...trust, NODE_EXTRA_CA_CERTS: '', GH_TOKEN: key })
+    expect(ill.code).toBe(1)
+    expect(ill.stdout.match(/^FAIL {2}\w+/gm)).toEqual(['FAIL  variable', 'FAIL  secrets'])
+    expect(ill.stdout).not.toContain(key)
+    expect((await doctor('stranger', trust)).code).not.toBe(0)
+  })
+
   test('a source that was masqueraded on its way is refused, and named', async () => {
     net.masquerade('b', true)
     try {

@@ -1,5 +1,7 @@
 /** How old knowledge of pods may be: played back from tapes, on a clock of the test. */
-import { expect, test } from 'vitest'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
 import { Cluster } from '#identity/cluster.ts'
 import { OwnersCopy } from '#identity/owners-copy.ts'
 import { identifyAddress } from '#journey/identify.ts'
@@ -238,4 +240,61 @@ test('a proxy that knows no pod at all is not ready, unless some agent needs no 
   await using ranged = await stage(refused, `${policy}  ranged: {from: [{cidr: 10.0.9.0/24}]}\n`)
   await pass(blind.clock, 100)
   expect([blind.cluster.ready, ranged.cluster.ready]).toEqual([false, true])
+})
+
+describe('what a real API server (1.36) said while an address went from one pod to another', async () => {
+  type Line =
+    | { readonly list: ListTake }
+    | { readonly after: number; readonly event: unknown }
+    | { readonly ended: number }
+    | { readonly forgotten: number; readonly event: unknown }
+  const text = await readFile(join(import.meta.dirname, '../fixtures/watches/hand-over.jsonl'), 'utf8')
+  const lines = text
+    .trim()
+    .split('\n')
+    .map((each) => JSON.parse(each) as Line)
+  const listed = lines.flatMap((each) => ('list' in each ? [each.list] : []))
+  const events = lines.flatMap((each) => ('after' in each ? [[each.after, each.event] as const] : []))
+  const [ended = 0] = lines.flatMap((each) => ('ended' in each ? [each.ended] : []))
+  const [forgotten] = lines.flatMap((each) => ('forgotten' in each ? [each.event] : []))
+  const crew = policy.replaceAll('namespace: one', 'namespace: recorded')
+  const handOver: WatchTake = { events, end: [ended, 'ended'] }
+
+  test('it is the first pod’s until that is gone, nobody’s until the second has it, and the second’s from then on', async () => {
+    await using it = await stage(
+      (tape) => tape.put('recorded', { lists: listed, watches: [handOver, { events: [[60_000, bookmark()]] }] }),
+      crew,
+    )
+    const seen: string[] = []
+    for (let second = 0; second <= 120; second += 1) {
+      const [who] = it.who()
+      if (seen.at(-1)?.split(' ').at(-1) !== who) seen.push(`${second} s ${who}`)
+      await pass(it.clock, 1)
+    }
+    expect(seen).toEqual(['0 s a', '6 s agent_unknown', '9 s b'])
+    expect(it.failures).toEqual([])
+  })
+
+  test('a watch that goes silent in the middle is dead 75 s after its last word', async () => {
+    const cut: WatchTake = { events: events.slice(0, 1) }
+    await using it = await stage(
+      (tape) => tape.put('recorded', { lists: [...listed, list({ ...b, namespace: 'recorded' })], watches: [cut, silence] }),
+      crew,
+    )
+    await pass(it.clock, 80)
+    expect(it.who()).toEqual(['a', 'a'])
+    await pass(it.clock, 2)
+    expect(it.who()).toEqual(['b', 'b'])
+  })
+
+  test('its 410 is followed by a list at once', async () => {
+    const tooOldThere: WatchTake = { events: [[0, forgotten]], end: [0, 'ended'] }
+    await using it = await stage(
+      (tape) => tape.put('recorded', { lists: listed, watches: [handOver, tooOldThere, handOver] }),
+      crew,
+    )
+    await pass(it.clock, Math.ceil(ended / 1000) + 1)
+    const [watched, again] = it.calls('recorded').slice(-3)
+    expect(again).toBe(watched?.replace('watch', 'list'))
+  })
 })

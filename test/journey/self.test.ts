@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest'
 import { Cancellation } from '#base/async.ts'
+import { trustVariables } from '#cli/env.ts'
+import { doctorScript } from '#journey/doctor-script.ts'
 import { run } from '#journey/run.ts'
 import type { RequestArrival } from '#journey/types.ts'
 import { canary } from '../kit/credentials.ts'
@@ -52,4 +54,12 @@ it('the bundle is handed out there too, and it is known to whom', async () => {
   expect((await ask({ path: '/ca.crt', scheme: 'http', port: 80 })).text).toBe('bundle of a')
   const head = await ask({ path: '/ca.crt', method: 'HEAD' })
   expect([head.status, head.text]).toEqual([200, ''])
+})
+
+it('a script that looks at the container is handed out over plain HTTP, for images without the product', async () => {
+  const client = await ask({ path: '/doctor', scheme: 'http', port: 80 })
+  expect([client.status, client.text]).toEqual([200, doctorScript])
+  expect(doctorScript).toMatch(/^#!\/bin\/sh\n/)
+  const [, names = ''] = /for name in ([^;]+);/.exec(doctorScript) ?? []
+  expect(names.split(/[\s\\]+/).filter(Boolean)).toEqual(Object.keys(trustVariables('', '')))
 })
