@@ -6,15 +6,18 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
+import { createMetrics } from '#observe/metrics.ts'
 import { freePorts } from '../kit/child.ts'
 import { have } from '../kit/clients.ts'
 import { closer, listen } from '../kit/listen.ts'
+import { record } from '../observe/records.ts'
 import { Llm } from '../kit/llm.ts'
 import { Provider } from '../kit/provider.ts'
 import { scenario } from '../kit/scenario.ts'
 import { startServer } from '../kit/server-program.ts'
 import { startUpstream } from '../kit/upstream.ts'
 import type { Upstream } from '../kit/upstream.ts'
+import { within } from '../kit/within.ts'
 
 const policy = `version: 1
 agents: {devbot: {from: [{cidr: 127.0.0.0/8}], budget: day}}
@@ -54,7 +57,7 @@ async function startWebhook() {
 }
 
 /** Prometheus with our rules and Alertmanager with our route, both in more of a hurry than in a cluster. */
-async function startMonitoring(target: number, webhook: number): Promise<AsyncDisposable> {
+async function startMonitoring(target: number, webhook: number, hurry = (rules: string) => rules): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'monitoring-'))
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }))
@@ -63,7 +66,7 @@ async function startMonitoring(target: number, webhook: number): Promise<AsyncDi
     .replaceAll('http://matrix-alertmanager-receiver.monitoring.svc:12345', `http://127.0.0.1:${webhook}`)
     .replaceAll(/group_interval: \w+/g, 'group_interval: 1s')
   await writeFile(join(folder, 'alertmanager.yaml'), route)
-  await writeFile(join(folder, 'rules.yaml'), await readFile('deploy/monitoring/rules.yaml'))
+  await writeFile(join(folder, 'rules.yaml'), hurry(await readFile('deploy/monitoring/rules.yaml', 'utf8')))
   const config = {
     global: { scrape_interval: '1s', evaluation_interval: '1s' },
     rule_files: ['rules.yaml'],
@@ -167,5 +170,49 @@ describe.skipIf(!have('prometheus') || !have('prometheus-alertmanager'))('alerts
     expect(await heard('resolved', 'IronProxyBudgetExhausted')).toBeDefined()
     expect(await heard('resolved', 'IronProxyReauthRequired')).toBeDefined()
     expect(webhook.alerts.filter(({ labels }) => !labels['alertname']?.startsWith('IronProxy'))).toEqual([])
+  }, 120_000)
+
+  it('of a proxy that is not ready, knows no pods, cannot read, cannot get out, is masqueraded or owes reach the webhook', async () => {
+    const metrics = createMetrics({ version: '0.0.0', revision: 'test', node: 'v26' })
+    const longAgo = Date.now() - 600_000
+    const identity = {
+      lookups: {},
+      pods: { agents: 0 },
+      lastSync: { agents: longAgo },
+      ready: { agents: 0 },
+      failures: { '403': 3 },
+    }
+    metrics.watch({ identity: () => identity, checks: () => ({ state: 0, running: 1 }), shared: () => ({ up: false, owed: 7 }) })
+    const failed = () => {
+      metrics.observe(record({ verdict: 'allow' }))
+      metrics.observe(record({ verdict: 'error', code: 'upstream_unreachable', status: 502 }))
+    }
+    await using stack = new AsyncDisposableStack()
+    const server = createServer((_, response) => {
+      failed()
+      metrics.secretReadFailed('github')
+      metrics.observe(record({ verdict: 'deny', code: 'agent_masqueraded', agent: null, status: 403 }))
+      void metrics.text().then((page) => response.setHeader('content-type', metrics.contentType).end(page))
+    })
+    stack.defer(closer(server))
+    const port = await listen(server)
+    await using webhook = await startWebhook()
+    // What must last for minutes lasts a second here.
+    stack.use(await startMonitoring(port, webhook.port, (rules) => rules.replaceAll(/\bfor: \d+[mh]/g, 'for: 1s')))
+    const wanted = [
+      'IronProxyNotReady',
+      'IronProxyNamespaceUnknown',
+      'IronProxyIdentityWatchStale',
+      'IronProxySecretUnreadable',
+      'IronProxyUpstreamFailing',
+      'IronProxySourceMasqueraded',
+      'IronProxyChargesOwed',
+      'IronProxyStateDown',
+    ]
+    const names = (): ReadonlySet<string | undefined> => new Set(webhook.alerts.map(({ labels }) => labels['alertname']))
+    await within(() => wanted.every((name) => names().has(name)), 60_000)
+    expect(wanted.filter((name) => !names().has(name))).toEqual([])
+    const told = webhook.alerts.find(({ labels }) => labels['alertname'] === 'IronProxyNamespaceUnknown')
+    expect(told).toMatchObject({ path: '/alerts/agents-urgent', labels: { watched_namespace: 'agents', severity: 'critical' } })
   }, 120_000)
 })

@@ -54,61 +54,39 @@ export async function startControlPlane(): Promise<ControlPlane> {
   }
   const at = `http://127.0.0.1:${client}`
   const peers = `http://127.0.0.1:${peer}`
-  begin('etcd', [
-    ...[
-      '--name',
-      'e',
-      '--data-dir',
-      file('etcd'),
-      '--unsafe-no-fsync',
-      '--listen-client-urls',
-      at,
-      '--advertise-client-urls',
-      at,
-    ],
-    ...['--listen-peer-urls', peers, '--initial-advertise-peer-urls', peers, '--initial-cluster', `e=${peers}`],
-  ])
-  begin(join(bin, 'kube-apiserver'), [
-    ...[`--etcd-servers=${at}`, '--bind-address=127.0.0.1', '--advertise-address=127.0.0.1', `--secure-port=${port}`],
-    ...['--endpoint-reconciler-type=none', '--tls-cert-file=apiserver.crt', '--tls-private-key-file=apiserver.key'],
-    ...[
-      '--client-ca-file=ca.crt',
-      '--service-account-issuer=https://kubernetes.default.svc',
-      '--service-account-key-file=sa.key',
-    ],
-    ...['--service-account-signing-key-file=sa.key', '--service-cluster-ip-range=10.43.0.0/16', '--authorization-mode=Node,RBAC'],
-    ...['--enable-admission-plugins=NodeRestriction', '--allow-privileged=true'],
-  ])
+  begin(
+    'etcd',
+    words(`--name e --data-dir etcd --unsafe-no-fsync --listen-client-urls ${at} --advertise-client-urls ${at}
+    --listen-peer-urls ${peers} --initial-advertise-peer-urls ${peers} --initial-cluster e=${peers}`),
+  )
+  begin(
+    join(bin, 'kube-apiserver'),
+    words(`--etcd-servers=${at} --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port=${port}
+      --endpoint-reconciler-type=none --tls-cert-file=apiserver.crt --tls-private-key-file=apiserver.key --client-ca-file=ca.crt
+      --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=sa.key
+      --service-account-signing-key-file=sa.key --service-cluster-ip-range=10.43.0.0/16 --authorization-mode=Node,RBAC
+      --enable-admission-plugins=NodeRestriction --allow-privileged=true`),
+  )
   await writeFile(file('admin.conf'), JSON.stringify(kubeconfigOf(folder, port, 'admin')))
   const plane = controlPlane(folder, port)
   await answers(plane)
+  const managing =
+    '--service-account-private-key-file=sa.key --root-ca-file=ca.crt --use-service-account-credentials=true --controllers=*,-nodelifecycle,-ttl'
   for (const [name, own, more] of [
-    [
-      'kube-controller-manager',
-      manager,
-      [
-        '--service-account-private-key-file=sa.key',
-        '--root-ca-file=ca.crt',
-        '--use-service-account-credentials=true',
-        '--controllers=*,-nodelifecycle,-ttl',
-      ],
-    ],
-    ['kube-scheduler', scheduler, []],
+    ['kube-controller-manager', manager, managing],
+    ['kube-scheduler', scheduler, ''],
   ] as const) {
-    const conf = file(`${name}.conf`)
-    await writeFile(conf, JSON.stringify(kubeconfigOf(folder, port, name)))
-    begin(join(bin, name), [
-      `--kubeconfig=${conf}`,
-      `--authentication-kubeconfig=${conf}`,
-      `--authorization-kubeconfig=${conf}`,
-      '--bind-address=127.0.0.1',
-      `--secure-port=${own}`,
-      '--leader-elect=false',
-      ...more,
-    ])
+    const conf = `${name}.conf`
+    await writeFile(file(conf), JSON.stringify(kubeconfigOf(folder, port, name)))
+    const confs = `--kubeconfig=${conf} --authentication-kubeconfig=${conf} --authorization-kubeconfig=${conf}`
+    begin(join(bin, name), words(`${confs} --bind-address=127.0.0.1 --secure-port=${own} --leader-elect=false ${more}`))
   }
   const owned = stack.move()
   return { ...plane, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+function words(text: string): readonly string[] {
+  return text.trim().split(/\s+/)
 }
 
 function controlPlane(folder: string, port: number): Omit<ControlPlane, typeof Symbol.asyncDispose> {
