@@ -122,7 +122,10 @@ describe('the files as they are', () => {
 
   test('the settings are the defaults; a flag goes before the environment, and that before the file', async () => {
     const written: unknown = parse(await readFile(configFile, 'utf8'))
-    expect(settingsSchema.parse(written)).toEqual(settingsSchema.parse({}))
+    const [said, defaults] = [settingsSchema.parse(written), settingsSchema.parse({})]
+    // The file opens the admin door on a port; by default it is a socket that only its owner can reach.
+    expect(defaults.listen.admin).toEqual({ socket: '.iron-proxy/admin.sock' })
+    expect(said).toEqual({ ...defaults, listen: { ...defaults.listen, admin: { address: '127.0.0.1', port: 9465 } } })
     const env = { IRON_PROXY_LISTEN_DNS: '5301', IRON_PROXY_LISTEN_HTTP: '5302' }
     const command = [bin, 'check', '--print', '--config', configFile, '--listen-http', '5303', join(top, 'policies')]
     const { stdout } = await run(process.execPath, command, { env })
