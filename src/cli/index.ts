@@ -19,6 +19,7 @@ import { login } from './login.ts'
 import { replay } from './replay.ts'
 import { logs } from './logs/logs.ts'
 import { run } from './run.ts'
+import { runs } from './runs/runs.ts'
 import { schema } from './schema.ts'
 import { scopes } from './scopes.ts'
 import { state } from './state.ts'
@@ -36,6 +37,7 @@ export const commands: readonly Command[] = [
   replay,
   diff,
   logs,
+  runs,
   audit,
   ca,
   env,

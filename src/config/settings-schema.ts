@@ -228,6 +228,12 @@ export const settingsSchema = z.strictObject({
       }),
     })
     .prefault({}),
+  runs: z
+    .strictObject({
+      events: z.array(fileField).default([]).meta({ description: 'Files that agents’ hooks write of their runs' }),
+      memory: fileField.optional().meta({ description: 'File of the crew’s memory, for the timelines of runs' }),
+    })
+    .prefault({}),
   shutdown: z
     .strictObject({
       lameDuck: z.int().min(0).max(300).default(5).meta({ description: 'Seconds new work is still taken after SIGTERM' }),

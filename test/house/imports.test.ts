@@ -19,6 +19,7 @@ const ranks: Readonly<Record<string, number>> = {
   identity: 3,
   observe: 3,
   admin: 3,
+  timeline: 3,
   config: 4,
   workers: 5,
   'policy-tools': 5,
