@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { trustVariables } from '#cli/env.ts'
-import { deploy, hasKustomize, manifestsOf, only, renderKustomization } from './parts.ts'
+import { parse } from 'yaml'
+import { deploy, hasKustomize, manifestsOf, nameOf, only, renderKustomization, top } from './parts.ts'
 import type { Manifest } from './schemas.ts'
 
 const kustomize = join(deploy, 'kustomize')
@@ -134,6 +135,61 @@ describe('postRenderers of a HelmRelease', () => {
       expect(spec.volumes).toHaveLength(2)
     },
   )
+})
+
+describe('the page for crews that move here', () => {
+  const page = join(deploy, 'MOVING.md')
+
+  it('has no more than eight steps, each with what one sees', async () => {
+    const steps = [...(await readFile(page, 'utf8')).matchAll(/^\| (\d+) \| (.+) \| (.+) \|$/gm)]
+    expect(steps.map(([, step]) => Number(step))).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
+  })
+
+  it.skipIf(!hasKustomize)('has a patch that fits the chart they come from (skipped without kustomize 5)', async () => {
+    const block =
+      [...(await readFile(page, 'utf8')).matchAll(/^```yaml\n([^]*?)^```$/gm)].map(([, text = '']) => text).at(-1) ?? ''
+    const [{ kustomize: inline }] = (parse(block) as { spec: { postRenderers: [{ kustomize: { patches: object[] } }] } }).spec
+      .postRenderers
+    const crew = await readFile(join(top, 'test/fixtures/manifests/crew-to-move.yaml'), 'utf8')
+    const items = manifestsOf(crew)
+    const rendered = await render(() => ({
+      'kustomization.yaml': { resources: ['crew.yaml'], patches: inline.patches },
+      'crew.yaml': { ...list, items },
+    }))
+    const sets = rendered.filter(({ kind }) => kind === 'StatefulSet')
+    expect(sets.map(nameOf)).toEqual(['StatefulSet/devbot', 'StatefulSet/pmbot'])
+    for (const [index, set] of sets.entries()) {
+      const spec = specOf(set)
+      const before = specOf(items.filter(({ kind }) => kind === 'StatefulSet')[index] as Manifest)
+      expect(spec.dnsConfig).toEqual({
+        ...before.dnsConfig,
+        nameservers: ['10.43.0.53'],
+        options: [{ name: 'ndots', value: '2' }],
+      })
+      for (const [lists, at] of [...before.initContainers.keys()]
+        .map((each: number) => ['initContainers', each])
+        .concat([['containers', 0]]) as [string, number][]) {
+        const container = spec[lists][at]
+        expect(container.env).toEqual(expect.arrayContaining(variables))
+        expect(container.env).toEqual(expect.arrayContaining(before[lists][at].env))
+        expect(container.volumeMounts).toEqual(expect.arrayContaining([...before[lists][at].volumeMounts, mount]))
+      }
+      expect(spec.volumes.map(({ name }: { name: string }) => name).toSorted()).toEqual(['iron-proxy-ca', 'persona', 'shared'])
+    }
+  })
+})
+
+describe('a ClusterSecretStore', () => {
+  it.each(['infisical', 'vault', 'aws'])('of %s is under the name that the ExternalSecrets use', async (name) => {
+    const text = await readFile(join(kustomize, 'components/external-secrets/stores', `${name}.yaml`), 'utf8')
+    const [store] = manifestsOf(text)
+    expect([store?.kind, store?.apiVersion, store?.metadata.name]).toEqual([
+      'ClusterSecretStore',
+      'external-secrets.io/v1',
+      'secret-manager',
+    ])
+    expect(Object.keys(store?.['spec'].provider as object)).toEqual([name])
+  })
 })
 
 describe('the admission policy', () => {
