@@ -21,6 +21,9 @@ last=
 stopping=
 trap 'stopping=1' TERM INT
 
+# Where hooks of the agent write what they saw of a run: the container's log.
+export RUN_LOG=/proc/$$/fd/1
+
 start_session() {
   local name
   mkdir -p "$AGENT_STATE"

@@ -28,7 +28,7 @@ harness_flags() {
       [ -z "${CHANNEL_PLUGIN:-}" ] || command+=(--dangerously-load-development-channels "$CHANNEL_PLUGIN")
       command+=(--remote-control "$AGENT_NAME" --permission-mode bypassPermissions)
       ;;
-    codex) command+=(--dangerously-bypass-approvals-and-sandbox) ;;
+    codex) command+=(--config features.codex_hooks=true --dangerously-bypass-approvals-and-sandbox) ;;
     gemini-cli) command+=(--yolo) ;;
     opencode | custom) ;;
   esac

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# run-hook.sh prompt|stop: hooks of the agent, for the message that wakes it and for the end of its turn. Each message gets a run id, and the
+# run-hook.sh prompt|tool|stop: hooks of the agent, for the message that wakes it, for each call of a tool, and for the end of its turn. What
+# they see goes into the log, a file and NATS (run-events/). Each message gets a run id, and the
 # proxy is told, so that all its records of this agent carry it; logs read it from run.json.
 # run-hook.sh watch: tells the proxy in the hooks' place, from a container beside the agent's that holds the proxy's token. An agent that could
 # read that token could do whatever an operator can.
@@ -52,22 +53,44 @@ watch() {
   done
 }
 
+# Writes down what the hook saw; nothing that goes wrong there stops the agent.
+note() { HARNESS=$HARNESS CLAUDE_CONFIG_DIR=$CLAUDE_DIR node "$here/run-events/main.ts" <<<"$input" || true; }
+
+# Gemini CLI takes what a hook prints for JSON.
+say() {
+  if [ "$HARNESS" = gemini-cli ]; then
+    jq -cn --arg text "$1" '{hookSpecificOutput: {hookEventName: "BeforeAgent", additionalContext: $text}}'
+  else
+    printf '%s\n' "$1"
+  fi
+}
+
 need AGENT_NAME
-# The agent of one task is on its run from the beginning (run-once.sh), and the proxy knows.
-[ -z "${RUN_ID:-}" ] || exit 0
 case ${1:-} in
-  prompt)
+  prompt | tool | stop)
     input=$(cat)
     jq -e 'type == "object"' >/dev/null 2>&1 <<<"$input" || input='{}'
+    ;;
+esac
+# The agent of one task is on its run from the beginning (run-once.sh), and the proxy knows.
+if [ -n "${RUN_ID:-}" ]; then
+  case ${1:-} in prompt | tool | stop) note ;; esac
+  exit 0
+fi
+case ${1:-} in
+  prompt)
     id=$(</proc/sys/kernel/random/uuid)
     put "$RUN_FILE" 0644 run_json "$id"
     announce "$id"
-    echo "The run id of this message is $id."
+    note
+    say "The run id of this message is $id."
     ;;
+  tool) note ;;
   stop)
+    note
     rm -f "$RUN_FILE"
     announce ''
     ;;
   watch) watch ;;
-  *) fail "$EX_USAGE" "usage: run-hook.sh prompt|stop|watch" ;;
+  *) fail "$EX_USAGE" "usage: run-hook.sh prompt|tool|stop|watch" ;;
 esac

@@ -90,7 +90,29 @@ install_settings() {
   put "$CLAUDE_DIR/settings.json" 0644 merged settings.json "$merge_settings" "$AGENT_STATE/scopes.json" ||
     fail "$EX_CONFIG" "a settings.json is not JSON"
   put "$AGENT_HOME/.claude.json" 0600 claude_state || fail "$EX_CONFIG" "$AGENT_HOME/.claude.json or an mcp.json is not JSON"
+  install_run_hooks
   put "$AGENT_STATE/env.d/40-agent.sh" 0644 agent_lines
+}
+
+# The hooks of harnesses that do not read Claude Code's settings. What is there already stays: an operator's own file goes before ours.
+install_run_hooks() {
+  case $HARNESS in
+    codex) hook_file "$AGENT_HOME/.codex/hooks.json" UserPromptSubmit PostToolUse Stop 15 ;;
+    # Milliseconds, unlike the others.
+    gemini-cli) hook_file "$AGENT_HOME/.gemini/settings.json" BeforeAgent AfterTool AfterAgent 15000 ;;
+    opencode) put "$AGENT_HOME/.config/opencode/plugin/run-events.js" 0644 cat "$here/run-events/opencode.js" ;;
+    *) ;;
+  esac
+}
+
+# hook_file FILE PROMPT TOOL STOP TIMEOUT: adds our hooks to a JSON file under the names that its harness has for the three.
+hook_file() {
+  local before=$1
+  [ -s "$before" ] || before=/dev/null
+  put "$1" 0644 jq -n --slurpfile before "$before" --arg prompt "$2" --arg tool "$3" --arg stop "$4" --argjson timeout "$5" '
+    def ours($what): [{hooks: [{type: "command", command: "\"$AGENT_SCRIPTS\"/run-hook.sh \($what)", $timeout}]}];
+    ($before[0] // {}) | .hooks = {($prompt): ours("prompt"), ($tool): ours("tool"), ($stop): ours("stop")} + (.hooks // {})' ||
+    fail "$EX_CONFIG" "$1 is not JSON"
 }
 
 agent_lines() {

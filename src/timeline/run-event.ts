@@ -3,9 +3,7 @@
  * saw (`run-event.ts`), and what the agent wrote into the crew's memory. Reads no file: lines come in, runs and steps go out.
  */
 import { z } from 'zod'
-
-/** Characters of a text that an agent chose: enough to know it again. */
-export const headLength = 240
+import { headLength } from './head.ts'
 
 const head = z.string().max(headLength)
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Runs, timelineOf } from '#timeline/runs.ts'
-import { headLength, runEventSchema } from '#timeline/run-event.ts'
+import { headLength } from '#timeline/head.ts'
+import { runEventSchema } from '#timeline/run-event.ts'
 import type { RunEvent } from '#timeline/run-event.ts'
 import { causeText, countsText, stepText } from '#timeline/step-text.ts'
 import { stepOf } from '#timeline/step.ts'
