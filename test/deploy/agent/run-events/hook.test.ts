@@ -72,7 +72,7 @@ describe.skipIf(skip)(`the hooks of an agent${because}`, () => {
       expect(runEventSchema.safeParse(body['data']).success).toBe(true)
       expect(Object.keys(body)).toEqual(Object.keys(eventSchema.shape))
     }
-    const run = (messages[0]?.body['data'] as { runId: string }).runId
+    const run = runEventSchema.parse(messages[0]?.body['data']).runId
     const shown = await dispatched(['runs', 'show', run, '--nats', '--audit-nats-url', nats.url])
     expect(shown.stdout).toContain('prompt   hi')
     await nats.kill()
