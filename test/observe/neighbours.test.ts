@@ -55,4 +55,15 @@ describe('an agent beside the proxy', () => {
   ] as const)('is not warned of when it is one %s', async (_name, uid, record) => {
     expect(await warnings(uid, record)).toEqual([])
   })
+
+  it('is not looked for without end where the table does not show it', async () => {
+    let looks = 0
+    const read = (): Promise<string> => ((looks += 1), Promise.resolve(''))
+    const neighbours = new Neighbours({ uid: 1000, log: { warn: () => {} }, table: read }, () => [8080])
+    for (let i = 0; i < 50; i += 1) {
+      neighbours.observe(local)
+      await new Promise(setImmediate)
+    }
+    expect(looks).toBe(20)
+  })
 })
