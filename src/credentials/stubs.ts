@@ -1,3 +1,4 @@
+import { LruMap } from '#base/async.ts'
 import { foldName } from '#base/header-name.ts'
 import { type Host, matchesHost } from '#base/host.ts'
 import { commonHeaders, commonParams } from './foreign.ts'
@@ -103,8 +104,21 @@ function append(map: Map<string, Credential[]>, key: string, credential: Credent
 
 /** Every credential scoped to a host, whoever may use it. */
 export function scopedTo(index: StubIndex, host: string): readonly Credential[] {
-  let found = index.byHost.get(host) ?? none
-  if (index.byZone.size === 0) return found
+  const exact = index.byHost.get(host) ?? none
+  if (index.byZone.size === 0) return exact
+  let known = zones.get(index)
+  if (!known) zones.set(index, (known = new LruMap(mostHosts)))
+  let found = known.get(host)
+  if (!found) known.set(host, (found = withZones(index, host, exact)))
+  return found
+}
+
+/** What was found for a host: each of its zones is a look-up, and every request asks twice. */
+const zones = new WeakMap<StubIndex, LruMap<string, readonly Credential[]>>()
+const mostHosts = 1_000
+
+function withZones(index: StubIndex, host: string, exact: readonly Credential[]): readonly Credential[] {
+  let found = exact
   for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
     const below = index.byZone.get(host.slice(dot + 1))
     if (below) found = [...found, ...below]

@@ -43,29 +43,46 @@ interface Delivery {
  * Steps 5 to 7. Where a value that can be renewed is refused by the upstream, it is renewed once for everyone and the
  * request is sent once more; the same without what the meter added, where that is refused. The refusal itself never reaches an agent.
  */
-export async function deliver(delivery: Delivery, body: RequestBody | undefined): Promise<void> {
+// Neither this nor `sendRenewing` nor `grantsOf` is an async function: most requests wait for nothing in them.
+export function deliver(delivery: Delivery, body: RequestBody | undefined): Promise<unknown> {
+  const amendment = delivery.metered?.amendment
+  return amendment ? deliverAmended(delivery, amendment, body) : sendRenewing(delivery, body, none)
+}
+
+async function deliverAmended(
+  delivery: Delivery,
+  amendment: NonNullable<Metered['amendment']>,
+  body: RequestBody | undefined,
+): Promise<void> {
   const { arrival, metered, ports, seen, look } = delivery
   const { refusedFields } = ports
-  const amendment = metered?.amendment
-  if (!amendment) return void (await sendRenewing(delivery, body, none))
   if (!(await sendRenewing(delivery, body, [refusalOfFields(amendment.fields)]))) return
   refusedFields?.add(arrival.head)
-  const before = metered.withoutAmendment()
+  const before = metered?.withoutAmendment()
   const whole = before && delivery.whole && (await look(before))
   await sendRenewing({ ...delivery, whole }, whole?.body ?? before, none)
   if ((seen.status ?? 0) >= 400) refusedFields?.delete(arrival.head)
 }
 
 /** Sends, and once more where a value was refused that can be renewed. Gives the row of `others` that the reply meets. */
-async function sendRenewing(
+function sendRenewing(
   delivery: Delivery,
   body: RequestBody | undefined,
   others: readonly RefusedReply[],
 ): Promise<RefusedReply | undefined> {
-  const { arrival, ports } = delivery
-  const grants = await grantsOf(delivery)
-  if (!grants.some(({ credential }) => credential.lease)) return attempt(delivery, grants, body, others)
+  const grants = grantsOf(delivery)
+  if (grants instanceof Promise) return grants.then((granted) => renewing(delivery, granted, body, others))
+  return isRenewable(grants) ? renewing(delivery, grants, body, others) : attempt(delivery, grants, body, others)
+}
 
+async function renewing(
+  delivery: Delivery,
+  grants: readonly Grant[],
+  body: RequestBody | undefined,
+  others: readonly RefusedReply[],
+): Promise<RefusedReply | undefined> {
+  const { arrival, ports } = delivery
+  if (!isRenewable(grants)) return attempt(delivery, grants, body, others)
   const rows = [...refusalsFor(arrival.head), ...others]
   const kept = body && new Replayable(body)
   const caught = await attempt(delivery, grants, kept?.first(), rows)
@@ -79,15 +96,32 @@ async function sendRenewing(
   throw new ProxyError('credential_unavailable', `the host refuses the real value of ${names(grants)}`)
 }
 
-async function grantsOf({ found, ports, whole }: Delivery): Promise<readonly Grant[]> {
+function isRenewable(grants: readonly Grant[]): boolean {
+  return grants.some(({ credential }) => credential.lease)
+}
+
+/** One grant for each credential that is placed; a promise where one of them has to be asked for. */
+function grantsOf({ found, ports, whole }: Delivery): readonly Grant[] | Promise<readonly Grant[]> {
+  const wanted: Credential[] = []
+  for (const { credential } of found.placements) if (!wanted.includes(credential)) wanted.push(credential)
+  for (const { credential } of whole?.placements ?? none) if (!wanted.includes(credential)) wanted.push(credential)
   const grants: Grant[] = []
-  for (const placements of [found.placements, whole?.placements ?? none]) {
-    for (const { credential } of placements) {
-      if (grants.some((grant) => grant.credential === credential)) continue
-      const grant = ports.vault.grant(credential)
-      grants.push(grant instanceof Promise ? await grant : grant)
-    }
+  for (const credential of wanted) {
+    const grant = ports.vault.grant(credential)
+    if (grant instanceof Promise) return grantsAfter(grants, grant, wanted, ports)
+    grants.push(grant)
   }
+  return grants
+}
+
+async function grantsAfter(
+  had: readonly Grant[],
+  asked: Promise<Grant>,
+  wanted: readonly Credential[],
+  ports: Ports,
+): Promise<Grant[]> {
+  const grants = [...had, await asked]
+  for (const credential of wanted.slice(grants.length)) grants.push(await ports.vault.grant(credential))
   return grants
 }
 

@@ -40,7 +40,8 @@ const nothing: ReadonlySet<string> = new Set()
 export function nominated(headers: RawHeaders): ReadonlySet<string> {
   let names: Set<string> | undefined
   for (let i = 0; i < headers.length; i += 2) {
-    if (!isNamed(headers[i] ?? '', 'connection')) continue
+    // `keep-alive`, which most peers send, names a header that ends at this hop anyway.
+    if (!isNamed(headers[i] ?? '', 'connection') || headers[i + 1] === 'keep-alive') continue
     names ??= new Set()
     for (const name of (headers[i + 1] ?? '').split(',')) names.add(foldName(name.trim()))
   }

@@ -119,6 +119,8 @@ export class OriginPool implements Home {
  */
 export class Pools {
   readonly #pools = new Map<string, OriginPool>()
+  /** The pool that each host was asked from last: most requests need no key. */
+  readonly #last = new Map<string, Last>()
   readonly #means: Means
 
   constructor(dialer: Dialer, deadlines: Deadlines, memory: MemoryAccount) {
@@ -131,6 +133,14 @@ export class Pools {
   }
 
   of(scheme: Scheme, { host, port }: Destination, credentials: readonly string[]): OriginPool {
+    const last = this.#last.get(host)
+    if (last?.scheme === scheme && last.port === port && isSame(last.credentials, credentials)) return last.pool
+    const pool = this.#find(scheme, { host, port }, credentials)
+    this.#last.set(host, { scheme, port, credentials, pool })
+    return pool
+  }
+
+  #find(scheme: Scheme, { host, port }: Destination, credentials: readonly string[]): OriginPool {
     const key = `${scheme}://${host}:${port} ${credentials.join(' ')}`
     const found = this.#pools.get(key)
     if (found) return found
@@ -148,6 +158,7 @@ export class Pools {
   close(): void {
     for (const pool of this.#pools.values()) pool.close()
     this.#pools.clear()
+    this.#last.clear()
   }
 
   /** Drops the pool that was made first: it ends its running requests and keeps no connection. */
@@ -155,6 +166,18 @@ export class Pools {
     const [key, pool] = this.#pools.entries().next().value ?? []
     if (key === undefined || pool === undefined) return
     this.#pools.delete(key)
+    this.#last.clear()
     pool.retire()
   }
+}
+
+interface Last {
+  readonly scheme: Scheme
+  readonly port: number
+  readonly credentials: readonly string[]
+  readonly pool: OriginPool
+}
+
+function isSame(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((each, i) => each === other[i])
 }

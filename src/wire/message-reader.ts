@@ -160,7 +160,7 @@ export abstract class MessageReader {
       this.#emptyLine += 1
     }
     if (at === bytes.length) return at
-    const end = bytes.indexOf(headEnd, at)
+    const end = emptyLineIn(bytes, at)
     if (end < 0 || end + 2 - at > this.limits.headBytes) return this.#keep(bytes, at, this.limits.headBytes)
     return this.#complete(bytes.toString('latin1', at, end + 2), end + headEnd.length)
   }
@@ -172,7 +172,7 @@ export abstract class MessageReader {
     kept.add(from === 0 ? bytes : bytes.subarray(from))
     const all = kept.view()
     // Only the last bytes of what was kept can be a part of the end that is looked for.
-    const end = all.indexOf(headEnd, Math.max(0, before - 3))
+    const end = emptyLineIn(all, Math.max(0, before - 3))
     if (end >= 0 && end + 2 <= most) {
       const text = all.toString('latin1', 0, end + 2)
       kept.clear()
@@ -299,4 +299,20 @@ export abstract class MessageReader {
 /** A text that ends with a line could be taken for a whole block; without its last LF it is one that goes on. */
 function withoutEnd(text: string): string {
   return text.endsWith('\r\n') ? text.slice(0, -1) : text
+}
+
+/**
+ * Where the line end before the first empty line is, or -1. Its last byte is looked for four bytes apart: for so short a text, a call of
+ * `indexOf` costs more.
+ */
+function emptyLineIn(bytes: Uint8Array, from: number): number {
+  let at = from + 3
+  while (at < bytes.length) {
+    const byte = bytes[at]
+    if (byte === carriageReturn) at += 1
+    else if (byte !== lineFeed) at += 4
+    else if (bytes[at - 1] === carriageReturn && bytes[at - 2] === lineFeed && bytes[at - 3] === carriageReturn) return at - 3
+    else at += 2
+  }
+  return -1
 }
