@@ -1,6 +1,6 @@
 import type { Audit } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
-import { LineParts, writeAuditLine } from './audit-line.ts'
+import { writeAuditLine } from './audit-line.ts'
 import { LineBuffer } from './line-buffer.ts'
 import type { Sink } from './sinks.ts'
 
@@ -38,7 +38,6 @@ export class AuditLog implements Audit {
   readonly #queueBytes: number
   readonly #closeTimeoutMs: number
   readonly #lines = new LineBuffer(64 * 1024)
-  readonly #parts = new LineParts()
   /** Records in `#lines`. */
   #records = 0
   #batches: Batch[] = []
@@ -85,7 +84,14 @@ export class AuditLog implements Audit {
 
   write(record: AuditRecord): void {
     const before = this.#lines.length
-    writeAuditLine(record, this.#lines, this.#parts)
+    writeAuditLine(record, this.#lines)
+    this.#ended(before)
+  }
+
+  /** The same record as the bytes of its line. */
+  append(line: Uint8Array): void {
+    const before = this.#lines.length
+    this.#lines.put(line)
     this.#ended(before)
   }
 

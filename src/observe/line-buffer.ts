@@ -94,6 +94,11 @@ export class LineBuffer {
     this.#at = at
   }
 
+  /** What was written since the last `take`, until something is written. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#at)
+  }
+
   /** A copy of what was written behind this length. */
   copyFrom(length: number): Uint8Array {
     return Uint8Array.from(this.#bytes.subarray(length, this.#at))

@@ -3,7 +3,8 @@ import type { Audit, Runs } from '#journey/ports.ts'
 import type { AuditRecord } from '#journey/types.ts'
 import { AuditLog } from './audit.ts'
 import type { Neighbours } from './neighbours.ts'
-import { auditLine } from './audit-line.ts'
+import { LineParts, writeAuditLine } from './audit-line.ts'
+import { LineBuffer } from './line-buffer.ts'
 import { Recent } from './recent.ts'
 import type { Metrics, Reload } from './metrics.ts'
 import { UnpricedModels } from './unpriced.ts'
@@ -59,7 +60,12 @@ export class Trail implements Audit {
   readonly #refuses: boolean
   readonly #logs = new Map<string, AuditLog>()
   #runs: Pick<Runs, 'boundTo'> | undefined
+  /** The same, to go through with each record. */
+  readonly #all: readonly AuditLog[]
   readonly #recent = new Recent()
+  /** The line of the record that is written, which all take. */
+  readonly #line = new LineBuffer(8 * 1024)
+  readonly #parts = new LineParts()
   #neighbours: Neighbours | undefined
   readonly unpriced = new UnpricedModels()
 
@@ -89,6 +95,7 @@ export class Trail implements Audit {
     if (stdout) open('stdout', streamSink(stream))
     if (file !== undefined) open('file', fileSink(file, fileOptions(options, log, uid)))
     if (nats?.url !== undefined) open('nats', natsSink({ ...nats, url: nats.url }))
+    this.#all = [...this.#logs.values()]
   }
 
   /** A sink loses records. */
@@ -112,14 +119,17 @@ export class Trail implements Audit {
     this.#metrics.observe(record)
     const stamped = this.#stamp(record)
     this.#neighbours?.observe(stamped)
-    this.#recent.add(stamped)
     this.unpriced.observe(record)
-    for (const log of this.#logs.values()) log.write(stamped)
+    writeAuditLine(stamped, this.#line, this.#parts)
+    const line = this.#line.view()
+    this.#recent.add(line)
+    for (const log of this.#all) log.append(line)
+    this.#line.cut(0)
   }
 
   /** The last records as lines of audit, oldest first; `after`: those that follow the record of this id. */
   recent(after?: string): readonly string[] {
-    return this.#recent.after(after).map(auditLine)
+    return this.#recent.after(after)
   }
 
   /** Looks whether agents are neighbours that can read our files. */
