@@ -25,6 +25,8 @@ export class Finder<Kind extends Pattern> {
   readonly #shifts = new Uint8Array(65536)
   readonly #byWindowEnd = new Map<number, Kind[]>()
   readonly #byFirst: (Kind[] | undefined)[] = []
+  /** 1 for each two bytes that a pattern begins with. */
+  readonly #starts = new Uint8Array(65536)
   readonly #leads = new Uint8Array(256)
 
   /** Patterns of at least two bytes. Of patterns that begin at one place the longest is found. */
@@ -45,6 +47,7 @@ export class Finder<Kind extends Pattern> {
     }
     const windowEnd = pairAt(bytes, last)
     this.#byWindowEnd.set(windowEnd, [...(this.#byWindowEnd.get(windowEnd) ?? []), pattern])
+    this.#starts[pairAt(bytes, 1)] = 1
     const first = bytes[0] ?? 0
     this.#byFirst[first] = [...(this.#byFirst[first] ?? []), pattern]
     lead?.forEach((belongs, byte) => {
@@ -101,6 +104,7 @@ export class Finder<Kind extends Pattern> {
   heldFrom(bytes: Uint8Array, from: number): number {
     const { length } = bytes
     for (let i = Math.max(from, length - this.longest + 1); i < length; i += 1) {
+      if (i + 1 < length && this.#starts[pairAt(bytes, i + 1)] !== 1) continue
       const beginning = this.#byFirst[bytes[i] as number]
       if (!beginning) continue
       let held = length

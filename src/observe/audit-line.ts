@@ -31,7 +31,7 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer, parts: Lin
   word(line, ',"budget":', record.budget)
   value(line, ',"waited":', record.waited)
   object(line, ',"limits":', record.limits)
-  object(line, ',"usage":', record.usage && boundedUsage(record.usage))
+  writeUsage(record.usage, line)
   object(line, ',"unpriced":', record.unpriced && boundedModel(record.unpriced))
   value(line, ',"status":', record.status)
   value(line, ',"bytesUp":', record.bytesUp)
@@ -167,12 +167,23 @@ function isSameVerdict(one: Verdict, other: Verdict): boolean {
   return true
 }
 
-function boundedUsage(usage: NonNullable<AuditRecord['usage']>): object {
-  return { ...usage, ...boundedModel(usage) }
-}
-
 function boundedModel({ meter, model }: NonNullable<AuditRecord['unpriced']>): object {
   return { meter: bounded(meter, limits.word), model: bounded(model, limits.word) }
+}
+
+function writeUsage(usage: AuditRecord['usage'], line: LineBuffer): void {
+  if (!usage) return
+  common(line, ',"usage":{"meter":', usage.meter)
+  common(line, ',"model":', usage.model)
+  value(line, ',"input":', usage.input)
+  value(line, ',"cache_read":', usage.cache_read)
+  value(line, ',"cache_write":', usage.cache_write)
+  value(line, ',"output":', usage.output)
+  value(line, ',"reasoning":', usage.reasoning)
+  value(line, ',"usd":', usage.usd)
+  value(line, ',"estimated":', usage.estimated)
+  plain(line, ',"charged":', usage.charged)
+  line.raw('}')
 }
 
 function boundedDns({ qtype, rcode, outcome, proto }: NonNullable<AuditRecord['dns']>): object {

@@ -19,6 +19,8 @@ const questionTypes: ReadonlySet<string> = new Set([
   'TXT',
 ])
 
+const tokenTypes = [...tokenClasses, 'reasoning'] as const
+
 const misuses: ReadonlySet<string | undefined> = new Set([
   'stub_wrong_host',
   'stub_wrong_agent',
@@ -51,6 +53,16 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
   const swaps = remembering((agent, credential, where) => {
     const place = where.slice(0, where.indexOf(':'))
     return metrics.swaps.series({ agent, credential, place })
+  })
+
+  const replies = remembering((agent, provider, model, result) => {
+    const labels = { agent, provider, model }
+    return {
+      metered: metrics.metered.series({ ...labels, result }),
+      tokens: tokenTypes.map((type) => metrics.tokens.series({ ...labels, type })),
+      cost: metrics.cost.series(labels),
+      firstToken: metrics.firstToken.series({ provider, model }),
+    }
   })
 
   return (record) => {
@@ -128,17 +140,19 @@ export function folding(metrics: Instruments): (record: AuditRecord) => void {
       metrics.scrubbed.inc({ credential: credentials(credential) }, record.scrubbed[credential] ?? 0)
   }
 
-  function counted({ usd, estimated, ...usage }: MeteredUsage, agent: string, ttfb: number | undefined): void {
+  function counted(usage: MeteredUsage, agent: string, ttfb: number | undefined): void {
+    const { usd, estimated } = usage
     const provider = words(usage.meter)
-    const labels = { agent, provider, model: models(usage.model) }
-    metrics.metered.inc({ ...labels, result: estimated ? 'estimated' : 'reported' })
-    for (const type of [...tokenClasses, 'reasoning'] as const) {
-      const count = usage[type] ?? 0
-      if (count > 0) metrics.tokens.inc({ ...labels, type }, count)
+    const series = replies(agent, provider, models(usage.model), estimated ? 'estimated' : 'reported', '')
+    series.metered.count += 1
+    for (let i = 0; i < tokenTypes.length; i += 1) {
+      const count = usage[tokenTypes[i] as (typeof tokenTypes)[number]] ?? 0
+      const type = series.tokens[i]
+      if (count > 0 && type) type.count += count
     }
     if (estimated) metrics.usageMissing.inc({ provider, reason: missing(usage) })
-    if (usd !== undefined && usd > 0) metrics.cost.inc(labels, usd)
-    if (ttfb !== undefined) metrics.firstToken.observe({ provider, model: labels.model }, ttfb / 1000)
+    if (usd !== undefined && usd > 0) series.cost.count += usd
+    if (ttfb !== undefined) series.firstToken.observe(ttfb / 1000)
   }
 
   function budgetName(budget: string): string {
