@@ -87,7 +87,7 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
     return unpaid(rule, body, 'upgrade_refused', 'this WebSocket cannot be metered; send the same as HTTPS requests')
   if (classified.kind === 'unmetered') {
     if (!rule.price) return unpaid(rule, body, 'unmetered', classified.reason)
-    return hold(ask, { provider, shape: undefined, asked: nothingAsked, bodyBytes: 0, body, amendment: undefined })
+    return await hold(ask, { provider, shape: undefined, asked: nothingAsked, bodyBytes: 0, body, amendment: undefined })
   }
   const { shape } = classified
   client.proceed()
@@ -103,7 +103,7 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
   const amended = coding === '' && amends(ask) ? shape.amend?.(bytes, asked, call) : undefined
   // Both stay, since a server may refuse what was added.
   const fits = !amended || !body?.room || body.room.take(amended.body.length)
-  return hold(ask, {
+  return await hold(ask, {
     provider,
     shape: asked.refused === undefined ? shape : undefined,
     asked,
@@ -158,10 +158,13 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> 
     fixed: shape ? undefined : rule.price && { tokens: rule.price.tokens, nano: nanoDollars(rule.price.usd) },
     cut: (refusal) => metered.cut(refusal),
   }
-  const held = await ports.desk.admit(order, cut.signal).catch((cause: unknown) => {
+  let held: Awaited<ReturnType<Ports['desk']['admit']>>
+  try {
+    held = await ports.desk.admit(order, cut.signal)
+  } catch (cause) {
     cut.signal.throwIfAborted()
     throw new ProxyError('ledger_unavailable', 'what this request may cost cannot be written down', { cause })
-  })
+  }
   seen.waited = held.waited
   if (held.kind === 'refused') {
     seen.budget = held.budget

@@ -49,6 +49,11 @@ export function isWhole({ chunks }: RequestBody): boolean {
   return chunks instanceof Whole
 }
 
+/** The bytes of a body that is in memory; `undefined`: it is not. */
+export function bytesOf({ chunks }: RequestBody): Uint8Array | undefined {
+  return chunks instanceof Whole ? chunks.bytes : undefined
+}
+
 /** The chunks of a body that is in memory: reading it whole once more copies nothing. */
 class Whole implements AsyncIterable<Uint8Array> {
   readonly bytes: Uint8Array

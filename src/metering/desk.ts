@@ -11,7 +11,7 @@ import { busyRefusal, exhaustedRefusal, insufficientRefusal, standings, unpriced
 import type { BudgetEvent, BudgetRefusal, Standing } from './notice.ts'
 import type { Order } from './order.ts'
 import { Queue } from './queue.ts'
-import type { Account, Balance, Blind, Budget, Claim, Ledger, Reserved } from './types.ts'
+import type { Account, Amount, Balance, Blind, Budget, Claim, Ledger, Reserved } from './types.ts'
 
 export { accountOf } from './account.ts'
 export type { Order } from './order.ts'
@@ -72,8 +72,19 @@ export class Desk {
   async admit(order: Order, signal: StopSignal): Promise<Held | BudgetRefusal> {
     if (order.budgets.length > 0 && !this.#opened) await (this.#opening ??= this.#open())
     signal.throwIfAborted()
-    const found = await this.#try(order)
+    const tried = this.#try(order)
+    const found = tried instanceof Promise ? await tried : tried
     return typeof found === 'string' ? this.#wait(order, found, signal) : found
+  }
+
+  /** Takes a request off the desk and charges it to its leases, at once. `false`: the ledger has to be told, and `leave` tells it. */
+  charge(held: Held, amounts: readonly Amount[]): boolean {
+    const { order, accounts } = held
+    if (accounts.length > 0 && !this.ledger.charge(order.id, amounts)) return false
+    this.#held.delete(held)
+    this.wake()
+    this.#review(held)
+    return true
   }
 
   /** Takes a request off the desk, with how the ledger is to be told. Never rejects: what it cannot take now is told again. */
@@ -87,10 +98,7 @@ export class Desk {
     }
     this.wake()
     if (!leased) return this.review(held.budgets, held.accounts)
-    for (const [i, account] of held.accounts.entries()) {
-      const budget = held.budgets[i]
-      if (budget) this.#charged.set(keyOf(account), { budget, account })
-    }
+    this.#review(held)
   }
 
   /** Tells thresholds that were passed, and ends what still runs on an account that is used up. Never rejects. */
@@ -171,7 +179,7 @@ export class Desk {
   }
 
   /** Asks for room once: the key of the account that has none, or what became of it. Throws `StoreError`. */
-  async #try(order: Order, waited?: number): Promise<Held | BudgetRefusal | string> {
+  #try(order: Order, waited?: number): Held | BudgetRefusal | string | Promise<Held | BudgetRefusal | string> {
     const budgets = this.#inForce(order.budgets)
     const foreseen = foresee(order, this.habits)
     const claims = claimsOf(order, budgets, foreseen, this.habits, this.ledger.now())
@@ -183,21 +191,19 @@ export class Desk {
       const behind = this.#queue.busy(claims.map(({ account }) => keyOf(account)))
       if (behind !== undefined) return behind
     }
-    const reserved = this.#reserveNow(order, claims) ?? (await this.#ask(order, budgets, claims))
-    if (reserved.kind === 'busy') return keyOf(reserved.account)
-    if (reserved.kind === 'exhausted') return this.#exhausted(order, budgets, claims, reserved)
-    const held = new Held(this, order, {
-      budgets,
-      foreseen: foreseen.most,
-      certain: foreseen.certain,
-      claims,
-      holds: reserved.holds,
-      tail: reserved.tail,
-      waited,
-    })
-    this.#held.add(held)
-    this.#beatLater()
-    return held
+    const enter = (reserved: Reserved): Held | BudgetRefusal | string => {
+      if (reserved.kind === 'busy') return keyOf(reserved.account)
+      if (reserved.kind === 'exhausted') return this.#exhausted(order, budgets, claims, reserved)
+      const { most, certain } = foreseen
+      const { holds, tail } = reserved
+      const held = new Held(this, order, { budgets, foreseen: most, certain, claims, holds, tail, waited })
+      this.#held.add(held)
+      this.#beatLater()
+      return held
+    }
+    // Most requests run on a lease, and wait for nothing.
+    const reserved = this.#reserveNow(order, claims)
+    return reserved ? enter(reserved) : this.#ask(order, budgets, claims).then(enter)
   }
 
   #reserveNow({ id }: Order, claims: readonly Claim[]): Reserved | undefined {
@@ -226,8 +232,13 @@ export class Desk {
       agent: order.agent,
       since,
       attempt: async (): Promise<string | undefined> => {
-        const found = await this.#try(order, waited()).catch(reject)
-        if (!found) return undefined
+        let found: Held | BudgetRefusal | string
+        try {
+          found = await this.#try(order, waited())
+        } catch (error) {
+          reject(error)
+          return undefined
+        }
         if (typeof found === 'string') {
           blockedBy = found
           return found
@@ -294,6 +305,14 @@ export class Desk {
       this.wake()
       if (this.#queue.size > 0) this.#lookForRoom()
     })
+  }
+
+  /** The accounts of a request that ran on leases are looked at with the next beat. */
+  #review({ accounts, budgets }: Held): void {
+    for (let i = 0; i < accounts.length; i += 1) {
+      const [account, budget] = [accounts[i], budgets[i]]
+      if (account && budget) this.#charged.set(keyOf(account), { budget, account })
+    }
   }
 
   async #judge(standing: Standing): Promise<void> {

@@ -155,10 +155,12 @@ export class Held {
         this.#desk.ledger.now(),
       )
     const amounts = this.#charges(ending, reckoned)
-    await this.#desk.leave(this, async () => {
-      if (this.accounts.length > 0) await this.#desk.ledger.settle(id, this.accounts, amounts)
-      for (const extra of this.#extra) await this.#desk.ledger.release(extra)
-    })
+    // A request that took more while it ran has holds to give back.
+    if (this.#extra.length > 0 || !this.#desk.charge(this, amounts))
+      await this.#desk.leave(this, async () => {
+        if (this.accounts.length > 0) await this.#desk.ledger.settle(id, this.accounts, amounts)
+        for (const extra of this.#extra) await this.#desk.ledger.release(extra)
+      })
     const named = reckoned?.usage.model ?? model
     const { provider, prices } = this.order
     return {

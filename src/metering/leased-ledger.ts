@@ -106,11 +106,16 @@ export class LeasedLedger implements Ledger {
   }
 
   async settle(id: string, accounts: readonly Account[], amounts: readonly Amount[], requests?: number): Promise<void> {
-    const held = this.#take(id)
-    const { leases = [] } = held ?? {}
-    if (leases.length === 0 || !leases.every((lease, i) => lease.affords(amounts[i] ?? nothing)))
-      return this.#below.settle(id, accounts, amounts, requests)
-    for (const [i, lease] of leases.entries()) lease.charge(amounts[i] ?? nothing)
+    if (!this.charge(id, amounts)) await this.#below.settle(id, accounts, amounts, requests)
+  }
+
+  /** Charges a request to the leases that it runs on. `false`: it runs on none, or they do not afford it; it is off them either way. */
+  charge(id: string, amounts: readonly Amount[]): boolean {
+    const { leases = noLeases } = this.#take(id) ?? {}
+    if (leases.length === 0) return false
+    for (let i = 0; i < leases.length; i += 1) if (!leases[i]?.affords(amounts[i] ?? nothing)) return false
+    for (let i = 0; i < leases.length; i += 1) leases[i]?.charge(amounts[i] ?? nothing)
+    return true
   }
 
   async release(id: string): Promise<void> {
@@ -269,6 +274,8 @@ export class LeasedLedger implements Ledger {
     return turn
   }
 }
+
+const noLeases: readonly Lease[] = []
 
 /** Nothing new runs on its lease. */
 function retire(share: Share): void {

@@ -4,7 +4,7 @@ import type { RequestBody } from '#journey/ports.ts'
 import { chunkPrefix, joinHead, lastChunk, lastChunkWith } from '#wire/write.ts'
 
 /** Bytes up to which a chunk is copied into one write with what stands around it; larger ones are written beside it. */
-const mostCopied = 16 * 1024
+export const mostCopied = 16 * 1024
 
 interface UploadOptions {
   readonly head: string

@@ -4,10 +4,11 @@ import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { Outbound, ReplySink, RequestBody, Sent } from '#journey/ports.ts'
 import type { RawHeaders } from '#journey/types.ts'
+import { bytesOf } from '#journey/whole-body.ts'
 import { ReplyReader } from '#wire/reply-reader.ts'
 import type { ReplyEvents, WireRefusal, WireReplyHead } from '#wire/types.ts'
-import { requestHeadText } from '#wire/write.ts'
-import { Upload } from './h1-upload.ts'
+import { joinHead, requestHeadText } from '#wire/write.ts'
+import { mostCopied, Upload } from './h1-upload.ts'
 
 /** Milliseconds. An LLM may think for ten minutes before its first byte, and a stream may be as quiet. */
 export const patience = { head: 15 * 60_000, body: 15 * 60_000 } as const
@@ -179,6 +180,18 @@ export class H1Connection implements ReplyEvents, Deadline {
       return
     }
     const chunked = !hasLength(headers)
+    const whole = chunked ? undefined : bytesOf(body)
+    if (whole && whole.length === body.length) {
+      // In memory, and of the length that is announced: there is nothing to wait for.
+      if (whole.length <= mostCopied) this.#socket.write(joinHead(requestHeadText(method, target, headers), whole, false, false))
+      else {
+        this.#socket.cork()
+        this.#socket.write(requestHeadText(method, target, headers), 'latin1')
+        this.#socket.write(whole)
+        this.#socket.uncork()
+      }
+      return
+    }
     const head = requestHeadText(method, target, headers, chunked ? 'transfer-encoding: chunked\r\n' : '')
     turn.upload = new Upload(this.#socket, { head, body, chunked, moved: this.#moved, failed: this.#uploadFailed })
     void turn.upload.run()

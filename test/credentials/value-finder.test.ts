@@ -154,7 +154,8 @@ describe('ValueFinder', () => {
   })
 
   it.each([
-    ['another character', `%2B${real.slice(1)}`.replace('%2B', '%2C')],
+    // Its last digit alone may not be the character that the value begins with.
+    ['another character', `${real.startsWith('C') ? '%2D' : '%2C'}${real.slice(1)}`],
     ['two spellings deep', real.replaceAll('/', '&amp;#x2F;')],
     ['one character short', real.slice(0, -1)],
     ['a break that is none', `${real.slice(0, 5)}=\r${real.slice(5)}`],
