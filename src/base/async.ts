@@ -13,14 +13,20 @@ export class SingleFlight<Key, Value> {
   }
 }
 
-/** A map that keeps at most `limit` entries and drops the one that was used longest ago. */
+/**
+ * A map that keeps at most `limit` entries and drops one of those that were used longest ago. An entry moves to the end when it is used,
+ * but not again before a quarter of the others has: a map that is always laid out anew costs more than what it spares.
+ */
 export class LruMap<Key, Value> {
-  readonly #entries = new Map<Key, Value>()
+  readonly #entries = new Map<Key, Used<Value>>()
   readonly #limit: number
-  #newest: Key | undefined
+  readonly #fresh: number
+  /** Moves to the end so far. */
+  #moves = 0
 
   constructor(limit: number) {
     this.#limit = limit
+    this.#fresh = Math.floor(limit / 4)
   }
 
   get size(): number {
@@ -28,19 +34,19 @@ export class LruMap<Key, Value> {
   }
 
   get(key: Key): Value | undefined {
-    const value = this.#entries.get(key)
-    // Most often the same is asked for again, and a map that is always laid out anew costs.
-    if (value === undefined || key === this.#newest) return value
-    this.#entries.delete(key)
-    this.#entries.set(key, value)
-    this.#newest = key
-    return value
+    const found = this.#entries.get(key)
+    if (found === undefined) return undefined
+    if (this.#moves - found.movedAt > this.#fresh) {
+      this.#entries.delete(key)
+      this.#entries.set(key, found)
+      found.movedAt = this.#moves += 1
+    }
+    return found.value
   }
 
   set(key: Key, value: Value): void {
     this.#entries.delete(key)
-    this.#entries.set(key, value)
-    this.#newest = key
+    this.#entries.set(key, { value, movedAt: (this.#moves += 1) })
     if (this.#entries.size > this.#limit) this.#entries.delete(this.#entries.keys().next().value as Key)
   }
 
@@ -48,14 +54,18 @@ export class LruMap<Key, Value> {
     return this.#entries.delete(key)
   }
 
-  /** The longest unused first. */
-  values(): IterableIterator<Value> {
-    return this.#entries.values()
+  values(): readonly Value[] {
+    return Array.from(this.#entries.values(), ({ value }) => value)
   }
 
   clear(): void {
     this.#entries.clear()
   }
+}
+
+interface Used<Value> {
+  readonly value: Value
+  movedAt: number
 }
 
 /**
