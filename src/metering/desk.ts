@@ -7,11 +7,11 @@ import { claimsOf, foresee } from './forecast.ts'
 import { Habits } from './habits.ts'
 import { Held } from './held.ts'
 import { LeasedLedger } from './leased-ledger.ts'
-import { busyRefusal, exhaustedRefusal, insufficientRefusal, standings, unpricedRefusal } from './notice.ts'
+import { busyRefusal, exhaustedRefusal, refusalOf, standings, unpricedRefusal } from './notice.ts'
 import type { BudgetEvent, BudgetRefusal, Standing } from './notice.ts'
 import type { Order } from './order.ts'
 import { Queue } from './queue.ts'
-import type { Account, Amount, Balance, Blind, Budget, Claim, Ledger, Reserved } from './types.ts'
+import type { Account, Amount, Blind, Budget, Claim, Exhausted, Ledger, Reserved } from './types.ts'
 
 export { accountOf } from './account.ts'
 export type { Order } from './order.ts'
@@ -232,13 +232,8 @@ export class Desk {
       agent: order.agent,
       since,
       attempt: async (): Promise<string | undefined> => {
-        let found: Held | BudgetRefusal | string
-        try {
-          found = await this.#try(order, waited())
-        } catch (error) {
-          reject(error)
-          return undefined
-        }
+        const found = await Promise.try(() => this.#try(order, waited())).catch(reject)
+        if (!found) return undefined
         if (typeof found === 'string') {
           blockedBy = found
           return found
@@ -332,27 +327,13 @@ export class Desk {
     }
   }
 
-  #exhausted(
-    order: Order,
-    budgets: readonly Budget[],
-    claims: readonly Claim[],
-    {
-      account,
-      measure,
-      balance,
-    }: { readonly account: Account; readonly measure: Standing['measure']; readonly balance: Balance },
-  ): BudgetRefusal {
-    const at = claims.findIndex((claim) => sameAccount(claim.account, account))
+  #exhausted(order: Order, budgets: readonly Budget[], claims: readonly Claim[], found: Exhausted): BudgetRefusal {
+    const at = claims.findIndex((claim) => sameAccount(claim.account, found.account))
     const [budget, claim] = [budgets[at], claims[at]]
-    const standing = budget && standings(budget, balance).find((each) => each.measure === measure)
-    if (!budget || !claim || !standing) throw new Error('the ledger names an account that was not asked for')
-    // A fixed price is no guess: what does not fit now will not, however short it is.
-    if (standing.used < standing.limit && !order.fixed) {
-      const needs = measure === 'tokens' ? claim.least.tokens : claim.hold.nano
-      return insufficientRefusal(standing, order.agent, needs)
-    }
-    void this.review([budget], [account])
-    return exhaustedRefusal(standing, order.agent, measure === 'tokens' ? claim.hold.tokens : claim.hold.nano)
+    if (!budget || !claim) throw new Error('the ledger names an account that was not asked for')
+    const refusal = refusalOf(order, budget, claim, found)
+    if (refusal.code === 'budget_exhausted') void this.review([budget], [found.account])
+    return refusal
   }
 
   /** The budgets as the policy in force has them; one that it no longer has stays as it was. */

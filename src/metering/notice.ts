@@ -1,5 +1,5 @@
 /** What an agent and an operator are told about a budget. */
-import type { Account, Amount, Balance, Budget } from './types.ts'
+import type { Account, Amount, Balance, Budget, Claim, Exhausted } from './types.ts'
 import { localTime, windowOf } from './window.ts'
 
 export type Measure = 'tokens' | 'usd'
@@ -111,6 +111,21 @@ export function insufficientRefusal(standing: Standing, agent: string, needs: nu
     reason: `${name}, ${holder}: this request does not fit what is left (${left}; this request needs about ${about})${reset}. A shorter one may.`,
     resetsAt,
   }
+}
+
+/** Why a claim that does not fit is refused. Throws where the ledger names a limit that its budget does not have. */
+export function refusalOf(
+  { agent, fixed }: { readonly agent: string; readonly fixed: Amount | undefined },
+  budget: Budget,
+  { hold, least }: Claim,
+  { measure, balance }: Exhausted,
+): BudgetRefusal {
+  const standing = standings(budget, balance).find((each) => each.measure === measure)
+  if (!standing) throw new Error('the ledger names a limit that the budget does not have')
+  const asked = measure === 'tokens' ? hold.tokens : hold.nano
+  // A fixed price is no guess: what does not fit now will not, however short it is.
+  if (standing.used >= standing.limit || fixed) return exhaustedRefusal(standing, agent, asked)
+  return insufficientRefusal(standing, agent, measure === 'tokens' ? least.tokens : hold.nano)
 }
 
 /** ` 0 tokens are left, and this request asks for about 400.` */

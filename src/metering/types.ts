@@ -71,8 +71,15 @@ export type Reserved =
     }
   /** Does not fit beside what is running; may once that has settled. */
   | { readonly kind: 'busy'; readonly account: Account }
-  /** Used up. */
-  | { readonly kind: 'exhausted'; readonly account: Account; readonly measure: 'tokens' | 'usd'; readonly balance: Balance }
+  | Exhausted
+
+/** Used up, or too little is left. */
+export interface Exhausted {
+  readonly kind: 'exhausted'
+  readonly account: Account
+  readonly measure: 'tokens' | 'usd'
+  readonly balance: Balance
+}
 
 /** An account as it stands. */
 export interface Balance {
