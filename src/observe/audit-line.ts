@@ -171,18 +171,19 @@ function boundedModel({ meter, model }: NonNullable<AuditRecord['unpriced']>): o
   return { meter: bounded(meter, limits.word), model: bounded(model, limits.word) }
 }
 
+const usageCounts = (['input', 'cache_read', 'cache_write', 'output', 'reasoning', 'usd'] as const).map(
+  (name) => ({ name, text: `,"${name}":` }) as const,
+)
+const usageWords = { meter: '{"meter":', model: ',"model":', estimated: ',"estimated":', charged: ',"charged":' } as const
+
 function writeUsage(usage: AuditRecord['usage'], line: LineBuffer): void {
   if (!usage) return
-  common(line, ',"usage":{"meter":', usage.meter)
-  common(line, ',"model":', usage.model)
-  value(line, ',"input":', usage.input)
-  value(line, ',"cache_read":', usage.cache_read)
-  value(line, ',"cache_write":', usage.cache_write)
-  value(line, ',"output":', usage.output)
-  value(line, ',"reasoning":', usage.reasoning)
-  value(line, ',"usd":', usage.usd)
-  value(line, ',"estimated":', usage.estimated)
-  plain(line, ',"charged":', usage.charged)
+  line.raw(',"usage":')
+  common(line, usageWords.meter, usage.meter)
+  common(line, usageWords.model, usage.model)
+  for (const { name, text: before } of usageCounts) value(line, before, usage[name])
+  value(line, usageWords.estimated, usage.estimated)
+  plain(line, usageWords.charged, usage.charged)
   line.raw('}')
 }
 
