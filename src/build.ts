@@ -159,7 +159,7 @@ export function build(settings: Settings, { ca, metrics, extraRoots }: Foundatio
     desk: budgets.desk,
     hashes,
   }
-  const shared = { ports: journey, ca, custody, budgets, ledger: state.ledger, metrics, runs }
+  const shared = { ports: journey, ca, custody, budgets, ledger: state.ledger, metrics, trail, runs }
   const workers = openWorkers(settings, { ...shared, cluster, extraRoots, clock, say, policy: () => inForce.policy, own })
   const plane = workers ?? openPlane(settings, shared)
   const dns =

@@ -116,15 +116,17 @@ export class Trail implements Audit {
   }
 
   write(record: AuditRecord): void {
-    this.#metrics.observe(record)
     const stamped = this.#stamp(record)
-    this.#neighbours?.observe(stamped)
-    this.unpriced.observe(record)
+    this.#observe(stamped)
     writeAuditLine(stamped, this.#line, this.#parts)
-    const line = this.#line.view()
-    this.#recent.add(line)
-    for (const log of this.#all) log.append(line)
+    this.#keep(this.#line.view())
     this.#line.cut(0)
+  }
+
+  /** The same of a record that another thread has written as a line. */
+  take(line: Uint8Array): void {
+    this.#observe(JSON.parse(Buffer.from(line.buffer, line.byteOffset, line.length).toString('latin1')) as AuditRecord)
+    this.#keep(line)
   }
 
   /** The last records as lines of audit, oldest first; `after`: those that follow the record of this id. */
@@ -148,6 +150,17 @@ export class Trail implements Audit {
     this.#logs
       .get('nats')
       ?.put(JSON.stringify({ ...event, agent: null, verdict: ok ? 'allow' : 'error', trigger, policyHash: hash }))
+  }
+
+  #observe(record: AuditRecord): void {
+    this.#metrics.observe(record)
+    this.#neighbours?.observe(record)
+    this.unpriced.observe(record)
+  }
+
+  #keep(line: Uint8Array): void {
+    this.#recent.add(line)
+    for (const log of this.#all) log.append(line)
   }
 
   /** An exchange knows the run it began in; what is counted or noticed beside them belongs to the one of now. */

@@ -11,11 +11,13 @@ import type { Snapshot } from '#journey/types.ts'
 import type { Ledger } from '#metering/types.ts'
 import type { Budgets } from '#observe/budgets.ts'
 import type { Metrics } from '#observe/metrics.ts'
+import type { Trail } from '#observe/trail.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import type { Custody } from '#vault/custody.ts'
 import { imageOfValue } from '#vault/image.ts'
 import { Workers } from './workers.ts'
 import { doorAddresses, Plane } from './plane.ts'
+import { linesOf } from './records.ts'
 import { perform } from './remote-ledger.ts'
 import type { MainSide } from './sides.ts'
 
@@ -27,6 +29,7 @@ export interface Rooms {
   readonly budgets: Budgets
   readonly ledger: Ledger
   readonly metrics: Metrics
+  readonly trail: Trail
   readonly runs: Runs
   readonly cluster: Cluster | undefined
   readonly extraRoots: readonly string[]
@@ -71,7 +74,7 @@ export function openPlane(settings: Settings, { ports, ca }: Pick<Rooms, 'ports'
 }
 
 /** What workers may ask of the rooms there is one of each. */
-function mainSide({ budgets, ca, custody, ledger, metrics, policy, ports }: Rooms): Omit<MainSide, 'pulse'> {
+function mainSide({ budgets, ca, custody, ledger, metrics, policy, trail }: Rooms): Omit<MainSide, 'pulse'> {
   const { vault, logins } = custody
   const find = (id: string): Credential => {
     const credential = policy()?.snapshot.credentials.get(id)
@@ -86,7 +89,9 @@ function mainSide({ budgets, ca, custody, ledger, metrics, policy, ports }: Room
     },
     capture: (id, endpoint, login) => logins.capture(find(id), endpoint, login),
     ledger: (order) => perform(ledger, order),
-    records: (records) => records.forEach((record) => ports.audit.write(record)),
+    records(lines) {
+      for (const line of linesOf(lines)) trail.take(line)
+    },
     news: (event) => budgets.tell(event),
     blind: (budget, how) => metrics.blind(budget, how),
     minted: (result) => metrics.leafMinted(result),

@@ -11,12 +11,12 @@ import type { TokenEndpoint } from '#credentials/lease.ts'
 import type { Lookups, OwnersImage } from '#identity/owners-copy.ts'
 import type { RunsImage } from '#identity/run-table.ts'
 import type { LoginTaker, Owner } from '#journey/ports.ts'
-import type { AuditRecord } from '#journey/types.ts'
 import type { BudgetEvent } from '#metering/notice.ts'
 import type { Account, Blind, Budget } from '#metering/types.ts'
 import type { Order } from '#store/ledger.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import type { GrantImage, VaultImage } from '#vault/image.ts'
+import type { Lines } from './records.ts'
 
 export type DoorPorts = { readonly [Door in 'http' | 'https' | 'proxy']?: number }
 
@@ -102,7 +102,7 @@ export interface MainSide {
   renew(credential: string, generation: number): Promise<GrantImage | undefined>
   capture(credential: string, endpoint: TokenEndpoint, login: Parameters<LoginTaker['capture']>[2]): Promise<string>
   ledger(order: Order): Promise<{ readonly now: number; readonly result: unknown }>
-  records(records: readonly AuditRecord[]): void
+  records(lines: Lines): void
   news(event: BudgetEvent): void
   blind(budget: string, how: Blind | 'refused'): void
   minted(result: 'allowed' | 'denied' | 'refused'): void

@@ -53,7 +53,7 @@ export class WorkerPlane implements WorkerSide {
     this.#errand = errand
     this.#main = new Line<MainSide>(port, this)
     const main = this.#main
-    this.#records = new Records((batch) => main.tell('records', batch))
+    this.#records = new Records((lines) => main.tell('records', lines))
     const line: VaultLine = {
       grant: (id) => this.#afterAll(main.ask('grant', id)),
       renew: (id, generation) => this.#afterAll(main.ask('renew', id, generation)),

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { auditLine } from '#observe/audit-line.ts'
 import { createMetrics } from '#observe/metrics.ts'
 import { Trail } from '#observe/trail.ts'
 import { record } from './records.ts'
@@ -32,6 +33,27 @@ describe('the trail', () => {
     expect(ids(await readFile(file, 'utf8'))).toEqual(['one', 'two'])
     expect(ids(String(stdout.read()))).toEqual(['one', 'two'])
     expect(await metrics.text()).toMatch(/^ironproxy_requests_total\{[^}]*agent="devbot"[^}]*\} 2$/m)
+  })
+
+  it('takes the line of another thread as if the record had been written here', async () => {
+    const rows = [
+      record({ id: 'one', swaps: [{ credential: 'github', place: 'query:key' }], bytesUp: 7 }),
+      record({ id: 'two', path: '/ü' }),
+    ]
+    const found = []
+    for (const how of ['record', 'line'] as const) {
+      const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
+      const stdout = new PassThrough()
+      const trail = new Trail({ stdout: true }, stdout, metrics)
+      for (const row of rows) {
+        if (how === 'record') trail.write(row)
+        else trail.take(Buffer.from(auditLine(row)))
+      }
+      await trail.close()
+      found.push([String(stdout.read()), trail.recent(), await metrics.text()])
+    }
+    expect(found[1]).toEqual(found[0])
+    expect(ids(String(found[1]?.[0]))).toEqual(['one', 'two'])
   })
 
   it('has only the sinks of the settings', async () => {
