@@ -11,6 +11,7 @@ import type { Reload } from '#observe/metrics.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
 import { ownSockets } from './build.ts'
 import type { Rooms } from './build.ts'
+import { operatorPages } from './operator-pages.ts'
 
 /** The stages of the process's life, as health and status show them. */
 export interface Life {
@@ -38,6 +39,7 @@ export async function serveOperators(rooms: Rooms, life: Life): Promise<readonly
     ports.metrics = served.port
   }
   if (settings.listen.admin !== 'off') {
+    const pages = operatorPages(rooms, life, { checks: () => checks(rooms, life), status: () => status(rooms, life) })
     const served = await serveAdmin(
       place(settings.listen.admin),
       {
@@ -63,8 +65,9 @@ export async function serveOperators(rooms: Rooms, life: Life): Promise<readonly
         version,
       },
       await readToken(settings.adminToken),
+      pages,
     )
-    listening.push(served)
+    listening.push({ ...served, close: () => (pages.stop(), served.close()) })
     if (!('socket' in settings.listen.admin)) ports.admin = served.port
   }
   return listening

@@ -31,7 +31,12 @@ export function isCrossSite({ origin, host }: IncomingHttpHeaders): boolean {
 /** Whether `Authorization: Bearer` holds the token; compared in constant time. */
 export function holdsToken(authorization: string | undefined, token: Secret): boolean {
   const given = /^Bearer +([\x21-\x7e]+)$/i.exec(authorization ?? '')?.[1]
-  return given !== undefined && timingSafeEqual(digest(given), digest(token.expose()))
+  return given !== undefined && isToken(given, token)
+}
+
+/** Whether this is the token; compared in constant time. */
+export function isToken(given: string, token: Secret): boolean {
+  return timingSafeEqual(digest(given), digest(token.expose()))
 }
 
 function digest(text: string): Buffer {

@@ -14,7 +14,12 @@ export interface Answer {
   readonly type: string
   readonly body: string
   readonly headers?: Readonly<Record<string, string>>
+  /** What follows the body, piece by piece, until the client leaves. */
+  readonly stream?: Stream
 }
+
+/** Begins to send; `send` is false while the client does not read. What it gives back ends it. */
+export type Stream = (send: (text: string) => boolean) => () => void
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'DELETE'
@@ -142,10 +147,24 @@ async function respond(routes: Routes, guard: Guard, request: IncomingMessage, r
   const bytes = Buffer.from(answer.body)
   // A body was refused unread: what follows on this connection could be the rest of it.
   const closing = hasBody(request) ? { connection: 'close' } : {}
+  if (answer.stream && request.method !== 'HEAD') return streamed(answer, answer.stream, request, response)
   // RFC 9110 section 8.6: a 204 has no length.
   const about = answer.status === 204 ? {} : { 'content-type': answer.type, 'content-length': bytes.length }
   response.writeHead(answer.status, { ...about, ...common, ...closing, ...answer.headers })
   response.end(request.method === 'HEAD' ? undefined : bytes)
+}
+
+/** Resolves when the client has left. */
+async function streamed(answer: Answer, stream: Stream, { socket }: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { promise: left, resolve } = Promise.withResolvers<void>()
+  // It is silent for as long as nothing happens.
+  socket.setTimeout(0)
+  response.on('close', resolve).on('error', resolve)
+  response.writeHead(answer.status, { 'content-type': answer.type, ...common, ...answer.headers })
+  response.write(answer.body)
+  const end = stream((text) => response.writableLength === 0 && response.write(text))
+  await left
+  end()
 }
 
 async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage): Promise<Answer> {
@@ -153,7 +172,8 @@ async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage):
   if (refusal) return refusal
   const [path = '', query = ''] = (request.url ?? '').split('?', 2)
   const above = path.slice(0, path.lastIndexOf('/') + 1)
-  const key = [path, above].find((each) => Object.hasOwn(routes, each)) ?? ''
+  // `/` is a page of its own and not for what stands below it, which is all.
+  const key = [path, ...(above === '/' ? [] : [above])].find((each) => Object.hasOwn(routes, each)) ?? ''
   const here = [routes[key] ?? []].flat()
   if (here.length === 0) return fault(404, 'not_found', 'there is nothing under this path')
   const route = here.find(({ method }) => method === (request.method === 'HEAD' ? 'GET' : request.method))

@@ -29,8 +29,7 @@ export const pagePath = '/login/'
 const patience = 60_000
 
 /** Logging in over the API, and by a page that needs nothing but its link. */
-export function loginRoutes(sources: LoginSources): Routes {
-  const links = new LoginLinks(sources.clock)
+export function loginRoutes(sources: LoginSources, links = new LoginLinks(sources.clock)): Routes {
   return {
     '/v1/login': { method: 'POST', takes: 'json', answer: (_query, body) => begun(body, sources, links) },
     '/v1/login/code': { method: 'POST', takes: 'json', patience, answer: (_query, body) => finished(body, sources) },

@@ -3,13 +3,15 @@
  * the public CA bundle, which may be reached from the network and shows nothing secret; one that acts, for this machine
  * or behind a token. Neighbours: app.ts hands in functions of observe/, config/ and ca/; this room knows none of them.
  */
+import type { IncomingMessage } from 'node:http'
 import { SingleFlight } from '#base/async.ts'
 import type { Secret } from '#base/secret.ts'
 import { holdsToken, isCrossSite, isLocalHost, isLoopback } from './guard.ts'
 import { changeBudget, moveSpent, putClockRight, showBudgets, showSpent } from './budgets.ts'
 import type { BudgetSources, SpendSources } from './budgets.ts'
 import { readiness, startup, type Check, type Health } from './health.ts'
-import { fault, json, serve, text, type Answer, type Guard, type ListenAddress, type Listening } from './http.ts'
+import { fault, json, serve, text, type Answer, type Guard, type ListenAddress, type Listening, type Routes } from './http.ts'
+import type { LoginLinks } from './login-links.ts'
 import { loginRoutes, pagePath, problem } from './login-routes.ts'
 import type { LoginSources } from './login-routes.ts'
 import { runRoutes } from './runs.ts'
@@ -49,6 +51,15 @@ export interface AdminSources extends LoginSources, BudgetSources, SpendSources,
   readonly version: string
 }
 
+/** Pages for people, who have no header to send: the guard asks them for each request that is theirs. */
+export interface Pages {
+  readonly routes: Routes
+  /** Where logins that the pages begin are kept. */
+  readonly links: LoginLinks
+  /** `token`: what lets one in. `undefined`: it may pass. `none`: it is no request of theirs. */
+  readonly refusal: (request: IncomingMessage, token: Secret) => Answer | 'none' | undefined
+}
+
 /** Serves `/metrics`, health, `/ca.crt` and `/version`. Rejects with the error of `listen`. */
 export function serveMetrics(listen: ListenAddress, sources: MetricsSources): Promise<Listening> {
   // Scrapes that come together share one collection.
@@ -72,7 +83,12 @@ export function serveMetrics(listen: ListenAddress, sources: MetricsSources): Pr
  * Serves `/v1/…` and the login page. With a token every request must carry it, but for that page. Throws when the address can be reached
  * from other machines and there is no token; rejects with the error of `listen`.
  */
-export async function serveAdmin(listen: ListenAddress, sources: AdminSources, token?: Secret): Promise<Listening> {
+export async function serveAdmin(
+  listen: ListenAddress,
+  sources: AdminSources,
+  token?: Secret,
+  pages?: Pages,
+): Promise<Listening> {
   if (token === undefined && 'host' in listen && !isLoopback(listen.host)) {
     throw new Error(`listen.admin: ${listen.host} can be reached from other machines; give a token file, or listen on 127.0.0.1`)
   }
@@ -89,11 +105,12 @@ export async function serveAdmin(listen: ListenAddress, sources: AdminSources, t
       '/v1/budgets/move': { method: 'POST', takes: 'json', answer: (_query, body) => moveSpent(body, sources) },
       '/v1/budgets/clock': { method: 'POST', takes: 'json', answer: () => putClockRight(sources) },
       ...runRoutes(sources),
-      ...loginRoutes(sources),
+      ...pages?.routes,
+      ...loginRoutes(sources, pages?.links),
       '/version': { method: 'GET', answer: () => json(200, { version: sources.version }) },
     },
     listen,
-    guardOf(token),
+    guardOf(token, pages),
   )
 }
 
@@ -118,12 +135,15 @@ function recordsAfter(after: string | null, { records }: AdminSources): Answer {
   )
 }
 
-function guardOf(token: Secret | undefined): Guard {
-  return ({ headers, url = '' }) => {
+function guardOf(token: Secret | undefined, pages: Pages | undefined): Guard {
+  return (request) => {
+    const { headers, url = '' } = request
     if (!isLocalHost(headers.host)) return fault(421, 'bad_host', 'name the admin listener by IP address or as localhost')
     if (isCrossSite(headers)) return fault(403, 'cross_site', 'pages of other origins may not use the admin listener')
     // The link to the page is what lets one in there.
     if (token && !url.startsWith(pagePath) && !holdsToken(headers.authorization, token)) {
+      const refusal = pages?.refusal(request, token) ?? (pages ? undefined : 'none')
+      if (refusal !== 'none') return refusal
       return {
         ...fault(401, 'token_required', 'send the admin token as Authorization: Bearer'),
         headers: { 'www-authenticate': 'Bearer' },

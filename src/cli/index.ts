@@ -18,6 +18,7 @@ import { learn } from './learn.ts'
 import { login } from './login.ts'
 import { replay } from './replay.ts'
 import { logs } from './logs/logs.ts'
+import { page } from './page.ts'
 import { run } from './run.ts'
 import { runs } from './runs/runs.ts'
 import { schema } from './schema.ts'
@@ -38,6 +39,7 @@ export const commands: readonly Command[] = [
   diff,
   logs,
   runs,
+  page,
   audit,
   ca,
   env,

@@ -53,6 +53,21 @@ export function runRecord(id: string, at: number, { event, run, agent, reason }:
   return { ...selfRecord(id, at), type: 'run', event, agent, verdict: 'allow', reason, runId: run }
 }
 
+/** What an operator did by the page. */
+export interface OperatorAct {
+  readonly event: 'reloaded' | 'budget_set' | 'login_begun'
+  readonly reason: string
+  readonly budget?: string | undefined
+  readonly credential?: string | undefined
+  /** Where they came from. */
+  readonly peer: string
+}
+
+/** The record of an act of an operator. */
+export function operatorRecord(id: string, at: number, { peer, ...act }: OperatorAct): AuditRecord {
+  return { ...selfRecord(id, at), ...act, type: 'operator', peer: peer === '' ? 'socket' : peer, verdict: 'allow' }
+}
+
 /** What is no exchange has nobody on the other side. */
 function selfRecord(id: string, at: number) {
   return {

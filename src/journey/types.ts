@@ -131,10 +131,10 @@ export interface AuditRecord {
   readonly id: string
   /** ISO 8601, UTC. */
   readonly time: string
-  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns' | 'credential' | 'budget' | 'run'
+  readonly type: 'request' | 'upgrade' | 'tunnel' | 'tls' | 'dns' | 'credential' | 'budget' | 'run' | 'operator'
   /**
    * Tunnels and upgrades are written when they open and when they close; a credential when only a login helps it and
-   * when it is well again; a run when it begins and ends, and when an agent is bound to one; all else once.
+   * when it is well again; a run when it begins and ends, and when an agent is bound to one; an operator when they act; all else once.
    */
   readonly event:
     | 'exchange'
@@ -147,6 +147,9 @@ export interface AuditRecord {
     | 'minted'
     | 'bound'
     | 'ended'
+    | 'reloaded'
+    | 'budget_set'
+    | 'login_begun'
   readonly agent: string | null
   readonly peer: string
   readonly door: Door

@@ -4,7 +4,7 @@ import { z } from 'zod'
 const lineSchema = z.looseObject({
   id: z.string(),
   time: z.iso.datetime(),
-  type: z.enum(['request', 'upgrade', 'tunnel', 'tls', 'dns', 'credential', 'budget', 'run', 'policy']),
+  type: z.enum(['request', 'upgrade', 'tunnel', 'tls', 'dns', 'credential', 'budget', 'run', 'policy', 'operator']),
   event: z.string(),
   agent: z.string().nullable(),
   verdict: z.enum(['allow', 'deny', 'would_deny', 'error']),

@@ -225,6 +225,7 @@ function layer({ type, door }: AuditRecord): string {
     case 'credential':
     case 'budget':
     case 'run':
+    case 'operator':
       return type
     case 'tunnel':
       return door === 'proxy' ? 'connect' : 'tls'

@@ -43,6 +43,7 @@ function nameOf({ type, event, verdict }: Line): string {
     case 'budget':
     case 'policy':
     case 'run':
+    case 'operator':
       return `egress_${type}_${event}`
     case 'credential':
       return event === 'needs_login' ? 'egress_reauth_required' : 'egress_credential_recovered'

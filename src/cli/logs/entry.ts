@@ -1,12 +1,8 @@
 /** One audit record as a line for eyes. */
-import { errorTable } from '#base/errors.ts'
-import type { ErrorCode } from '#base/errors.ts'
 import type { AuditRecord } from '#journey/types.ts'
+import { remedyOf } from '#timeline/remedy.ts'
 
 const colours = { deny: 31, error: 35, would_deny: 33, allow: 32, faint: 2 } as const
-
-/** Codes that a rule of the policy would mend. */
-const mended: ReadonlySet<string> = new Set<ErrorCode>(['host_denied', 'port_denied', 'plain_denied', 'request_denied'])
 
 /** The line, and below a refusal the rule that would allow it. */
 export function entryText(record: AuditRecord, colour: boolean): string {
@@ -28,25 +24,6 @@ export function entryText(record: AuditRecord, colour: boolean): string {
   return remedy === undefined ? first : `${first}\n         ${paint(remedy, 'faint')}`
 }
 
-/** The rule that would allow a request, and the command that writes it. `undefined`: no rule would help, or none is wanted. */
-export function remedyOf({ agent, host, code, method, path, scheme, verdict }: AuditRecord): string | undefined {
-  if (verdict === 'allow' || agent === null || host === undefined) return undefined
-  if (code === 'rule_denied') return undefined
-  if (code === undefined || !mended.has(code)) return code === undefined ? undefined : errorTable[code].hint
-  const narrowed = [
-    method === undefined || method === 'CONNECT' ? '' : `, methods: [${method}]`,
-    path === undefined ? '' : `, paths: [${JSON.stringify(path)}]`,
-    scheme === 'http' ? ', plain: true' : '',
-  ].join('')
-  const rule = `- {id: ${idFor(host)}, agents: [${agent}], hosts: [${host}]${narrowed}}`
-  return `would allow it: ${rule}; or: iron-proxy allow ${host} --agent ${agent}`
-}
-
-/** A rule id out of a host pattern. */
-export function idFor(host: string): string {
-  return host.replace(/^\*\./, 'all-').replaceAll('.', '-')
-}
-
 function subjectOf({ type, event, method, host, port, path, scheme, dns, reason, budget, credential }: AuditRecord): string {
   const place = `${host ?? ''}${port === undefined || port === (scheme === 'http' ? 80 : 443) ? '' : `:${port}`}`
   switch (type) {
@@ -61,6 +38,7 @@ function subjectOf({ type, event, method, host, port, path, scheme, dns, reason,
     case 'credential':
     case 'budget':
     case 'run':
+    case 'operator':
       return [type, event, credential ?? budget ?? '', reason ?? ''].filter((word) => word !== '').join(' ')
     default:
       return type satisfies never

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { entryText, remedyOf } from '#cli/logs/entry.ts'
+import { entryText } from '#cli/logs/entry.ts'
 import type { AuditRecord } from '#journey/types.ts'
+import { remedyOf } from '#timeline/remedy.ts'
 
 const base: AuditRecord = {
   id: '01TEST',
