@@ -122,6 +122,7 @@ export function settle(seen: Trace, outcome: Outcome, event: AuditRecord['event'
     upstream: seen.upstream,
     parent: arrival.parent,
     runId: seen.exchange?.runId ?? ('runId' in arrival ? arrival.runId : undefined),
+    traceId: 'traceId' in arrival ? arrival.traceId : undefined,
     policyHash: seen.exchange?.snapshot.hash,
   }
 }

@@ -83,6 +83,8 @@ export interface RequestArrival extends ArrivalBase {
   readonly head: RequestHead
   /** What the agent calls the run it is on (`X-Run-Id`): goes into the record and no further. */
   readonly runId?: string | undefined
+  /** Of its `traceparent` (W3C Trace Context), which goes on unchanged. */
+  readonly traceId?: string | undefined
 }
 
 /** A CONNECT, or a TLS connection of the transparent door known only by its SNI. */
@@ -195,6 +197,8 @@ export interface AuditRecord {
   readonly upstream?: string | undefined
   readonly parent?: string | undefined
   readonly runId?: string | undefined
+  /** The trace that the agent's request belongs to. */
+  readonly traceId?: string | undefined
   readonly policyHash?: string | undefined
   /** DNS only. */
   readonly dns?:

@@ -221,7 +221,7 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
       refusal.ask()
       client.closing = true
     }
-    const { head, proxyAuth, runId, length } = screened
+    const { head, proxyAuth, runId, traceId, length } = screened
     let body: RequestBody | undefined
     if (screened.hasBody) {
       incoming.body = new BodyQueue(this.socket)
@@ -234,7 +234,7 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
     const cut = (client.cut = new Cancellation<CutBy>())
     const kind = screened.upgrade ? 'upgrade' : 'request'
     const protocol = version === '1.0' ? 'http/1.0' : 'http/1.1'
-    const arrival = { kind, door, peer, parent, protocol, head, proxyAuth, runId } as const
+    const arrival = { kind, door, peer, parent, protocol, head, proxyAuth, runId, traceId } as const
     // What was not foreseen costs this connection and no other.
     run(arrival, body, client, cut, this.#options.ports).catch(() => this.socket.destroy())
   }

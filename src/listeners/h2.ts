@@ -119,8 +119,9 @@ export class H2 {
     // One record of the flood is enough.
     if (stream.destroyed && this.#peers.isSpent(peer.address)) return
     refusal?.ask()
-    const { head, proxyAuth, runId } = screened
-    await run({ kind: 'request', door, peer, parent, protocol: 'h2', head, proxyAuth, runId }, body, client, cut, this.#ports)
+    const { head, proxyAuth, runId, traceId } = screened
+    const arrival = { kind: 'request', door, peer, parent, protocol: 'h2', head, proxyAuth, runId, traceId } as const
+    await run(arrival, body, client, cut, this.#ports)
   }
 }
 

@@ -4,6 +4,7 @@ import type { Authority } from '#base/host.ts'
 import { decodeBase64 } from '#base/bytes.ts'
 import { foldName } from '#base/header-name.ts'
 import { isRunId, runIdForm } from '#base/run-id.ts'
+import { traceIdOf } from '#base/trace-id.ts'
 import { Secret } from '#base/secret.ts'
 import { refusePath } from '#policy/path.ts'
 import type { ProxyAuth, RawHeaders, RequestHead, Scheme } from '#journey/types.ts'
@@ -31,6 +32,7 @@ export interface Screened {
   readonly length: number | undefined
   readonly proxyAuth: ProxyAuth | undefined
   readonly runId: string | undefined
+  readonly traceId: string | undefined
 }
 
 export interface Refused {
@@ -109,6 +111,7 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
     length: fields.length,
     proxyAuth: fields.proxyAuth ?? connection.proxyAuth,
     runId: fields.runId,
+    traceId: fields.traceId,
   }
 }
 
@@ -164,6 +167,7 @@ interface Fields {
   readonly form: boolean
   readonly proxyAuth: ProxyAuth | undefined
   readonly runId: string | undefined
+  readonly traceId: string | undefined
 }
 
 /** One pass over the header fields: framing, Host and Connection are the ones that smuggling is made of. */
@@ -176,6 +180,7 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   let proxyAuth: ProxyAuth | undefined
   let options: readonly string[] = []
   let runId: string | undefined
+  let traceId: string | undefined
   let dnsMessage = false
   let form = false
   let expects = false
@@ -234,6 +239,10 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
         if (!isRunId(value)) return refused('bad_header', `X-Run-Id takes ${runIdForm}`)
         runId = value
         break
+      case 'traceparent':
+        // Two of them name no trace; it is passed on as it came.
+        traceId = traceId === undefined ? traceIdOf(value) : ''
+        break
       default:
     }
   }
@@ -245,7 +254,18 @@ function readFields({ version, headers, method }: RawHead): Fields | Refused {
   if (upgrading && (version !== '1.1' || method !== 'GET' || chunked || (length ?? 0) > 0)) {
     return refused('malformed_request', 'a websocket handshake is a GET of HTTP/1.1 without a body')
   }
-  return { kind: 'fields', host, length, chunked, upgrade: upgrading, dnsMessage, form, proxyAuth, runId }
+  return {
+    kind: 'fields',
+    host,
+    length,
+    chunked,
+    upgrade: upgrading,
+    dnsMessage,
+    form,
+    proxyAuth,
+    runId,
+    traceId: traceId === '' ? undefined : traceId,
+  }
 }
 
 /** White space around a value, which HTTP/1.1 takes off and HTTP/2 forbids (RFC 9113 section 8.2.1). */

@@ -41,6 +41,7 @@ export function writeAuditLine(record: AuditRecord, line: LineBuffer, parts: Lin
   common(line, ',"upstream":', record.upstream, limits.host)
   word(line, ',"parent":', record.parent)
   word(line, ',"runId":', record.runId)
+  word(line, ',"traceId":', record.traceId)
   common(line, ',"policyHash":', record.policyHash)
   object(line, ',"dns":', record.dns && boundedDns(record.dns))
   value(line, ',"count":', record.count)

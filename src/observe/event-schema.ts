@@ -19,6 +19,7 @@ const lineSchema = z.looseObject({
   budget: z.string().optional(),
   credential: z.string().optional().meta({ description: 'Its name, never its value' }),
   runId: z.string().optional(),
+  traceId: z.string().optional().meta({ description: 'Of the agent’s `traceparent`' }),
   policyHash: z.string().optional(),
 })
 

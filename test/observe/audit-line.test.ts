@@ -130,6 +130,7 @@ const fields: { readonly [Field in keyof Required<AuditRecord>]: fc.Arbitrary<Re
   upstream: text,
   parent: text,
   runId: text,
+  traceId: text,
   policyHash: text,
   dns: fc.record({ qtype: text, rcode: text, outcome: text, proto: fc.constantFrom('udp', 'tcp') }),
   count: fc.nat(),
