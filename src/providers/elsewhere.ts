@@ -32,11 +32,16 @@ const soundWord = /^(?:input_audio|audio|audio\/.*)$/i
 /** Whether some of the prompt is elsewhere, how many images may be, and whether any of it is sound. */
 export function readElsewhere(
   fields: Fields,
-  { present, kinds }: Elsewhere,
+  elsewhere: Elsewhere,
 ): { readonly hiddenInput: boolean; readonly images: number; readonly sound: boolean } {
-  const words = kinds.flatMap((path) => listOf(fields[nameOf(path)]))
+  const { present, kinds } = namesOf(elsewhere)
+  const words: unknown[] = []
+  for (const name of kinds) {
+    const value = fields[name]
+    if (value !== undefined) for (const word of listOf(value)) words.push(word)
+  }
   return {
-    hiddenInput: words.some((word) => hiding.has(word)) || present.some((path) => isThere(fields[nameOf(path)])),
+    hiddenInput: words.some((word) => hiding.has(word)) || present.some((name) => isThere(fields[name])),
     images: words.filter((word) => imageWords.has(word)).length,
     sound: words.some((word) => typeof word === 'string' && soundWord.test(word)),
   }
@@ -47,12 +52,26 @@ export function wantsOf({ present, kinds }: Elsewhere): readonly FieldPath[] {
   return [...present, ...kinds]
 }
 
+interface Names {
+  readonly present: readonly string[]
+  readonly kinds: readonly string[]
+}
+
+const known = new WeakMap<Elsewhere, Names>()
+
+/** The names under which the values of these paths are found. */
+function namesOf(elsewhere: Elsewhere): Names {
+  let names = known.get(elsewhere)
+  if (!names) known.set(elsewhere, (names = { present: elsewhere.present.map(nameOf), kinds: elsewhere.kinds.map(nameOf) }))
+  return names
+}
+
 function nameOf(path: FieldPath): string {
   return path.join('.')
 }
 
 function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? (value as readonly unknown[]) : value === undefined ? [] : [value]
+  return Array.isArray(value) ? (value as readonly unknown[]) : [value]
 }
 
 function isThere(value: unknown): boolean {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { ProxyError } from '#base/errors.ts'
 import { MemoryAccount } from '#base/memory-account.ts'
+import { wholeBody } from '#journey/whole-body.ts'
 import { bodyOf, valueOf } from '../journey/parts.ts'
 import { testAuthority } from '../kit/ca.ts'
 import { replying, startRawUpstream } from '../kit/raw-upstream.ts'
@@ -117,6 +118,23 @@ describe('a request', () => {
     expect(server.requests.map(({ body, state }) => `${body.toString()} ${state}`)).toEqual([
       'one two complete',
       'one two complete',
+    ])
+  })
+
+  it.each([0, 7, 40_000])('takes a body of %i bytes along that is in memory, and keeps its connection', async (size) => {
+    await using server = await startUpstream({ certificate })
+    await using client = sender(dialing(server.port))
+    const bytes = Buffer.alloc(size, 'x')
+    for (const headers of [['content-length', String(size)], []]) {
+      const body = wholeBody(bodyOf([]), bytes)
+      expect(await got(client, outboundOf({ method: 'POST', path: '/upload', headers }), body)).toMatchObject({
+        sink: { status: 200 },
+      })
+    }
+    const seen = server.requests.map(({ body, state, connection }) => [body.equals(bytes), state, connection])
+    expect(seen).toEqual([
+      [true, 'complete', 0],
+      [true, 'complete', 0],
     ])
   })
 
