@@ -30,6 +30,8 @@ interface Form {
   readonly id: string
   /** `agent` and `accept`: the headers User-Agent and Accept, in lower case. */
   asks(asking: Asking, agent: string, accept: string): boolean
+  /** Its clients ask again after a 5xx, some for more than a minute: no status for what waiting cannot help. */
+  readonly repeats?: boolean
   write(explained: Explained): Written
 }
 
@@ -43,6 +45,7 @@ export const forms: readonly Form[] = [
   {
     // Prints `message` (git-lfs, docs/api/batch.md).
     id: 'git-lfs',
+    repeats: true,
     asks: (_asking, agent, accept) => agent.startsWith('git-lfs/') || accept.includes('application/vnd.git-lfs+json'),
     write: (explained) =>
       json({ message: sentence(explained), request_id: explained.request_id, error: explained }, 'application/vnd.git-lfs+json'),
@@ -50,6 +53,7 @@ export const forms: readonly Form[] = [
   {
     // Prints code and message of `errors` (OCI distribution specification 1.1, "Error Codes").
     id: 'oci',
+    repeats: true,
     asks: ({ path }, agent, accept) =>
       /^\/v2\/(?:$|_catalog$|token$|.+\/(?:manifests|blobs|tags|referrers)\/)/.test(path) ||
       /^(?:docker|containerd|buildkit|buildah|skopeo|podman|containers|go-containerregistry|oras)\b/.test(agent) ||
@@ -59,6 +63,7 @@ export const forms: readonly Form[] = [
   {
     // Prints `error` if it is a string (npm-registry-fetch, lib/errors.js); an object is shown as [object Object].
     id: 'npm',
+    repeats: true,
     asks: (_asking, agent, accept) =>
       /^(?:npm|pnpm|yarn|bun)\//.test(agent) || accept.includes('application/vnd.npm.install-v1+json'),
     write: ({ code, message, request_id, hint, ...rest }) =>
@@ -67,6 +72,7 @@ export const forms: readonly Form[] = [
   {
     // Print the whole body, or one of text/plain (Go: cmd/go/internal/web; cargo; twine), or the reason phrase alone (pip, apt, Maven).
     id: 'package-managers',
+    repeats: true,
     asks: ({ path, query }, agent, accept) =>
       /^(?:pip|uv|poetry|pdm|pipenv|twine|cargo|debian apt|apk-tools|libdnf|wget|apache-maven|gradle|rubygems|bundler|composer|nuget)\b/.test(
         agent,
@@ -79,6 +85,7 @@ export const forms: readonly Form[] = [
   {
     // Read `__type` and `message`, and XML from S3 (botocore, parsers.py).
     id: 'aws',
+    repeats: true,
     asks: (_asking, agent) => /\b(?:boto3|botocore|aws-cli|aws-sdk-[a-z0-9-]+)\//.test(agent),
     write: (explained) =>
       isS3(explained.host)
@@ -88,6 +95,7 @@ export const forms: readonly Form[] = [
   {
     // Read `message` at the top (gh, octokit, PyGithub).
     id: 'github',
+    repeats: true,
     asks: ({ host, path }, agent, accept) =>
       host === 'api.github.com' ||
       host.endsWith('.ghe.com') ||
@@ -106,11 +114,19 @@ export const forms: readonly Form[] = [
 
 /** The body of a refusal. `asking` left out: the request could not be read. */
 export function writeRefusal(explained: Explained, asking: Asking | undefined): Written {
-  if (!asking) return json({ error: explained })
+  const form = asking && formFor(asking)
+  return form ? form.write(explained) : json({ error: explained })
+}
+
+/** Whether the client would ask again after a 5xx. */
+export function repeatsServerErrors(asking: Asking | undefined): boolean {
+  return (asking && formFor(asking)?.repeats) ?? false
+}
+
+function formFor(asking: Asking): Form | undefined {
   const agent = headerValue(asking.headers, 'user-agent')?.toLowerCase() ?? ''
   const accept = headerValue(asking.headers, 'accept')?.toLowerCase() ?? ''
-  const form = forms.find((each) => each.asks(asking, agent, accept))
-  return form ? form.write(explained) : json({ error: explained })
+  return forms.find((each) => each.asks(asking, agent, accept))
 }
 
 /** All that a client shows who shows one string. */

@@ -3,7 +3,7 @@ import type { ErrorCode } from '#base/errors.ts'
 import type { Call, Notice, Speech } from '#providers/types.ts'
 import { reasonOf } from '#wire/reason.ts'
 import type { Client } from './ports.ts'
-import { reasonPhrase, sentence, writeRefusal } from './refusal-forms.ts'
+import { reasonPhrase, repeatsServerErrors, sentence, writeRefusal } from './refusal-forms.ts'
 import type { Asking, Explained } from './refusal-forms.ts'
 import type { RawHeaders } from './types.ts'
 
@@ -47,9 +47,10 @@ const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['credential_unavaila
  * that for their own login having expired, and log out.
  */
 export function refusalReply(refusal: Refusal): RefusalReply {
-  const status = errorTable[refusal.code].status || 400
   const words = explained(refusal)
   const { type, text } = writeRefusal(words, refusal.asking)
+  const own = errorTable[refusal.code].status || 400
+  const status = own >= 500 && lasting.has(refusal.code) && repeatsServerErrors(refusal.asking) ? 403 : own
   const body = Buffer.from(text)
   const headers = [
     'content-type',

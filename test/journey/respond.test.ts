@@ -3,6 +3,7 @@ import { errorTable, lasting } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import { refusalReply, refuse } from '#journey/respond.ts'
 import { providers } from '#providers/index.ts'
+import { hostOf } from '../kit/policy.ts'
 import { Recorder, valueOf } from './parts.ts'
 
 const codes = Object.keys(errorTable) as ErrorCode[]
@@ -89,6 +90,22 @@ describe('a refusal', () => {
       if (typeof error.code === 'number') expect(error.code).toBe(status)
     },
   )
+
+  it.each([
+    ['npm', 'npm/11.0.0 node/v24.0.0 linux x64', 403],
+    ['pip', 'pip/25.0', 403],
+    ['docker', 'docker/28.0.0 go/1.24', 403],
+    ['boto3', 'Boto3/1.40.0', 403],
+    ['octokit', 'octokit-rest.js/22', 403],
+    ['git', 'git/2.47.0', 503],
+    ['curl', 'curl/8.14.1', 503],
+  ])('that waiting cannot help is no 5xx to %s where it would ask again for a minute', (_who, agent, status) => {
+    const asking = { host: hostOf('registry.test'), path: '/left-pad', query: '', headers: ['user-agent', agent] }
+    const replyTo = (code: ErrorCode) => refusalReply({ code, reason: 'why', requestId: 'id', asking }).status
+    expect(replyTo('needs_login')).toBe(status)
+    expect(replyTo('credential_unavailable')).toBe(503)
+    expect(replyTo('host_denied')).toBe(403)
+  })
 
   it('is said once, and breaks off what had begun', () => {
     const client = new Recorder()
