@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/house/**', 'test/e2e/**', 'test/cli/**', 'test/deploy/agent/**'],
+          exclude: ['test/house/**', 'test/e2e/**', 'test/clients/**', 'test/cli/**', 'test/deploy/agent/**'],
           testTimeout: 20_000,
         },
       },
