@@ -2,6 +2,7 @@ import { dirname, join, resolve } from 'node:path'
 import { AuthorityError } from '#ca/authority.ts'
 import { bundlePem } from '#ca/bundle.ts'
 import { firstTrust } from '#ca/first.ts'
+import { javaTrustStore, storePassword } from '#ca/java-store.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { writeNamed } from './files.ts'
@@ -28,7 +29,25 @@ const adding = ['NODE_EXTRA_CA_CERTS'] as const
 /** Not printed here, but set beside them by who follows the start banner. */
 const ofProxies = ['HTTPS_PROXY'] as const
 
-/** What makes clients trust the proxy, by name. Java reads no variable: it needs a trust store, `keytool` makes it from the bundle. */
+/** Node's own fetch knows of proxies only when this says so; without a proxy it changes nothing. */
+const ofNode = { NODE_USE_ENV_PROXY: '1' } as const
+
+/** Clients that take no bundle from a variable, and what each is given beside it. */
+const besideNames = ['WGETRC', 'JAVA_TOOL_OPTIONS'] as const
+
+/** Writes the files of those clients beside the bundle, and gives their variables. */
+export async function besideBundle(bundle: string, pem: string): Promise<Readonly<Record<(typeof besideNames)[number], string>>> {
+  const wgetrc = join(dirname(bundle), 'wgetrc')
+  const store = join(dirname(bundle), 'bundle.jks')
+  await writeNamed(wgetrc, `ca_certificate = ${bundle}\n`)
+  await writeNamed(store, javaTrustStore(pem, Date.now()))
+  return {
+    WGETRC: wgetrc,
+    JAVA_TOOL_OPTIONS: `-Djavax.net.ssl.trustStore=${store} -Djavax.net.ssl.trustStorePassword=${storePassword}`,
+  }
+}
+
+/** What makes clients trust the proxy, by name: variables that name a bundle of certificates. */
 export function trustVariables(bundle: string, ours: string): Readonly<Record<string, string>> {
   return Object.fromEntries([...replacing.map((name) => [name, bundle]), ...adding.map((name) => [name, ours])])
 }
@@ -60,7 +79,10 @@ export const env: Command = {
   async run(input, terminal) {
     const { bundle, format = 'shell', unset, json, ...values } = input.values
     if (unset) {
-      line(terminal.stdout, `unset ${[...Object.keys(trustVariables('', '')), ...ofProxies].join(' ')}`)
+      line(
+        terminal.stdout,
+        `unset ${[...Object.keys(trustVariables('', '')), ...besideNames, ...Object.keys(ofNode), ...ofProxies].join(' ')}`,
+      )
       return exit.ok
     }
     if (!isFormat(format)) throw new UsageError(`--format takes ${Object.keys(formats).join(', ')}`)
@@ -68,6 +90,7 @@ export const env: Command = {
     if (!settings) return exit.config
     let file = typeof bundle === 'string' ? bundle : undefined
     let ours = file
+    let beside: Readonly<Record<string, string>> = {}
     try {
       if (file === undefined) {
         const { cert: certPath, key: keyPath } = settings.ca
@@ -76,7 +99,9 @@ export const env: Command = {
           line(terminal.stderr, `iron-proxy: made a new CA, ${certPath}`),
         )
         file = resolve(join(dirname(settings.ca.cert), 'bundle.crt'))
-        await writeNamed(file, bundlePem(trust.ours))
+        const pem = bundlePem(trust.ours)
+        await writeNamed(file, pem)
+        beside = await besideBundle(file, pem)
         // While a root is being replaced, ours are two.
         ours = trust.others.length > 0 ? file : resolve(settings.ca.cert)
       }
@@ -85,7 +110,7 @@ export const env: Command = {
       line(terminal.stderr, `iron-proxy: ${error.message}`)
       return error.code === 'ca_missing' ? exit.noInput : exit.config
     }
-    const variables = trustVariables(file, ours ?? file)
+    const variables = { ...trustVariables(file, ours ?? file), ...beside, ...ofNode }
     line(
       terminal.stdout,
       json

@@ -13,7 +13,7 @@ export async function readNamed(file: string): Promise<Buffer> {
 }
 
 /** Writes what a command has made; folders are made on the way. Throws `Failure`. */
-export async function writeNamed(file: string, text: string): Promise<void> {
+export async function writeNamed(file: string, text: string | Uint8Array): Promise<void> {
   try {
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, text)

@@ -155,9 +155,14 @@ describe('ca and env', () => {
     const file = /export SSL_CERT_FILE='(.+)'/.exec(stdout)?.[1] ?? ''
     expect(await readFile(file, 'utf8')).toContain('BEGIN CERTIFICATE')
     expect(stdout).toContain(`export NODE_EXTRA_CA_CERTS='`)
+    const wgetrc = /export WGETRC='(.+)'/.exec(stdout)?.[1] ?? ''
+    expect(await readFile(wgetrc, 'utf8')).toBe(`ca_certificate = ${file}\n`)
+    expect(stdout).toMatch(/export JAVA_TOOL_OPTIONS='-Djavax\.net\.ssl\.trustStore=.+bundle\.jks /)
+    expect(stdout).toContain("export NODE_USE_ENV_PROXY='1'")
     const gone = (await ironProxy(['env', '--unset'])).stdout
     for (const [, name] of stdout.matchAll(/^export (\w+)=/gm)) expect(gone.split(/\s/)).toContain(name)
     const k8s = await ironProxy(['env', '--format', 'k8s', '--bundle', '/etc/iron-proxy/ca.crt'])
+    expect(k8s.stdout).not.toContain('WGETRC')
     expect(k8s.stdout).toContain('- {name: GIT_SSL_CAINFO, value: "/etc/iron-proxy/ca.crt"}')
   })
 })
