@@ -18,9 +18,6 @@ import type { Trace } from './settle.ts'
 import type { CutBy, Exchange, RequestArrival } from './types.ts'
 import { readWhole, wholeBody } from './whole-body.ts'
 
-/** Bytes of a metered request, which is read whole before it is let in. No provider takes more than 32 MB. */
-const mostBody = 32 << 20
-
 /** A request that has passed the decision, on its way to the desk. */
 export interface MeterAsk {
   readonly arrival: RequestArrival
@@ -41,16 +38,25 @@ export interface Unpaid {
 }
 
 /** How the provider of this rule takes a request; `undefined`: the rule has no meter. */
-export function classify(rule: Rule, call: Call): (Classified & { readonly provider: string }) | undefined {
+export function classify(
+  rule: Rule,
+  call: Call,
+): (Classified & { readonly provider: string; readonly mostBody: number }) | undefined {
   if (rule.meter === undefined) return undefined
   const provider = rule.meter === 'auto' ? providerFor(call.host) : providerNamed(rule.meter)
   if (provider) {
     const classified = provider.classify(call)
-    if (classified.kind !== 'free' || !classified.unlisted || !rule.price) return { ...classified, provider: provider.id }
-    return { kind: 'unmetered', reason: `${call.path} does not report what it costs`, provider: provider.id }
+    if (classified.kind !== 'free' || !classified.unlisted || !rule.price)
+      return { ...classified, provider: provider.id, mostBody: provider.mostBody }
+    return {
+      kind: 'unmetered',
+      reason: `${call.path} does not report what it costs`,
+      provider: provider.id,
+      mostBody: provider.mostBody,
+    }
   }
   const reason = `meter: auto knows no provider for ${call.host}; name one`
-  return { kind: 'unmetered', reason, provider: rule.meter }
+  return { kind: 'unmetered', reason, provider: rule.meter, mostBody: 0 }
 }
 
 /** How clients of the provider that a request is for are told something, metered or not; `undefined`: it is for none we know. */
@@ -81,7 +87,7 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
   const call = callOf(arrival)
   const classified = classify(rule, call)
   if (!classified || classified.kind === 'free') return undefined
-  const { provider } = classified
+  const { provider, mostBody } = classified
   // Clients go on over HTTP when they are told so, and ask again for minutes when they are told anything else.
   if (classified.kind === 'fallback' || (classified.kind === 'unmetered' && call.upgrade && !rule.price))
     return unpaid(rule, body, 'upgrade_refused', 'this WebSocket cannot be metered; send the same as HTTPS requests')
@@ -91,13 +97,16 @@ export async function meter(ask: MeterAsk): Promise<Metered | Unpaid | undefined
   }
   const { shape } = classified
   client.proceed()
-  const bytes = body ? await readWhole(body, mostBody) : new Uint8Array(0)
-  const read = body && wholeBody(body, bytes)
   const coding = headerValue(arrival.head.headers, 'content-encoding') ?? ''
-  const plain = coding === '' ? bytes : decodeWithin(bytes, coding, body?.room)
+  const fields = new JsonFields(shape.wants)
+  const look = (piece: Uint8Array) => fields.push(piece)
+  const bytes = body ? await readWhole(body, mostBody, coding === '' ? look : undefined) : new Uint8Array(0)
+  const read = body && wholeBody(body, bytes)
+  const plain = coding === '' ? bytes : decodeWithin(bytes, coding, mostBody, body?.room)
   if (!plain)
     return unpaid(rule, read, 'unmetered', 'the content coding of the request cannot be undone, so nobody knows what it asks for')
-  const asked = readAsked(shape, plain, call)
+  if (coding !== '') look(plain)
+  const asked = readAsked(shape, fields, call)
   if (!asked) return unpaid(rule, read, 'unmetered', 'the request is too deep or too long to be read')
   if (asked.refused !== undefined && !rule.price) return unpaid(rule, read, 'unmetered', asked.refused)
   const amended = coding === '' && amends(ask) ? shape.amend?.(bytes, asked, call) : undefined
@@ -192,7 +201,12 @@ const nothingAsked: Asked = {
 }
 
 /** Decodes with a little room first, since most bodies are far smaller than the longest. Throws `overloaded`. */
-function decodeWithin(bytes: Uint8Array, coding: string, room: MemoryShare | undefined): Uint8Array | undefined {
+function decodeWithin(
+  bytes: Uint8Array,
+  coding: string,
+  mostBody: number,
+  room: MemoryShare | undefined,
+): Uint8Array | undefined {
   for (const most of [Math.min(Math.max(16 * bytes.length, 1 << 20), 2 * mostBody), 2 * mostBody]) {
     // Pieces of the output, and all of it joined.
     if (room && !room.take(2 * most))
@@ -205,9 +219,7 @@ function decodeWithin(bytes: Uint8Array, coding: string, room: MemoryShare | und
 }
 
 /** `undefined`: a cap of ours was met. */
-function readAsked(shape: Shape, body: Uint8Array, call: Call): Asked | undefined {
-  const fields = new JsonFields(shape.wants)
-  fields.push(body)
+function readAsked(shape: Shape, fields: JsonFields, call: Call): Asked | undefined {
   const found = fields.end()
   return fields.lost ? undefined : shape.read(found, call)
 }

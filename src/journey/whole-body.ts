@@ -6,11 +6,15 @@ const firstBytes = 16 * 1024
 
 /**
  * Reads a body to its end, into one buffer. Throws `body_too_large` as soon as it is known to have more than `cap` bytes, and
- * `overloaded` when its agent has no room left for it: at once where it says its length, before a byte is read.
+ * `overloaded` when its agent has no room left for it: at once where it says its length, before a byte is read. `seen` looks at the
+ * bytes as they come, so that no one piece of work grows with the body.
  */
-export async function readWhole(body: RequestBody, cap: number): Promise<Uint8Array> {
+export async function readWhole(body: RequestBody, cap: number, seen?: (bytes: Uint8Array) => void): Promise<Uint8Array> {
   if ((body.length ?? 0) > cap) throw tooLarge(cap)
-  if (body.chunks instanceof Whole) return body.chunks.bytes
+  if (body.chunks instanceof Whole) {
+    seen?.(body.chunks.bytes)
+    return body.chunks.bytes
+  }
   // A list of chunks would cost an object for each, and an agent may send chunks of one byte.
   let room = allot(body, body.length ?? Math.min(firstBytes, cap))
   let size = 0
@@ -24,6 +28,7 @@ export async function readWhole(body: RequestBody, cap: number): Promise<Uint8Ar
       room = larger
     }
     room.set(chunk, size)
+    seen?.(chunk)
     size = next
   }
   return room.subarray(0, size)

@@ -28,6 +28,8 @@ export const anthropic: Provider = {
     return speech
   },
   id: 'anthropic',
+  // 32 MB (docs.claude.com/en/api/overview, "Request size limits").
+  mostBody: 32 << 20,
   owns: (host) => host === 'api.anthropic.com',
   classify({ method, path, upgrade }: Call): Classified {
     if (upgrade) return { kind: 'unmetered', reason: 'Anthropic has no WebSocket whose usage is known' }

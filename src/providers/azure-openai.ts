@@ -7,6 +7,8 @@ import type { Call, Classified, Provider, Shape } from './types.ts'
 export const azureOpenai: Provider = {
   speech: chatSpeech,
   id: 'azure-openai',
+  // As OpenAI's API.
+  mostBody: 64 << 20,
   owns: (host) => host.endsWith('.openai.azure.com') || host.endsWith('.services.ai.azure.com'),
   classify(call: Call): Classified {
     const { method, path, upgrade } = call

@@ -15,6 +15,8 @@ export const bedrock: Provider = {
     return speech
   },
   id: 'bedrock',
+  // 25 MB (docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html).
+  mostBody: 32 << 20,
   owns: (host) => /^bedrock-runtime(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)$/.test(host),
   classify({ method, path, upgrade }: Call): Classified {
     if (upgrade) return { kind: 'unmetered', reason: 'Bedrock has no WebSocket whose usage is known' }

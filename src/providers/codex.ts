@@ -6,6 +6,8 @@ import type { Call, Classified, Provider } from './types.ts'
 export const codex: Provider = {
   speech: responsesSpeech,
   id: 'codex',
+  // As OpenAI's API.
+  mostBody: 64 << 20,
   // A workspace may live on a regional host of its own.
   owns: (host) => host === 'chatgpt.com' || host.endsWith('.chatgpt.com'),
   classify({ method, path, upgrade }: Call): Classified {

@@ -28,6 +28,8 @@ export const gemini: Provider = {
     return speech
   },
   id: 'gemini',
+  // 100 MB inline (ai.google.dev/gemini-api/docs/file-input-methods), and what stands around them.
+  mostBody: 128 << 20,
   owns: (host) => host === 'generativelanguage.googleapis.com' || host === codeAssist,
   classify(call: Call): Classified {
     const { host, method, path, upgrade } = call

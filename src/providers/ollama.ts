@@ -12,6 +12,8 @@ export const ollama: Provider = {
     return speech
   },
   id: 'ollama',
+  // It has no limit of its own.
+  mostBody: 128 << 20,
   owns: (host) => host === 'ollama.com' || host === 'ollama' || host.startsWith('ollama.'),
   classify(call: Call): Classified {
     const { method, path, upgrade } = call

@@ -6,6 +6,8 @@ import type { Call, Classified, Provider } from './types.ts'
 export const openaiCompatible: Provider = {
   speech: chatSpeech,
   id: 'openai-compatible',
+  // Each server has its own.
+  mostBody: 128 << 20,
   owns: () => false,
   classify(call: Call): Classified {
     const base = /^(.*)\/(?:chat\/completions|completions|embeddings|responses|models)(?:\/|$)/.exec(call.path)?.[1]

@@ -7,6 +7,8 @@ import type { Call, Classified, Provider, Shape } from './types.ts'
 export const openai: Provider = {
   speech: chatSpeech,
   id: 'openai',
+  // 50 MB of images in a request, and what stands around them (platform.openai.com/docs/guides/images-vision).
+  mostBody: 64 << 20,
   owns: (host) => host === 'api.openai.com',
   classify(call) {
     const classified = classifyOpenai(call, '/v1')

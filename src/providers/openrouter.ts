@@ -7,6 +7,8 @@ import type { Call, Classified, Provider, Shape } from './types.ts'
 export const openrouter: Provider = {
   speech: chatSpeech,
   id: 'openrouter',
+  // It names no limit; the largest of those behind it.
+  mostBody: 128 << 20,
   owns: (host) => host === 'openrouter.ai',
   classify(call: Call): Classified {
     if (call.method === 'POST' && call.path === '/api/v1/messages' && !call.upgrade) return { kind: 'metered', shape: messages }

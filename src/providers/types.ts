@@ -10,6 +10,8 @@ export type { Counted }
 export interface Provider {
   /** The word after `meter:` in a policy. */
   readonly id: string
+  /** Bytes of the longest request that it takes: what is metered is read whole before it is sent. */
+  readonly mostBody: number
   /** Whether `meter: auto` picks this provider for the host, by its well-known names. */
   owns(host: string): boolean
   /** What a request is for this provider. Never throws. */

@@ -7,6 +7,8 @@ import type { Call, Classified, Provider, Shape } from './types.ts'
 export const vertex: Provider = {
   speech: geminiSpeech,
   id: 'vertex',
+  // As Gemini's API.
+  mostBody: 128 << 20,
   owns: (host) => host === 'aiplatform.googleapis.com' || /^[a-z0-9-]+-aiplatform\.googleapis\.com$/.test(host),
   classify({ method, path, upgrade }: Call): Classified {
     if (upgrade) return { kind: 'unmetered', reason: 'the Live API is not metered' }

@@ -21,7 +21,7 @@ rules:
   - {id: search, hosts: [search.test], meter: openai-compatible, price: {tokens: 30}}
   - {id: plain, hosts: [strict.test], paths: [/plain/**], meter: openai-compatible, amend: false}
   - {id: strict, hosts: [strict.test], meter: openai-compatible}
-  - {id: llm, hosts: [api.openai.com, api.anthropic.com, unknown.test], meter: auto}
+  - {id: llm, hosts: [api.openai.com, api.anthropic.com, generativelanguage.googleapis.com, unknown.test], meter: auto}
 `
 
 let store: TestLedger
@@ -166,6 +166,33 @@ describe('a metered request', () => {
       expect((await ask('/plain/v1/chat/completions')).status).toBe(200)
       expect(sent).toEqual([stream])
     })
+  })
+
+  it.each([
+    ['/v1/messages', 'api.anthropic.com', 32, 'request_too_large'],
+    ['/v1/responses', 'api.openai.com', 64, 'body_too_large'],
+    ['/v1beta/models/gemini-2.5-pro:generateContent', 'generativelanguage.googleapis.com', 128, 413],
+  ] as const)('to %s of %s may have %i MiB, as its provider takes, and no more', async (path, host, most, said) => {
+    await world('tokens: 100000000')
+    reply('{"model":"m"}')
+    const piece = Buffer.alloc(1 << 20, 'x')
+    const send = async (count: number) => {
+      const client = new Recorder()
+      const pieces = ['{"model":"gpt-5","contents":"', ...Array.from({ length: count }, () => piece), '"}']
+      await run(
+        arrivalOf({ host, method: 'POST', path, headers: ['content-type', 'application/json'] }),
+        { ...bodyOf(pieces), length: pieces.reduce((sum, each) => sum + each.length, 0) },
+        client,
+        new Cancellation<CutBy>(),
+        on.ports,
+      )
+      return client
+    }
+    const refused = await send(most)
+    expect(refused.status).toBe(413)
+    expect(refused.text).toContain(JSON.stringify(said))
+    expect(on.sent).toEqual([])
+    expect((await send(most - 1)).status).toBe(200)
   })
 
   it('that is compressed is read all the same, and never changed', async () => {
