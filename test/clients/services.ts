@@ -12,7 +12,8 @@ export function serve(visit: Visit): boolean {
   const host = request.headers.host ?? ''
   const url = new URL(request.url ?? '/', `https://${host}`)
   const codex =
-    /responses$/.test(url.pathname) && /codex/i.test(String(request.headers['originator'] ?? request.headers['user-agent'] ?? ''))
+    url.pathname.endsWith('responses') &&
+    /codex/i.test(String(request.headers['originator'] ?? request.headers['user-agent'] ?? ''))
   if (codex) {
     request.resume()
     codexResponse(response)
