@@ -5,7 +5,7 @@ import type { Client, Command, Installed, State } from './types.ts'
 const prompt = 'say hello and nothing else'
 
 function agent(
-  some: Pick<Client, 'id' | 'host'> & {
+  some: Pick<Client, 'id' | 'host' | 'path'> & {
     readonly needs: string
     readonly command: (state: State, installed: Installed) => Command
     readonly without?: Client['without']
@@ -47,6 +47,8 @@ export const agentClients: readonly Client[] = [
   agent({
     id: 'Claude Code',
     host: 'api.anthropic.com',
+    // Beside its question it asks for settings and the like, each once.
+    path: /^\/v1\/messages/,
     needs: 'npm:@anthropic-ai/claude-code',
     command: (state, { bin }) => ({
       program: bin('claude'),

@@ -69,20 +69,20 @@ export const packageClients: readonly Client[] = [
   }),
   tool({
     id: 'npm',
-    host: 'registry.npmjs.org',
+    host: 'npm.example.com',
     version: ({ versions }) => versions['npm:npm'],
     missing: ({ versions }) => (versions['npm:npm'] ? undefined : 'npm was not installed'),
     command: (_state, { bin }) => ({
       program: bin('npm'),
-      args: ['view', 'left-pad', 'description', '--registry', 'https://registry.npmjs.org/'],
+      args: ['view', 'left-pad', 'description', '--registry', 'https://npm.example.com/'],
       env: { NO_UPDATE_NOTIFIER: '1', NPM_CONFIG_UPDATE_NOTIFIER: 'false' },
-      files: { '.npmrc': '//registry.npmjs.org/:_authToken=npm-stub-token\n' },
+      files: { '.npmrc': '//npm.example.com/:_authToken=npm-stub-token\n' },
     }),
     served: /^served$/m,
   }),
   tool({
     id: 'pip',
-    host: 'pypi.org',
+    host: 'pypi.example.com',
     version: ({ versions }) => versions['pypi:pip'],
     missing: ({ versions }) => (versions['pypi:pip'] ? undefined : 'pip was not installed'),
     command: (_state, { python }) => ({
@@ -95,7 +95,7 @@ export const packageClients: readonly Client[] = [
         'download',
         '--no-deps',
         '--no-cache-dir',
-        'https://pypi.org/files/served-1.0.tar.gz',
+        'https://pypi.example.com/files/served-1.0.tar.gz',
       ],
     }),
     // The file is none; what matters is that it was fetched.
@@ -105,11 +105,11 @@ export const packageClients: readonly Client[] = [
   }),
   tool({
     id: 'go',
-    host: 'proxy.golang.org',
+    host: 'go.example.com',
     command: () => ({
       program: 'go',
       args: ['list', '-m', 'example.com/served@latest'],
-      env: { GOPROXY: 'https://proxy.golang.org', GOSUMDB: 'off', GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local' },
+      env: { GOPROXY: 'https://go.example.com', GOSUMDB: 'off', GOFLAGS: '-mod=mod', GOTOOLCHAIN: 'local' },
       files: { 'go.mod': 'module example.com/agent\n\ngo 1.20\n' },
     }),
     served: /example\.com\/served v1\.0\.0/,
@@ -117,8 +117,12 @@ export const packageClients: readonly Client[] = [
   }),
   tool({
     id: 'cargo',
-    host: 'index.crates.io',
-    command: () => ({ program: 'cargo', args: ['search', 'served'], env: { ...rust(), CARGO_NET_RETRY: '0' } }),
+    host: 'index.example.com',
+    command: () => ({
+      program: 'cargo',
+      args: ['search', '--registry', 'example', 'served'],
+      env: { ...rust(), CARGO_NET_RETRY: '0', CARGO_REGISTRIES_EXAMPLE_INDEX: 'sparse+https://index.example.com/' },
+    }),
     served: /served = "1\.0\.0"/,
     without: noCredential,
   }),

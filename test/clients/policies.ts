@@ -20,11 +20,11 @@ export const otherHosts = [
   'api.example.com',
   'api.github.com',
   'github.com',
-  'registry.npmjs.org',
-  'pypi.org',
-  'proxy.golang.org',
-  'crates.io',
-  'index.crates.io',
+  'npm.example.com',
+  'pypi.example.com',
+  'go.example.com',
+  'crates.example.com',
+  'index.example.com',
   's3.us-east-1.amazonaws.com',
   'www.googleapis.com',
 ] as const
@@ -47,7 +47,7 @@ const keys: readonly Key[] = [
   { id: 'openai', stub: 'sk-stub-openai', hosts: ['api.openai.com'] },
   { id: 'google', stub: 'gemini-key-stub', hosts: ['generativelanguage.googleapis.com'], header: 'x-goog-api-key' },
   { id: 'github', stub: 'proxy-token-github', hosts: ['api.github.com', 'github.com'] },
-  { id: 'npm', stub: 'npm-stub-token', hosts: ['registry.npmjs.org'] },
+  { id: 'npm', stub: 'npm-stub-token', hosts: ['npm.example.com'] },
   { id: 'http', stub: 'http-stub', hosts: ['api.example.com'] },
 ]
 

@@ -49,19 +49,19 @@ function answer(host: string, url: URL, authorized: boolean, response: ServerRes
       return json(response, { login: 'served', id: 1 })
     case 'github.com':
       return gitHub(path, authorized, response)
-    case 'registry.npmjs.org':
+    case 'npm.example.com':
       return json(response, packument)
-    case 'pypi.org':
+    case 'pypi.example.com':
       return send(
         response,
         'text/html',
-        '<!DOCTYPE html><a href="https://pypi.org/files/served-1.0.tar.gz">served-1.0.tar.gz</a>',
+        '<!DOCTYPE html><a href="https://pypi.example.com/files/served-1.0.tar.gz">served-1.0.tar.gz</a>',
       )
-    case 'proxy.golang.org':
+    case 'go.example.com':
       return json(response, { Version: 'v1.0.0', Time: '2026-01-01T00:00:00Z' })
-    case 'index.crates.io':
-      return json(response, { dl: 'https://static.crates.io/crates', api: 'https://crates.io' })
-    case 'crates.io':
+    case 'index.example.com':
+      return json(response, { dl: 'https://crates.example.com/crates', api: 'https://crates.example.com' })
+    case 'crates.example.com':
       return json(response, { crates: [{ name: 'served', max_version: '1.0.0', description: 'served' }], meta: { total: 1 } })
     case 's3.us-east-1.amazonaws.com':
       return send(response, 'application/xml', '')
@@ -91,7 +91,7 @@ const packument = {
   name: 'left-pad',
   'dist-tags': { latest: '1.3.0' },
   versions: {
-    '1.3.0': { name: 'left-pad', version: '1.3.0', description: 'served', dist: { tarball: 'https://registry.npmjs.org/l.tgz' } },
+    '1.3.0': { name: 'left-pad', version: '1.3.0', description: 'served', dist: { tarball: 'https://npm.example.com/l.tgz' } },
   },
 }
 

@@ -92,7 +92,9 @@ export async function startStage(address?: string): Promise<Stage> {
         await settled(() => s.audit.length)
         const records = s.audit
           .slice(before)
-          .filter(({ host, type }) => host === client.host && (type === 'request' || type === 'upgrade' || type === 'tunnel'))
+          // Of a refused tunnel the path is not known.
+          .filter(({ host, path }) => host === client.host && (path === undefined || (client.path?.test(path) ?? true)))
+          .filter(({ type }) => type === 'request' || type === 'upgrade' || type === 'tunnel')
         // A tunnel that was opened is one with the requests inside it.
         const asked = records.filter(({ type, verdict }) => type !== 'tunnel' || verdict !== 'allow')
         const refused = asked.find(({ verdict }) => verdict !== 'allow')
@@ -118,7 +120,7 @@ export async function startStage(address?: string): Promise<Stage> {
 async function settled(count: () => number): Promise<void> {
   for (let last = -1; last !== count();) {
     last = count()
-    await new Promise((resolve) => setTimeout(resolve, 400))
+    await new Promise((resolve) => setTimeout(resolve, 250))
   }
 }
 
@@ -132,5 +134,8 @@ function sawIn(text: string, why: RegExp): string {
   const lines = text.split('\n').map((each) => each.trim())
   const told = lines.filter((each) => why.test(each) && !/^proxy-status:/i.test(each))
   const telling = told.find((each) => each.includes('iron-proxy:')) ?? told[0] ?? lines.findLast((each) => each !== '') ?? ''
-  return telling.length > 160 ? `${telling.slice(0, 157)}…` : telling
+  // Some print an object of the client's own before what it was answered.
+  const words = telling.indexOf('iron-proxy')
+  const from = telling.length > 160 && words > 60 ? `…${telling.slice(words)}` : telling
+  return from.length > 160 ? `${from.slice(0, 157)}…` : from
 }

@@ -38,6 +38,8 @@ export interface Client {
   readonly missing: (installed: Installed) => string | undefined
   /** The host that it is about: what it asks of others is not counted. */
   readonly host: string
+  /** The paths there that it is about; left out: all. */
+  readonly path?: RegExp
   readonly command: (state: State, installed: Installed) => Command
   /** What it prints when it was served. */
   readonly served: RegExp
