@@ -107,7 +107,7 @@ describe('explain', () => {
     await mkdir(join(folder, 'one'))
     await cp(join(folder, 'policies/examples/github.yaml'), join(folder, 'one/github.yaml'))
     const one = await ironProxy(['explain', '--policies', 'one', '--agent', 'coder', 'https://api.github.com/user'])
-    expect(one.stdout).toContain('verdict  allow by rule github-api')
+    expect(one.stdout).toContain('verdict  allow by rule api')
     expect(one.stdout).toContain('swap     github: header:authorization')
     expect(one.code).toBe(0)
     const denied = await ironProxy([
@@ -125,8 +125,8 @@ describe('explain', () => {
     expect(JSON.parse(denied.stdout)).toMatchObject({
       verdict: 'deny',
       code: 'rule_denied',
-      rule: 'github-no-deletion',
-      line: '- id: github-no-deletion',
+      rule: 'no-deletion',
+      line: '- id: no-deletion',
     })
   })
 })
