@@ -8,6 +8,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/state.sh"
 # shellcheck source=prompts.sh
 . "$here/prompts.sh"
+# shellcheck source=transcript.sh
+. "$here/transcript.sh"
 load_env
 need AGENT_NAME
 have tmux || fail "$EX_UNAVAILABLE" "the program tmux is not installed"
@@ -16,6 +18,8 @@ tick=${TICK_SECONDS:-2}
 grace=${STOP_SECONDS:-20}
 # Seconds that a screen may stand still while it is empty, or while a message is being worked on.
 hung=${HUNG_SECONDS:-600}
+# Seconds of a still screen after which a turn that failed or was interrupted has ended.
+settled=${SETTLED_SECONDS:-10}
 still=$EPOCHSECONDS
 last=
 stopping=
@@ -75,13 +79,27 @@ stop() {
   exit 0
 }
 
-# An agent that sits at an unfinished message or an empty screen, and draws nothing, is not thinking: it draws while it thinks.
+# True while the agent works on a message. An idle agent draws nothing, and lives.
+at_work() {
+  [ -n "$(run_id)" ] && case $(turn_state) in done | failed | interrupted) return 1 ;; esac
+}
+
+# An agent that works on a message, or shows an empty screen, and draws nothing for long enough hangs: it draws while it thinks.
 watch_screen() {
-  local screen=$1
+  local screen=$1 quiet
   if [ "$screen" != "$last" ] || [ "$(field state)" != running ]; then
     last=$screen
     still=$EPOCHSECONDS
-  elif [ $((EPOCHSECONDS - still)) -ge "$hung" ] && { [[ $screen != *[![:space:]]* ]] || [ -n "$(run_id)" ]; }; then
+    return
+  fi
+  quiet=$((EPOCHSECONDS - still))
+  # No hook runs when an operator interrupts a turn; its run ends here.
+  if [ "$quiet" -ge "$settled" ] && [ -n "$(run_id)" ]; then
+    case $(turn_state) in
+      failed | interrupted) "$here/run-hook.sh" stop <<<'{}' || true ;;
+    esac
+  fi
+  if [ "$quiet" -ge "$hung" ] && { [[ $screen != *[![:space:]]* ]] || at_work; }; then
     warn "the agent hangs: its screen has not changed for $hung s; it is ended"
     end_agent TERM
     sleep 5

@@ -35,7 +35,7 @@ announce() {
 # What of the hook's input says where the message came from.
 run_json() {
   jq --arg id "$1" --arg agent "$AGENT_NAME" --arg since "$(date -u +%FT%TZ)" \
-    '{run_id: $id, $agent, $since, session_id: (.session_id // null)}' <<<"$input"
+    '{run_id: $id, $agent, $since, session_id: (.session_id // null), transcript: (.transcript_path // null)}' <<<"$input"
 }
 
 watch() {

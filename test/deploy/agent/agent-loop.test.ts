@@ -177,8 +177,10 @@ describe.skipIf(missing.length > 0)(`entrypoint.sh${missing.length > 0 ? ` (skip
   })
 
   test('writes both panes to the log, with the run they belong to, and beats while the agent lives', async () => {
-    await rig.write('home/.claude/run.json', '{"run_id": "7f2c"}')
-    await rig.fake('claude', `printf '\\033[32mhello\\033[0m from the agent\\n'; sleep 60`)
+    await rig.fake(
+      'claude',
+      `echo '{"run_id": "7f2c"}' >~/.claude/run.json; printf '\\033[32mhello\\033[0m from the agent\\n'; sleep 60`,
+    )
     expect((await heartbeat()).code).toBe(1)
     start('entrypoint.sh')
     await says('[agent][run=7f2c] hello from the agent')
@@ -204,6 +206,30 @@ describe.skipIf(missing.length > 0)(`entrypoint.sh${missing.length > 0 ? ` (skip
     await says('the agent hangs: its screen has not changed for 1 s')
     await says('claude-code was ended by SIGTERM')
     await until('the wait', () => state('state') === 'waiting')
+  })
+
+  test('an agent whose turn failed lives on and its run ends; one that hangs at work is ended', async () => {
+    const transcript = join(rig.folder, 'session.jsonl')
+    const failed = { type: 'assistant', isApiErrorMessage: true, message: { content: [], stop_reason: 'stop_sequence' } }
+    await rig.fake(
+      'claude',
+      `
+      [ ! -e ~/.claude/run.json ] || echo stale >>~/seen
+      echo at work; echo '{"run_id": "7f2c", "transcript": "${transcript}"}' >~/.claude/run.json; sleep 0.1
+      if [ ! -e ~/failed ]; then echo '{"type": "user", "message": {"content": "go"}}' >'${transcript}'; touch ~/failed
+      else echo '${JSON.stringify(failed)}' >'${transcript}'; fi
+      sleep 600`,
+    )
+    await rig.write('home/.claude/run.json', '{"run_id": "of the last container"}')
+    // Longer to the end of the run than to the verdict: the second agent has to outlive the verdict first.
+    start('entrypoint.sh', { HUNG_SECONDS: '1', SETTLED_SECONDS: '3', BACKOFF_FIRST: '1' })
+    await says('the agent hangs')
+    await until('the second start', () => state('start') === '2')
+    await until('its run', () => existsSync(join(rig.home, '.claude/run.json')))
+    await until('the end of its run', () => !existsSync(join(rig.home, '.claude/run.json')))
+    expect(state('state')).toBe('running')
+    expect(log().split('the agent hangs')).toHaveLength(2)
+    expect(existsSync(join(rig.home, 'seen'))).toBe(false)
   })
 
   test('TERM ends the agent gracefully, and waits no longer than that takes', async () => {
