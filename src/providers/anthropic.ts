@@ -32,6 +32,8 @@ export const anthropic: Provider = {
   mostBody: 32 << 20,
   owns: (host) => host === 'api.anthropic.com',
   classify({ method, path, upgrade }: Call): Classified {
+    // Remote control and channels of Claude Code. The tokens of a session are those of its /v1/messages.
+    if (path.startsWith('/v1/code/')) return { kind: 'free' }
     if (upgrade) return { kind: 'unmetered', reason: 'Anthropic has no WebSocket whose usage is known' }
     if (method !== 'POST') return { kind: 'free' }
     if (path === '/v1/messages') return { kind: 'metered', shape: messages }
