@@ -22,7 +22,9 @@ healthy=${HEALTHY_SECONDS:-300}
 folder=$WORKSPACE${PRIMARY_REPO:+/$PRIMARY_REPO}
 stopping=
 trap 'stopping=1' TERM INT HUP
-trap ':' USR1
+sleeper=
+# Ends the sleep itself: a signal that comes just before the wait for it must not be lost.
+trap '[ -z "$sleeper" ] || kill "$sleeper" 2>/dev/null || true' USR1
 
 # Runs the agent in the foreground of the terminal and answers its exit code.
 run_agent() {
@@ -61,10 +63,11 @@ why() {
 wait_for() {
   local seconds=$1
   record state=waiting "until=$((EPOCHSECONDS + seconds))" "start=$start" "since=$EPOCHSECONDS"
-  log "starts again in $seconds s"
   sleep "$seconds" &
-  wait $! || true
-  kill $! 2>/dev/null || true
+  sleeper=$!
+  log "starts again in $seconds s"
+  wait "$sleeper" || true
+  kill "$sleeper" 2>/dev/null || true
 }
 
 harness_command ''

@@ -81,7 +81,7 @@ stop() {
 
 # True while the agent works on a message. An idle agent draws nothing, and lives.
 at_work() {
-  [ -n "$(run_id)" ] && case $(turn_state) in done | failed | interrupted) return 1 ;; esac
+  [ -n "$(run_id)" ] && case $(turn_state) in idle | done | failed | interrupted) return 1 ;; esac
 }
 
 # An agent that works on a message, or shows an empty screen, and draws nothing for long enough hangs: it draws while it thinks.
@@ -96,7 +96,7 @@ watch_screen() {
   # No hook runs when an operator interrupts a turn; its run ends here.
   if [ "$quiet" -ge "$settled" ] && [ -n "$(run_id)" ]; then
     case $(turn_state) in
-      failed | interrupted) "$here/run-hook.sh" stop <<<'{}' || true ;;
+      idle | failed | interrupted) "$here/run-hook.sh" stop <<<'{}' || true ;;
     esac
   fi
   if [ "$quiet" -ge "$hung" ] && { [[ $screen != *[![:space:]]* ]] || at_work; }; then

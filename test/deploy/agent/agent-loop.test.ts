@@ -222,7 +222,7 @@ describe.skipIf(missing.length > 0)(`entrypoint.sh${missing.length > 0 ? ` (skip
     )
     await rig.write('home/.claude/run.json', '{"run_id": "of the last container"}')
     // Longer to the end of the run than to the verdict: the second agent has to outlive the verdict first.
-    start('entrypoint.sh', { HUNG_SECONDS: '1', SETTLED_SECONDS: '3', BACKOFF_FIRST: '1' })
+    start('entrypoint.sh', { HUNG_SECONDS: '3', SETTLED_SECONDS: '5', BACKOFF_FIRST: '1' })
     await says('the agent hangs')
     await until('the second start', () => state('start') === '2')
     await until('its run', () => existsSync(join(rig.home, '.claude/run.json')))

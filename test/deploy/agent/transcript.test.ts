@@ -1,4 +1,5 @@
 import { utimesSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../kit/clients.ts'
@@ -27,7 +28,9 @@ const apiError = assistant('stop_sequence', { isApiErrorMessage: true })
 const interrupted = user([{ type: 'text', text: '[Request interrupted by user for tool use]' }])
 
 const turnState = async (): Promise<string> => {
-  const done = await run('bash', ['-c', `. "$1/lib.sh"; . "$1/transcript.sh"; turn_state`, 'bash', scripts], { env: rig.env })
+  const done = await run('bash', ['-c', `. "$1/lib.sh"; . "$1/state.sh"; . "$1/transcript.sh"; turn_state`, 'bash', scripts], {
+    env: rig.env,
+  })
   expect(done).toMatchObject({ code: 0, stderr: '' })
   return done.stdout.trim()
 }
@@ -59,6 +62,23 @@ describe.skipIf(missing.length > 0)(`turn_state${missing.length > 0 ? ` (skipped
     await rig.write('session.jsonl', JSON.stringify(assistant('end_turn')))
     utimesSync(transcript, 1, 1)
     expect(await turnState()).toBe('working')
+  })
+
+  test.each([
+    ['busy', 0, 'working'],
+    ['waiting', 0, 'waiting'],
+    // Interrupted before the first word: Claude Code takes the message back, and the transcript ends with it.
+    ['idle', 60_000, 'idle'],
+    ['idle', -60_000, 'working'],
+  ])('takes the status %s of the session (%i ms after the message) before the transcript', async (status, since, state) => {
+    await rig.write('session.jsonl', JSON.stringify(user('hello')))
+    await rig.write('home/.agent/agent', 'state=running\npid=4711\n')
+    const session = await rig.write(
+      'home/.claude/sessions/4711.json',
+      JSON.stringify({ pid: 4711, status, statusUpdatedAt: Date.now() + since }),
+    )
+    expect(await turnState()).toBe(state)
+    await rm(session)
   })
 
   test('says nothing where there is no transcript', async () => {
