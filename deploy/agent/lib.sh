@@ -119,3 +119,17 @@ ask_proxy() {
       printf 'header = "Authorization: Bearer %s"\n' "$(<"$IRON_PROXY_ADMIN_TOKEN_FILE")"
   } | curl "${args[@]}" "${IRON_PROXY_ADMIN_URL%/}$2"
 }
+
+# plugin_settings PLUGIN REPOSITORY: the part of Claude Code's settings that installs and enables a channel's plugin, NAME@MARKETPLACE, from
+# the marketplace in a repository (`owner/name`, a URL or a path); without a repository, a marketplace that the persona names.
+plugin_settings() {
+  jq -n --arg plugin "${1#plugin:}" --arg from "${2:-}" '
+    ($plugin | split("@")[1] // "") as $marketplace
+    | {enabledPlugins: {($plugin): true}}
+    + if $from == "" or $marketplace == "" then {} else
+        {extraKnownMarketplaces: {($marketplace): {source: (
+          if $from | startswith("/") then {source: "directory", path: $from}
+          elif $from | test("^[a-z+]+://") then {source: "git", url: $from}
+          else {source: "github", repo: $from} end)}}}
+      end'
+}

@@ -37,10 +37,10 @@ instructions() {
   done
 }
 
-# merged NAME FILTER [FILE]: the shared JSON file, the persona's and one more as one; {} when there is none.
+# merged NAME FILTER [FILE…]: the shared JSON file, the persona's and more as one; {} when there is none.
 merged() {
   local file files=()
-  for file in "$(shared_file "$1" || true)" "$(agent_file "$1" || true)" "${3:-}"; do
+  for file in "$(shared_file "$1" || true)" "$(agent_file "$1" || true)" "${@:3}"; do
     [ ! -f "$file" ] || files+=("$file")
   done
   if [ ${#files[@]} -eq 0 ]; then echo '{}'; else jq -s "$2" "${files[@]}"; fi
@@ -67,7 +67,8 @@ install_instructions() {
   fi
 }
 
-# The file that Claude Code asks its first questions by. MCP servers stand here, in the user's scope.
+# The file that Claude Code asks its first questions by: each question that has a setting is answered here, as the keys of prompts.tsv may
+# choose something else in the next version. MCP servers stand here too, in the user's scope.
 claude_state() {
   local before=$AGENT_HOME/.claude.json servers
   servers=$(merged mcp.json "$merge_servers") || return 1
@@ -76,7 +77,13 @@ claude_state() {
     reduce inputs as $folder ($before[0] // {}; .projects[$folder] +=
       {hasTrustDialogAccepted: true, hasTrustDialogBashAccepted: true, hasCompletedProjectOnboarding: true})
     | .hasCompletedOnboarding = true
+    | .theme //= "dark"
     | .bypassPermissionsModeAccepted = true
+    # "Make auto mode your default permission mode?", and the notice after it (2.1.300 and later).
+    | .hasSeenAutoDefaultNudge = true
+    | .hasSeenAutoDefaultNotice = true
+    # "Resuming the full session uses a lot of your usage limits."
+    | .resumeReturnDismissed = true
     | .mcpServers = $servers'
 }
 
@@ -87,7 +94,8 @@ install_settings() {
   else
     rm -f "$AGENT_STATE/scopes.json"
   fi
-  put "$CLAUDE_DIR/settings.json" 0644 merged settings.json "$merge_settings" "$AGENT_STATE/scopes.json" ||
+  put "$AGENT_STATE/channel.json" 0644 channel_settings
+  put "$CLAUDE_DIR/settings.json" 0644 merged settings.json "$merge_settings" "$AGENT_STATE/channel.json" "$AGENT_STATE/scopes.json" ||
     fail "$EX_CONFIG" "a settings.json is not JSON"
   put "$AGENT_HOME/.claude.json" 0600 claude_state || fail "$EX_CONFIG" "$AGENT_HOME/.claude.json or an mcp.json is not JSON"
   install_run_hooks
@@ -119,8 +127,12 @@ agent_lines() {
   export_line AGENT_NAME "$AGENT_NAME"
   export_line AGENT_SCRIPTS "$AGENT_SCRIPTS"
   [ -z "${CHANNEL_PLUGIN:-}" ] || export_line CHANNEL_PLUGIN "$CHANNEL_PLUGIN"
-  # An agent has nothing to report to anyone but its crew.
-  export_line CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC 1
+  # An agent has nothing to report to anyone but its crew. CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC and DISABLE_TELEMETRY would switch off
+  # remote control and channels too: Claude Code asks feature flags for both.
+  local name
+  for name in DISABLE_ERROR_REPORTING DISABLE_FEEDBACK_COMMAND DISABLE_BUG_COMMAND DISABLE_AUTOUPDATER CLAUDE_CODE_DISABLE_FEEDBACK_SURVEY; do
+    export_line "$name" 1
+  done
 }
 
 # The operator's own step. It may fail, and the agent starts all the same, but never unnoticed.

@@ -1,9 +1,12 @@
 # shellcheck shell=bash
 # Matrix. The token is a stub; the proxy puts the real one in its place on the way to the homeserver.
 CHANNEL_PLUGIN=${CHANNEL_PLUGIN:-plugin:matrix@claude-code-channel-matrix}
+CHANNEL_MARKETPLACE=${CHANNEL_MARKETPLACE:-zekker6/claude-code-channel-matrix}
 MATRIX_ACCESS_TOKEN=${MATRIX_ACCESS_TOKEN:-proxy-token-matrix}
 
 channel_needs() { need MATRIX_HOMESERVER_URL MATRIX_BOT_USER_ID MATRIX_ALLOWED_USERS; }
+
+channel_settings() { plugin_settings "$CHANNEL_PLUGIN" "$CHANNEL_MARKETPLACE"; }
 
 channel_files() {
   put_stubs "$CLAUDE_DIR/channels/matrix/.env" printf '%s=%s\n' MATRIX_HOMESERVER_URL "$MATRIX_HOMESERVER_URL" \

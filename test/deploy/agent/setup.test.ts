@@ -59,8 +59,25 @@ describe.skipIf(missing.length > 0)(`setup.sh${missing.length > 0 ? ` (skipped: 
     expect(await rig.read('.claude/CLAUDE.md')).toMatch(/^# How we work[^]*# Testbot/)
     expect(await rig.read('.claude/agents/reviewer.md')).toBe('Review.\n')
     expect(await rig.json('.claude/settings.json')).toMatchObject({ hooks: { Stop: expect.any(Array) } })
+    // The channel's plugin comes by the settings, whatever marketplaces the persona has.
+    expect(await rig.json('.claude/settings.json')).toMatchObject({
+      channelsEnabled: true,
+      skipDangerousModePermissionPrompt: true,
+      enabledPlugins: { 'matrix@claude-code-channel-matrix': true },
+      extraKnownMarketplaces: {
+        'claude-code-channel-matrix': { source: { source: 'github', repo: 'zekker6/claude-code-channel-matrix' } },
+      },
+    })
+    // Either of these switches remote control and channels off.
+    const lines = await rig.read('.agent/env.d/40-agent.sh')
+    expect(lines).not.toMatch(/NONESSENTIAL|DISABLE_TELEMETRY/)
+    expect(lines).toContain('export DISABLE_ERROR_REPORTING=1\n')
     expect(await rig.json('.claude.json')).toMatchObject({
       hasCompletedOnboarding: true,
+      theme: 'dark',
+      bypassPermissionsModeAccepted: true,
+      hasSeenAutoDefaultNudge: true,
+      resumeReturnDismissed: true,
       mcpServers: {
         memory: { command: 'node', args: [join(scripts, 'memory/server.ts')], env: { AGENT_NAME: 'testbot' } },
         clock: { command: 'clock' },
@@ -262,6 +279,24 @@ describe.skipIf(missing.length > 0)(`setup.sh${missing.length > 0 ? ` (skipped: 
     expect(await rig.read(file)).toBe(template(stubs))
     expect(await rig.read(memory)).toContain('# Testbot')
     expect(await rig.read('.npmrc')).toBe(template('npmrc'))
+  })
+
+  test.each([
+    ['acme/chat', { source: 'github', repo: 'acme/chat' }],
+    ['https://git.example/chat.git', { source: 'git', url: 'https://git.example/chat.git' }],
+    ['/opt/chat', { source: 'directory', path: '/opt/chat' }],
+    ['', undefined],
+  ])('takes a Slack plugin from the marketplace "%s"', async (marketplace, source) => {
+    const env = {
+      CHANNEL: 'slack',
+      CHANNEL_PLUGIN: 'plugin:slack@chat',
+      SLACK_ALLOWED_USERS: 'U1',
+      CHANNEL_MARKETPLACE: marketplace,
+    }
+    expect((await setup(env)).code).toBe(0)
+    const settings = (await rig.json('.claude/settings.json')) as { enabledPlugins: unknown; extraKnownMarketplaces?: unknown }
+    expect(settings.enabledPlugins).toEqual({ 'slack@chat': true })
+    expect(settings.extraKnownMarketplaces).toEqual(source && { chat: { source } })
   })
 
   test('leads clients that know of proxies to the explicit door', async () => {
