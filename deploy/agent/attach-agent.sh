@@ -22,7 +22,7 @@ case ${1:-} in
     all=$(pods app.kubernetes.io/name) || exit
     for pod in $all; do
       # The pod's own variable.
-      said=$(kubectl exec --namespace "$namespace" "$pod" --container agent -- sh -c '"$AGENT_SCRIPTS"/heartbeat.sh' 2>&1) && said=alive
+      said=$(kubectl exec --namespace "$namespace" "$pod" --container agent -- sh -c '"$AGENT_SCRIPTS"/heartbeat.sh --ready' 2>&1) && said=alive
       printf '%-32s %s\n' "$pod" "$said"
     done
     ;;

@@ -137,7 +137,7 @@ names_lead_here() {
   [ "$found" = "$IRON_PROXY_ADDRESS" ] || echo "names lead to ${found:-nowhere}, and not to the proxy at $IRON_PROXY_ADDRESS"
 }
 
-pulse() { "$here/heartbeat.sh" 2>&1 | sed 's/^.*FATAL: //'; }
+pulse() { "$here/heartbeat.sh" --ready 2>&1 | sed 's/^.*FATAL: //'; }
 
 # What the agent inherits, before anything is added to it here.
 check 'real values' real_values

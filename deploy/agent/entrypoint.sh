@@ -6,10 +6,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/lib.sh"
 # shellcheck source=state.sh
 . "$here/state.sh"
+# shellcheck source=harness.sh
+. "$here/harness.sh"
 # shellcheck source=prompts.sh
 . "$here/prompts.sh"
 # shellcheck source=transcript.sh
 . "$here/transcript.sh"
+# shellcheck source=signs.sh
+. "$here/signs.sh"
 load_env
 need AGENT_NAME
 have tmux || fail "$EX_UNAVAILABLE" "the program tmux is not installed"
@@ -31,7 +35,7 @@ export RUN_LOG=/proc/$$/fd/1
 start_session() {
   local name
   mkdir -p "$AGENT_STATE"
-  rm -f "$AGENT_FILE" "$HEARTBEAT"
+  rm -f "$AGENT_FILE" "$HEARTBEAT" "$SIGNS_FILE"
   for name in agent shell; do
     rm -f "$AGENT_STATE/$name.pipe"
     mkfifo -m 0600 "$AGENT_STATE/$name.pipe"
@@ -120,6 +124,7 @@ while :; do
   screen=$(agent_tmux capture-pane -p -t "$AGENT_PANE") || continue
   press_prompts "$screen"
   watch_screen "$screen"
+  write_signs "$screen" $((EPOCHSECONDS - still))
   if agent_lives; then touch "$HEARTBEAT"; fi
   sleep "$tick" &
   wait $! || true

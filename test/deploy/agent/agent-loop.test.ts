@@ -143,6 +143,7 @@ describe.skipIf(missing.length > 0)(`entrypoint.sh${missing.length > 0 ? ` (skip
     await rig.fake(
       'claude',
       `
+      [ "$1" != --version ] || { echo '2.1.9 (Claude Code)'; exit; }
       ask() { printf '\\n\\n%s\\n' "$1"; IFS= read -rsn"$2" key; printf '%s:%q\\n' "$3" "$key" >>"$HOME/keys"; }
       ask 'Choose the text style that looks best' 1 theme
       ask 'Do you trust the files in this folder?' 1 trust
