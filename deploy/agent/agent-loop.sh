@@ -43,13 +43,13 @@ run_agent() {
   )
 }
 
-# Nothing in here may end the loop: the agent is started all the same, and what is wrong shows in its first request.
+# Nothing in here may end the loop, nor hold it up for long when the proxy hangs: the agent is started all the same, and what is wrong shows in its first request.
 prepare() {
   # A run of the last time is over, and its id must not be on what the agent does now.
   [ ! -e "$RUN_FILE" ] || ASK_SECONDS=2 "$here/run-hook.sh" stop <<<'{}' || true
   rm -f "$RUN_FILE"
   (restore_stubs) || warn "stubs could not be put back"
-  [ -z "${IRON_PROXY_ADMIN_URL:-}" ] || "$here/reauth.sh" --check || warn "the proxy does not vouch for every login, see above"
+  [ -z "${IRON_PROXY_ADMIN_URL:-}" ] || ASK_SECONDS=2 "$here/reauth.sh" --check || warn "the proxy does not vouch for every login, see above"
 }
 
 why() {

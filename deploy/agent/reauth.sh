@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # reauth.sh [--check] [CREDENTIAL]: are the crew's logins well? Asks the proxy, which owns them; shows the link for each that only a person
-# can help, and waits until it is done. Exit 0: all well; 1: a login is needed; 75: the proxy did not answer.
+# can help, and waits until it is done. Exit 0: all well; 1: a login is needed; 64: no such
+# credential; 75: the proxy did not answer.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=lib.sh
 . "$here/lib.sh"
@@ -27,6 +28,14 @@ logged_in() {
     'any(.[]; .id == $id and (.needsLogin | not) and (.generation // 0) > $before)' <<<"$rows" >/dev/null
 }
 
+# known CREDENTIAL: whether the proxy has it; fails with the ids that it has.
+known() {
+  local ids
+  ids=$(ask_proxy GET /v1/credentials | jq -r '.[].id') || fail "$EX_TEMPFAIL" "the proxy did not answer"
+  grep -qxF -- "$1" <<<"$ids" || fail "$EX_USAGE" "the proxy has no credential \"$1\"; it has: ${ids//$'\n'/, }"
+}
+
+[ -z "$wanted" ] || known "$wanted"
 list=$(ailing) || fail "$EX_TEMPFAIL" "the proxy did not answer"
 [ -n "$list" ] || { [ -n "$check" ] || log "all logins are well" && exit 0; }
 while read -r id generation reason; do

@@ -10,6 +10,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
 # Written by `watch`: the id that the proxy knows.
 bound_file=$AGENT_STATE/bound
+# Touched by `watch` several times a second.
+watching_file=$AGENT_STATE/watching
+# A message waits for its hooks.
+ASK_SECONDS=${ASK_SECONDS:-3}
 
 # bind ID: binds the agent to a run, or to none with an empty id.
 bind() {
@@ -23,7 +27,12 @@ announce() {
   if [ -n "${IRON_PROXY_ADMIN_URL:-}" ]; then
     bind "$1" || warn "the proxy was not told of run ${1:-(none)}"
   elif [ -n "${RUN_WATCHED:-}" ]; then
-    local tries
+    local tries seen
+    seen=$(stat -c %Y "$watching_file" 2>/dev/null || echo 0)
+    if [ $((EPOCHSECONDS - seen)) -gt 3 ]; then
+      warn "nobody watches to tell the proxy of run ${1:-(none)}"
+      return
+    fi
     for ((tries = 0; tries < 50; tries++)); do
       [ ! -r "$bound_file" ] || [ "$(<"$bound_file")" != "$1" ] || return 0
       sleep 0.1
@@ -42,7 +51,9 @@ watch() {
   local id told=
   need IRON_PROXY_ADMIN_URL
   trap 'exit 0' TERM INT
+  mkdir -p "$AGENT_STATE"
   while :; do
+    touch "$watching_file"
     id=$(run_id)
     if [ "$id" != "$told" ] && bind "$id"; then
       told=$id

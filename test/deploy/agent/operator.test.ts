@@ -48,6 +48,13 @@ describe.skipIf(skip)(`reauth.sh${because}`, () => {
     expect(done.code).toBe(code)
   })
 
+  test('names the credentials there are when one is asked for that is not', async () => {
+    await using admin = await startAdmin(() => [200, rows(3)])
+    const done = await rig.script('reauth.sh', ['nosuch'], { env: { IRON_PROXY_ADMIN_URL: admin.url } })
+    expect(done.stderr).toContain('the proxy has no credential "nosuch"; it has: github, claude')
+    expect(done.code).toBe(64)
+  })
+
   test('exits 75 when the proxy does not answer', async () => {
     const done = await rig.script('reauth.sh', [], { env: { IRON_PROXY_ADMIN_URL: 'http://127.0.0.1:9' } })
     expect(done.code).toBe(75)

@@ -60,12 +60,22 @@ describe.skipIf(skip)(`run-hook.sh${because}`, () => {
 
   test.each([
     ['a proxy that is gone', { IRON_PROXY_ADMIN_URL: 'http://127.0.0.1:9' }, 'the proxy was not told of run'],
-    ['a watcher that is gone', { RUN_WATCHED: '1' }, 'nobody told the proxy of run'],
+    ['a watcher that is gone', { RUN_WATCHED: '1' }, 'nobody watches to tell the proxy of run'],
   ])('lets a message through, loudly, with %s', async (_case, env, words) => {
     const done = await rig.script('run-hook.sh', ['prompt'], { env, input: 'no JSON' })
     expect(done.code).toBe(0)
     expect(done.stderr).toContain(words)
     expect(await runId()).toMatch(uuid)
+  })
+
+  test('waits only for a watcher that is there', async () => {
+    const env = { RUN_WATCHED: '1' }
+    await rig.write('home/.agent/watching', '')
+    // Within its three seconds a watcher counts as there.
+    expect((await rig.script('run-hook.sh', ['prompt'], { env, input: '{}' })).stderr).toContain('within 5 s')
+    const before = Date.now()
+    expect((await rig.script('run-hook.sh', ['stop'], { env, input: '{}' })).stderr).toContain('nobody watches')
+    expect(Date.now() - before).toBeLessThan(4000)
   })
 
   test('leaves telling to a watcher that holds the token in a container of its own', async () => {
@@ -75,6 +85,7 @@ describe.skipIf(skip)(`run-hook.sh${because}`, () => {
       stdio: 'ignore',
     })
     try {
+      await until('the watcher', () => existsSync(join(rig.home, '.agent/watching')))
       for (let turn = 0; turn < 2; turn += 1) {
         const done = await rig.script('run-hook.sh', ['prompt'], { env: { RUN_WATCHED: '1' }, input: '{}' })
         expect(done).toMatchObject({ code: 0, stderr: '' })
