@@ -60,10 +60,12 @@ end_session() {
 # `dead status` of the pane that the loop runs in; fails when there is none.
 pane_state() { agent_tmux display-message -p -t "$AGENT_PANE" '#{pane_dead} #{pane_dead_status}' 2>/dev/null; }
 
+# end_agent SIGNAL [PID]: signals the agent, if it still runs (as PID). Without a process there is none to signal: 0 would be our own group.
 end_agent() {
   local pid
   pid=$(field pid)
-  [ "$(field state)" != running ] || kill "-$1" "$pid" 2>/dev/null || true
+  if [ "$pid" -le 1 ] || [ "${2:-$pid}" != "$pid" ]; then return; fi
+  kill "-$1" "$pid" 2>/dev/null || true
 }
 
 stop() {
@@ -90,7 +92,7 @@ at_work() {
 
 # An agent that works on a message, or shows an empty screen, and draws nothing for long enough hangs: it draws while it thinks.
 watch_screen() {
-  local screen=$1 quiet
+  local screen=$1 quiet pid
   if [ "$screen" != "$last" ] || [ "$(field state)" != running ]; then
     last=$screen
     still=$EPOCHSECONDS
@@ -105,9 +107,11 @@ watch_screen() {
   fi
   if [ "$quiet" -ge "$hung" ] && { [[ $screen != *[![:space:]]* ]] || at_work; }; then
     warn "the agent hangs: its screen has not changed for $hung s; it is ended"
+    pid=$(field pid)
     end_agent TERM
     sleep 5
-    end_agent KILL
+    # Not the next agent, which may have started by now.
+    end_agent KILL "$pid"
     still=$EPOCHSECONDS
   fi
 }
