@@ -135,7 +135,7 @@ function sawIn(text: string, why: RegExp): string {
   const told = lines.filter((each) => why.test(each) && !/^proxy-status:/i.test(each))
   const telling = told.find((each) => each.includes('iron-proxy:')) ?? told[0] ?? lines.findLast((each) => each !== '') ?? ''
   // Some print an object of the client's own before what it was answered.
-  const words = telling.indexOf('iron-proxy')
+  const words = telling.search(why)
   const from = telling.length > 160 && words > 60 ? `…${telling.slice(words)}` : telling
   return from.length > 160 ? `${from.slice(0, 157)}…` : from
 }
