@@ -21,14 +21,13 @@ if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(agent)) {
   process.exit(78)
 }
 
-const store: RecordStore =
-  env['NATS_URL'] === undefined
-    ? fileStore(env['CREW_MEMORY_FILE'] ?? join(homedir(), '.crew-memory.jsonl'))
-    : kvStore({
-        url: env['NATS_URL'],
-        bucket: env['CREW_MEMORY_BUCKET'] ?? 'crew-memory',
-        credentials: env['NATS_CREDENTIALS'],
-      })
+const store: RecordStore = !env['NATS_URL']
+  ? fileStore(env['CREW_MEMORY_FILE'] ?? join(homedir(), '.crew-memory.jsonl'))
+  : kvStore({
+      url: env['NATS_URL'],
+      bucket: env['CREW_MEMORY_BUCKET'] ?? 'crew-memory',
+      credentials: env['NATS_CREDENTIALS'] || undefined,
+    })
 
 const limitField = z.int().min(1).max(200).default(50)
 const found = z.strictObject({ records: z.array(recordSchema) })
@@ -84,6 +83,9 @@ function serverOf(): McpServer {
 async function write(draft: Draft): Promise<CrewRecord> {
   const secret = secretIn(draft)
   if (secret !== undefined) throw new Refused(`this holds what looks like ${secret}; the memory takes no secrets`)
+  const earlier = draft.type === 'decision' ? draft.supersedes : undefined
+  if (earlier !== undefined && !(await store.read('decision')).some(({ id }) => id === earlier))
+    throw new Refused(`supersedes: there is no decision with the id ${earlier}; read_records shows the ids`)
   const run = await runId()
   const record = {
     ...draft,

@@ -161,6 +161,14 @@ function behaves(env: () => Record<string, string>): void {
     await using memory = await startMemory({ ...env(), AGENT_NAME: 'onrun', RUN_FILE: runFile })
     expect(await memory.write(drafts.pattern)).toMatchObject({ run_id: 'wake-7' })
   })
+
+  it('takes a decision in the place of one that exists, and of no other', async () => {
+    await using memory = await startMemory({ AGENT_NAME: 'devbot', ...env() })
+    const { id } = await memory.write(drafts.decision)
+    expect(await memory.write({ ...drafts.decision, supersedes: id })).toMatchObject({ supersedes: id })
+    const refused = await memory.call('write_record', { record: { ...drafts.decision, supersedes: 'nosuch' } })
+    expect(refused).toMatchObject({ isError: true, text: expect.stringContaining('there is no decision with the id nosuch') })
+  })
 }
 
 describe('the crew’s memory in a file', () => {
