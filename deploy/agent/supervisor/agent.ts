@@ -3,7 +3,7 @@
  * terminal outlives the process so that one can look; whether the agent runs is never asked of the terminal.
  */
 import { randomUUID } from 'node:crypto'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentSpec } from './config.ts'
@@ -83,6 +83,7 @@ export class SupervisedAgent {
     this.#halt.abort()
     await this.#life
     await this.#ports.tmux.end(this.spec.session)
+    await Promise.all(['pid', 'exit', 'env'].map((kind) => rm(this.#file(kind), { force: true })))
   }
 
   async #live(): Promise<void> {
@@ -117,6 +118,8 @@ export class SupervisedAgent {
   async #runOnce(): Promise<number | 'timed out'> {
     const { tmux, directory, wrapper } = this.#ports
     const { session, workdir, timeout } = this.spec
+    // tmux would start it in its own folder, and say nothing.
+    if (!(await stat(workdir).catch(() => undefined))?.isDirectory()) throw new Error(`workdir: there is no folder ${workdir}`)
     await Promise.all(['pid', 'exit'].map((kind) => rm(this.#file(kind), { force: true })))
     await writeFile(this.#file('env'), variableLines(this.#variables), { mode: 0o600 })
     await tmux.end(session)

@@ -1,9 +1,12 @@
 /** How are the agents? Read-only, on a unix socket, for whoever may open it. */
-import { chmod, rm } from 'node:fs/promises'
+import { chmod, chown, mkdir, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { dirname } from 'node:path'
 import type { AgentStatus } from './agent.ts'
 
 export interface ApiSources {
+  /** Whose members may open the socket; empty: those of our own group. */
+  readonly group: string
   readonly statuses: () => readonly AgentStatus[]
   /** Seconds. */
   readonly uptime: () => number
@@ -17,11 +20,16 @@ export async function serveApi(socket: string, sources: ApiSources): Promise<Asy
     const [status, body] = answerTo(request.method ?? '', request.url ?? '', sources)
     response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
   })
+  const group = sources.group === '' ? undefined : await idOf(sources.group)
+  // A folder that we make is for the group too; one that is there keeps its mode.
+  const made = await mkdir(dirname(socket), { recursive: true, mode: 0o770 })
+  if (made !== undefined && group !== undefined) await chown(dirname(socket), -1, group)
   await rm(socket, { force: true })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.once('error', reject)
   server.listen(socket, resolve)
   await promise
+  if (group !== undefined) await chown(socket, -1, group)
   await chmod(socket, 0o660)
   return {
     [Symbol.asyncDispose]: async () => {
@@ -31,6 +39,15 @@ export async function serveApi(socket: string, sources: ApiSources): Promise<Asy
       await closed.promise
     },
   }
+}
+
+/** The number of a group by its name or number. Rejects when there is none. */
+async function idOf(group: string): Promise<number> {
+  if (/^\d+$/.test(group)) return Number(group)
+  const rows = (await readFile('/etc/group', 'utf8')).split('\n').map((row) => row.split(':'))
+  const id = rows.find(([name]) => name === group)?.[2]
+  if (id === undefined) throw new Error(`--group: there is no group "${group}"`)
+  return Number(id)
 }
 
 function answerTo(method: string, url: string, { statuses, uptime }: ApiSources): Answer {

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { serveApi } from './api.ts'
+import { hold } from './lock.ts'
 import { backoff } from './restart.ts'
 import { Supervisor } from './supervisor.ts'
 import { Tmux } from './tmux.ts'
@@ -24,28 +25,34 @@ const options = {
   tick: { type: 'string', default: '5s' },
   /** Before the first restart. */
   backoff: { type: 'string', default: '3s' },
+  /** Whose members may open the API's socket. */
+  group: { type: 'string', default: '' },
+  debug: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
 } as const
 
 const scripts = join(import.meta.dirname, '..')
 const log = (words: string): void => void process.stderr.write(`[agent-supervisor] ${words}\n`)
 
-/** As of sysexits.h: the arguments are wrong, and whatever else keeps it from running. */
-const exit = { usage: 64, software: 70 } as const
+/** As of sysexits.h: wrong arguments, whatever else keeps it from running, and another supervisor in its place. */
+const exit = { usage: 64, software: 70, busy: 75 } as const
 
 function fail(code: number, words: string): never {
   log(`FATAL: ${words}`)
   process.exit(code)
 }
 
+const usage = `usage: agent-supervisor [options]\n${Object.entries(options)
+  .map(([name, { type, default: value }]) => `  --${name}${type === 'boolean' ? '' : ` (default: ${value || 'none'})`}\n`)
+  .join('')}`
+
 function readOptions() {
   try {
-    return parseArgs({ options }).values
+    // One dash does for two, as in Go's flags.
+    const args = process.argv.slice(2).map((word) => (/^-[a-z][a-z-]+(?:=|$)/.test(word) ? `-${word}` : word))
+    return parseArgs({ args, options }).values
   } catch (error) {
-    const known = Object.entries(options).map(([name, { default: value }]) => `--${name} ${value}`)
-    return fail(
-      exit.usage,
-      `${(error as Error).message}\nusage, with what holds unless it is said: agent-supervisor ${known.join(' ')}`,
-    )
+    return fail(exit.usage, `${(error as Error).message}\n${usage}`)
   }
 }
 
@@ -54,6 +61,10 @@ function duration(name: 'tick' | 'backoff'): number {
 }
 
 const values = readOptions()
+if (values.help) {
+  process.stdout.write(usage)
+  process.exit(0)
+}
 
 /** The table of harnesses is the scripts'. */
 function harnesses(): readonly string[] {
@@ -65,6 +76,11 @@ async function run(): Promise<void> {
   const tick = duration('tick')
   const tmux = new Tmux(values['tmux-socket'])
   const directory = values['state-dir']
+  await using stack = new AsyncDisposableStack()
+  const lock = await hold([values['tmux-socket'], values['api-socket'], directory]).catch((error: unknown) =>
+    fail(exit.busy, (error as Error).message),
+  )
+  stack.use(lock)
   await mkdir(directory, { recursive: true, mode: 0o700 })
   // What an earlier supervisor left running was started from files that nobody knows any more.
   await tmux.endAll()
@@ -78,14 +94,15 @@ async function run(): Promise<void> {
     backoff: { ...backoff, first: duration('backoff') },
     log,
   })
-  await using stack = new AsyncDisposableStack()
   const api = await serveApi(values['api-socket'], {
+    group: values.group,
     statuses: () => supervisor.statuses(),
     uptime: () => process.uptime(),
   })
   stack.use(api)
   const halt = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => halt.abort())
+  if (values.debug) log(`options ${JSON.stringify(values)}`)
   log(`looks at ${values.config} every ${values.tick}`)
   while (!halt.signal.aborted) {
     await supervisor.reconcile()

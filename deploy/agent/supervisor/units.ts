@@ -1,12 +1,23 @@
 /** Durations and sizes as people write them. */
 
-const milliseconds: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+const milliseconds: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  // Micro sign, and the Greek letter that looks like it.
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+}
 
-/** Milliseconds of `90s`, `1h30m` or `1.5h`; `undefined` when it is none. */
+/** Milliseconds of `90s`, `1h30m`, `.5s` or `+5s`, as Go's `time.ParseDuration` reads them; `undefined` when it is none, or negative. */
 export function durationOf(text: string): number | undefined {
-  if (text === '0') return 0
-  if (!/^(?:\d+(?:\.\d+)?(?:ms|[smh]))+$/.test(text)) return undefined
-  return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|[smh])/g)].reduce(
+  const unsigned = text.replace(/^\+/, '')
+  if (unsigned === '0') return 0
+  if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|[uµμ]s|ms|[smh]))+$/.test(unsigned)) return undefined
+  return [...unsigned.matchAll(/([\d.]+)([a-zµμ]+)/g)].reduce(
     (sum, [, count, unit]) => sum + Number(count) * (milliseconds[unit ?? ''] ?? Number.NaN),
     0,
   )

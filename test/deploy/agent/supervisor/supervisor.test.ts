@@ -108,6 +108,30 @@ describe.skipIf(missing.length > 0)(`agent-supervisor${missing.length > 0 ? ` (s
     expect((await run('tmux', ['-S', path('tmux.sock'), 'has-session', '-t', '=never'])).code).toBe(0)
   })
 
+  test('a second one on the same sockets is refused, and the first one’s agents live on', async () => {
+    await rig.fake('agent', 'exec sleep 300')
+    start(table('one', 'grace_period = "1s"') + table('lost', '').replace(rig.workspace, '/no/such/folder'))
+    await agentIs('one', { state: 'running' })
+    expect(await agentIs('lost', { state: 'failed' })).toMatchObject({
+      error: expect.stringContaining('workdir: there is no folder /no/such/folder'),
+    })
+    expect(statSync(path('api.sock')).mode & 0o777).toBe(0o660)
+    // One dash does for two.
+    const paths = { 'api-socket': 'api.sock', 'tmux-socket': 'tmux.sock', 'state-dir': 'state' }
+    for (const shared of Object.keys(paths)) {
+      const own = Object.entries(paths).map(([name, file]) => `-${name}=${path(name === shared ? file : `other-${file}`)}`)
+      const second = await run(process.execPath, [join(scripts, 'supervisor/main.ts'), ...own, '-debug'], { env: rig.env })
+      expect(second).toMatchObject({ code: 75, stderr: expect.stringContaining('another supervisor is at work on') })
+    }
+    expect(await agentIs('one', { state: 'running' })).toMatchObject({ restarts: 0 })
+    const help = await run(process.execPath, [join(scripts, 'supervisor/main.ts'), '--help'], { env: rig.env })
+    expect(help).toMatchObject({ code: 0, stdout: expect.stringContaining('--tmux-socket (default: ') })
+    writeFileSync(path('agents.toml'), table('lost', ''))
+    await until('the end of one', async () => (await ask('/v1/agents/one')).status === 404)
+    // Its environment holds secrets.
+    expect(readdirSync(path('state')).filter((name) => name.startsWith('one.'))).toEqual([])
+  })
+
   test('a timeout ends the agent and its children, whether they want to or not', async () => {
     await rig.fake('agent', `trap '' INT TERM; sleep 300 & echo $! >"${path('child')}"; while :; do sleep 0.1; done`)
     start(table('slow', 'timeout = "500ms"\ngrace_period = "400ms"\nrestart = "always"'))
@@ -243,7 +267,7 @@ describe('called wrongly, agent-supervisor', () => {
   const call = (...args: readonly string[]) => run(join(scripts, 'agent-supervisor'), args)
 
   test.each([
-    ['an option that there is not', ['--colour', 'red'], 64, /FATAL: Unknown option '--colour'[^]*--config \/etc\//],
+    ['an option that there is not', ['--colour', 'red'], 64, /FATAL: Unknown option '--colour'[^]*--config \(default: \/etc\//],
     ['a duration that is none', ['--tick', 'soon'], 64, /FATAL: --tick: "soon" is no duration/],
     ['a place that is no directory', ['--state-dir', '/dev/null/state'], 70, /FATAL: .*\/dev\/null/],
   ])('says what is wrong with %s, in a line and not in a stack', async (_case, args, code, words) => {
