@@ -67,7 +67,13 @@ export class Supervisor {
   /** `undefined`: nothing can be said, so nothing is to change. */
   async #wanted(): Promise<ReadonlyMap<string, Wanted> | undefined> {
     try {
-      const { agents, warnings } = readConfig(await readFile(this.#options.config, 'utf8'), this.#options.harnesses)
+      const text = await readFile(this.#options.config, 'utf8')
+      const { agents, warnings } = readConfig(text, this.#options.harnesses)
+      // A file that is being written, or was lost, is empty too.
+      if (agents.length === 0 && this.#agents.size > 0 && !/^\s*agents\s*=\s*\[\s*\]/m.test(text)) {
+        this.#say('config', 'the config names no agents, so all stay as they are; write agents = [] to stop them')
+        return undefined
+      }
       for (const warning of warnings) this.#say(`warning ${warning}`, warning)
       this.#say('config', '')
       this.#secrets = await this.#lastGood('secrets', this.#secrets, () => readSecrets(this.#options.secrets))

@@ -254,11 +254,14 @@ describe.skipIf(missing.length > 0)(`agent-supervisor${missing.length > 0 ? ` (s
     expect(await agentIs('lost', { state: 'failed' })).toMatchObject({ exit_code: 127 })
   })
 
-  test('an empty config stops all, and no agents are an empty list', async () => {
+  test('an empty config stops no one; agents = [] stops all, and no agents are an empty list', async () => {
     await rig.fake('agent', 'sleep 300')
     start(table('bot', ''))
     await agentIs('bot', { running: true })
     writeFileSync(path('agents.toml'), '')
+    await until('its words', () => log.includes('write agents = [] to stop them'))
+    await agentIs('bot', { running: true, restarts: 0 })
+    writeFileSync(path('agents.toml'), 'agents = []\n')
     await until('none', async () => JSON.stringify((await ask('/v1/agents')).body) === '[]')
   })
 })
