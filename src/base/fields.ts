@@ -50,3 +50,4 @@ export const secretRefField = z
     context.addIssue({ code: 'custom', message: 'name one place: {file: …} or {env: …}' })
     return z.NEVER
   })
+  .meta({ description: 'Where the value stands: {file: …} or {env: …}; never the value itself' })

@@ -12,6 +12,7 @@ import { diff } from './diff.ts'
 import { doctor } from './doctor/doctor.ts'
 import { env } from './env.ts'
 import { explain } from './explain.ts'
+import { fmt } from './fmt.ts'
 import { healthcheck } from './healthcheck.ts'
 import { init } from './init/init.ts'
 import { learn } from './learn.ts'
@@ -37,6 +38,7 @@ export const commands: readonly Command[] = [
   learn,
   replay,
   diff,
+  fmt,
   logs,
   runs,
   page,

@@ -24,4 +24,22 @@ export const policySchema = z
     }),
     dns: dnsSchema.optional(),
   })
-  .meta({ title: 'iron-proxy policy', description: 'All *.yaml files of the policy directory are one policy' })
+  .meta({
+    title: 'iron-proxy policy',
+    description: 'All *.yaml files of the policy directory are one policy',
+    examples: [
+      {
+        version: 1,
+        agents: { coder: { from: [{ cidr: '10.42.7.0/24' }] } },
+        credentials: {
+          github: {
+            kind: 'bearer',
+            stub: 'proxy-token-github',
+            secret: { file: 'secrets/github-token' },
+            hosts: ['api.github.com'],
+          },
+        },
+        rules: [{ id: 'api', hosts: ['api.github.com'], credentials: ['github'] }],
+      },
+    ],
+  })

@@ -14,8 +14,8 @@ import { later } from './token-reply.ts'
 const schema = z.strictObject({
   kind: z.literal('github-app'),
   stub: stubField,
-  appId: z.int().positive(),
-  installationId: z.int().positive(),
+  appId: z.int().positive().meta({ description: 'Number of the App' }),
+  installationId: z.int().positive().meta({ description: 'Number of its installation' }),
   privateKey: secretRefField.meta({ description: 'The private key of the App, PEM' }),
   apiHost: z
     .string()

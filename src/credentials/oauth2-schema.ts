@@ -14,7 +14,7 @@ const answersField = z
   .union([
     endpoints,
     z.strictObject({
-      endpoints: endpoints.optional(),
+      endpoints: endpoints.optional().meta({ description: 'These endpoints, host and path; default: tokenEndpoint' }),
       other: z.enum(['deny', 'capture']).default('deny').meta({
         description: 'capture: a login that an agent makes there is made in its place; the proxy keeps what is granted',
       }),
@@ -31,7 +31,8 @@ export const oauth2Schema = z
     kind: z.literal('oauth2'),
     stubs: z
       .strictObject({ access: stubField, refresh: stubField.optional() })
-      .refine((stubs) => stubs.access !== stubs.refresh, { error: 'give the access and the refresh token different stubs' }),
+      .refine((stubs) => stubs.access !== stubs.refresh, { error: 'give the access and the refresh token different stubs' })
+      .meta({ description: 'What agents hold in place of the two tokens' }),
     grantType: z
       .enum(['refresh_token', 'client_credentials', 'jwt-bearer', 'token-exchange'])
       .default('refresh_token')
@@ -40,8 +41,8 @@ export const oauth2Schema = z
       description:
         'Seed: JSON with access_token, refresh_token, expires_at (seconds since the epoch), or a file of Claude Code, Codex, Gemini CLI',
     }),
-    tokenEndpoint: tokenEndpointField,
-    clientId: text.optional(),
+    tokenEndpoint: tokenEndpointField.meta({ description: 'URL where the proxy asks for tokens' }),
+    clientId: text.optional().meta({ description: 'Who the proxy is at the token endpoint' }),
     clientSecret: secretRefField.optional(),
     clientAuth: z
       .enum(['none', 'basic', 'body', 'private_key_jwt'])
@@ -66,7 +67,8 @@ export const oauth2Schema = z
     answers: answersField,
     scopes: z
       .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, { error: 'a scope has no space (RFC 6749 section 3.3)' }))
-      .optional(),
+      .optional()
+      .meta({ description: 'Scopes of the login, which agents are told too' }),
     sendScope: z
       .boolean()
       .optional()

@@ -68,7 +68,13 @@ export const testFileSchema = z
       'a file without cases tests nothing',
     ).meta({ description: 'Requests, and what the proxy must do with them' }),
   })
-  .meta({ title: 'iron-proxy policy test', description: 'What a policy must allow and what it must refuse' })
+  .meta({
+    title: 'iron-proxy policy test',
+    description: 'What a policy must allow and what it must refuse',
+    examples: [
+      { version: 1, cases: [{ agent: 'coder', url: 'https://api.github.com/user', expect: 'allow' }, { name: ['example.com'] }] },
+    ],
+  })
 
 export type TestFile = z.output<typeof testFileSchema>
 export type TestRow = z.output<typeof rowSchema>
@@ -77,5 +83,5 @@ export type Expected = z.output<typeof expectedSchema>
 /** JSON Schema, draft 7: what YAML editors read. It describes what is written, before defaults. */
 export function testJsonSchema(): Record<string, unknown> {
   const { $schema, ...schema } = z.toJSONSchema(testFileSchema, { io: 'input', target: 'draft-7', unrepresentable: 'any' })
-  return { $schema, ...schema }
+  return { $schema, $id: 'urn:iron-proxy:policy-test:1', ...schema }
 }

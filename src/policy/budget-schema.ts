@@ -1,7 +1,7 @@
 /** What a policy may say about budgets, and about prices that the built-in table does not have. */
 import { z } from 'zod'
 
-const weightField = z.number().min(0).max(1000).optional()
+const weightField = z.number().min(0).max(1000).optional().meta({ description: 'What one token of this class counts' })
 
 export const budgetSchema = z
   .strictObject({
@@ -46,8 +46,8 @@ export const modelNameField = z.string().regex(/^[\x21-\x29\x2b-\x7e]{1,200}\*?$
 export const modelPriceSchema = z
   .strictObject({
     like: modelNameField.optional().meta({ description: 'In place of numbers: as the built-in table prices this model' }),
-    input: perMillionField.optional(),
-    output: perMillionField.optional(),
+    input: perMillionField.optional().meta({ description: 'US dollars for a million tokens of the prompt' }),
+    output: perMillionField.optional().meta({ description: 'US dollars for a million tokens of the answer' }),
     cache_read: perMillionField.optional().meta({ description: 'Left out: as input' }),
     cache_write: perMillionField.optional().meta({ description: 'Left out: as input' }),
   })

@@ -12,9 +12,9 @@ const resolverField = z.string().refine((text) => parseEndpoint(text) !== undefi
 
 const recordSchema = z
   .strictObject({
-    name: hostField,
-    type: z.enum(['A', 'AAAA', 'CNAME', 'TXT']),
-    value: z.string().min(1).max(255),
+    name: hostField.meta({ description: 'The name that is answered' }),
+    type: z.enum(['A', 'AAAA', 'CNAME', 'TXT']).meta({ description: 'The type of the answer' }),
+    value: z.string().min(1).max(255).meta({ description: 'An address for A and AAAA, a name for CNAME, plain ASCII for TXT' }),
   })
   .refine(fitsType, {
     path: ['value'],

@@ -30,7 +30,10 @@ const sourceSchema = z
       .meta({ description: 'Kubernetes: the pod that owns the source address' }),
     proxyAuth: z
       .strictObject({
-        username: z.string().regex(/^[^:\s]{1,64}$/, { error: 'a user name has 1 to 64 characters, no colon and no space' }),
+        username: z
+          .string()
+          .regex(/^[^:\s]{1,64}$/, { error: 'a user name has 1 to 64 characters, no colon and no space' })
+          .meta({ description: 'User name of the explicit proxy' }),
         password: secretRefField,
       })
       .optional()
@@ -53,7 +56,7 @@ export const agentSchema = z
       description: 'report: what would be refused passes without any credential and is audited as would_deny',
     }),
   })
-  .meta({ description: 'An agent: who may speak' })
+  .meta({ description: 'An agent: who may speak', examples: [{ from: [{ cidr: '10.42.7.0/24' }], budget: 'day' }] })
 
 const methodField = z
   .string()
@@ -150,7 +153,14 @@ export const ruleSchema = z
     if (rule.git && rule.paths) clash('paths', 'git says already which paths; remove one of the two')
     if (rule.git && rule.methods) clash('methods', 'git says already which methods; remove one of the two')
   })
-  .meta({ description: 'A rule: the first that matches decides; no match is a refusal' })
+  .meta({
+    description: 'A rule: the first that matches decides; no match is a refusal',
+    examples: [
+      { id: 'api', hosts: ['api.example.com'], methods: ['GET', 'HEAD'], paths: ['/v1/**'] },
+      { id: 'no-deletion', effect: 'deny', hosts: ['api.github.com'], methods: ['DELETE'], paths: ['/repos/*/*'] },
+      { id: 'git', hosts: ['github.com'], git: { fetch: ['*/*'], push: ['example/project'] }, credentials: ['github'] },
+    ],
+  })
 
 export type AgentInput = z.output<typeof agentSchema>
 export type RuleInput = z.output<typeof ruleSchema>
