@@ -80,7 +80,7 @@ function lineAt(text: string, offset: number): number {
 function sortOne(text: string): string | undefined {
   const document = parseDocument(text)
   for (const { map, order } of mapsOf(document)) {
-    const pairs = map.items as Pair[]
+    const pairs = map.items
     const wanted = pairs.toSorted((one, other) => rank(one, order) - rank(other, order))
     if (wanted.every((pair, at) => pair === pairs[at])) continue
     const sorted = map.flow ? sortFlow(text, pairs, wanted) : sortBlock(text, pairs, wanted)

@@ -79,7 +79,9 @@ describe('the pages', () => {
   })
 
   it('shows policies that load', async () => {
-    const examples = blocks.filter(({ language, text }) => language === 'yaml' && !/^(?:cases|jobs|repos|apiVersion):/m.test(text))
+    const examples = blocks.filter(
+      ({ language, text }) => language === 'yaml' && !/^(?:cases|jobs|repos|apiVersion):/m.test(text),
+    )
     expect(examples.length).toBeGreaterThan(0)
     for (const { text } of examples) {
       const directory = mkdtempSync(join(tmpdir(), 'iron-proxy-readme-'))
