@@ -54,7 +54,9 @@ export interface Command {
   /** The settings that its help shows; it takes them all. Left out: all of them. */
   readonly settings?: readonly string[]
   readonly examples: readonly string[]
-  run(input: Input, terminal: Terminal): Promise<ExitCode>
+  /** Started by another command, and no part of the help. */
+  readonly hidden?: boolean
+  run(input: Input, terminal: Terminal): Promise<number>
 }
 
 export interface Input {

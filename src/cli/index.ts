@@ -5,7 +5,7 @@ import { ca } from './ca.ts'
 import { check } from './check.ts'
 import { didYouMean } from '#base/did-you-mean.ts'
 import { exit, Failure, line, UsageError } from './command.ts'
-import type { Command, ExitCode, Input, Terminal } from './command.ts'
+import type { Command, Input, Terminal } from './command.ts'
 import { credentials } from './credentials.ts'
 import { demo } from './demo/demo.ts'
 import { diff } from './diff.ts'
@@ -59,7 +59,7 @@ export const commands: readonly Command[] = [
 ]
 
 /** Runs one command line. Never rejects on what a user can type. */
-export async function dispatch(argv: readonly string[], terminal: Terminal): Promise<ExitCode> {
+export async function dispatch(argv: readonly string[], terminal: Terminal): Promise<number> {
   const [name = '--help', ...rest] = argv
   if (name === '--version' || name === '-v') return version.run({ values: {}, positionals: [] }, terminal)
   if (name === '--help' || name === '-h' || name === 'help') {

@@ -24,6 +24,7 @@ const ranks: Readonly<Record<string, number>> = {
   workers: 5,
   page: 5,
   'policy-tools': 5,
+  sandbox: 5,
   'build.ts': 6,
   'operators.ts': 6,
   'operator-pages.ts': 6,
