@@ -22,6 +22,8 @@ import { logs } from './logs/logs.ts'
 import { page } from './page.ts'
 import { run } from './run.ts'
 import { runs } from './runs/runs.ts'
+import { sandboxInside } from './sandbox/inside.ts'
+import { sandbox } from './sandbox/sandbox.ts'
 import { schema } from './schema.ts'
 import { scopes } from './scopes.ts'
 import { state } from './state.ts'
@@ -31,6 +33,7 @@ import { version } from './version.ts'
 
 /** Every command there is, in the order of `--help`. */
 export const commands: readonly Command[] = [
+  sandbox,
   run,
   check,
   explain,
@@ -66,7 +69,7 @@ export async function dispatch(argv: readonly string[], terminal: Terminal): Pro
     line(terminal.stdout, overview(commands, terminal.colour))
     return exit.ok
   }
-  const command = commands.find((each) => each.name === name)
+  const command = [...commands, sandboxInside].find((each) => each.name === name)
   if (!command) {
     const meant = didYouMean(
       name,

@@ -56,7 +56,7 @@ export function homeInstance({ env }: Pick<Terminal, 'env'>): string {
 }
 
 /** The settings file of the working directory; one named by the environment goes before it. */
-function standardFile({ env }: Terminal): string | undefined {
+export function standardFile({ env }: Terminal): string | undefined {
   const name = 'iron-proxy.yaml'
   return env['IRON_PROXY_CONFIG'] === undefined && existsSync(name) ? name : undefined
 }

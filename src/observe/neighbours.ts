@@ -30,9 +30,13 @@ export class Neighbours {
     this.#doors = doors
   }
 
-  /** A run speaks through the relay of its sandbox, which is the user's own process: the program behind it has a namespace of its own. */
-  observe({ agent, peer, runId }: Pick<AuditRecord, 'agent' | 'peer' | 'runId'>): void {
-    if (agent === null || runId !== undefined || this.#looking || this.#known.has(agent) || !isLoopback(peer)) return
+  /**
+   * A run speaks through the relay of its sandbox, which is the user's own process: the program behind it has a namespace of its own. It
+   * asks for names too, and DNS knows no runs.
+   */
+  observe({ agent, peer, runId, type }: Pick<AuditRecord, 'agent' | 'peer' | 'runId' | 'type'>): void {
+    if (agent === null || runId !== undefined || type === 'dns') return
+    if (this.#looking || this.#known.has(agent) || !isLoopback(peer)) return
     const looks = this.#looks.get(agent) ?? 0
     if (looks === mostLooks) return
     this.#looks.set(agent, looks + 1)

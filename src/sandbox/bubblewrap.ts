@@ -2,10 +2,15 @@
 import type { Mount } from './view.ts'
 
 /** Namespaces whose network is an empty one, for our own doors: the file system stays as it is. Ports below 1024 need the capability. */
-export function outerArguments(command: readonly string[]): readonly string[] {
+export function outerCommand(command: readonly string[]): readonly string[] {
   return [
-    ...['--unshare-user', '--unshare-net', '--die-with-parent', '--cap-add', 'CAP_NET_BIND_SERVICE'],
-    ...['--dev-bind', '/', '/', '--', ...command],
+    'bwrap',
+    ...'--unshare-user --unshare-net --die-with-parent --cap-add CAP_NET_BIND_SERVICE'.split(' '),
+    '--dev-bind',
+    '/',
+    '/',
+    '--',
+    ...command,
   ]
 }
 
@@ -18,19 +23,28 @@ export interface InnerOptions {
   readonly command: readonly string[]
 }
 
+/** bwrap refuses to start with a capability that it did not get from us as root: that of the doors is given up before (setpriv(1)). */
+const withoutCapability = ['setpriv', '--inh-caps=-all', '--ambient-caps=-all', '--', 'bwrap'] as const
+
 /**
  * The program's own namespaces, below those of the doors. No capability is left, no new privilege can be had, and no namespace can be
  * made in which there would be one.
  */
-export function innerArguments({ mounts, work, env, newSession, command }: InnerOptions): readonly string[] {
+export function innerCommand({ mounts, work, env, newSession, command }: InnerOptions): readonly string[] {
   return [
-    ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
-    ...['--die-with-parent', '--cap-drop', 'ALL', '--hostname', 'sandbox'],
+    ...withoutCapability,
+    ...'--unshare-user --disable-userns --unshare-pid --unshare-ipc --unshare-uts --unshare-cgroup-try'.split(' '),
+    ...'--die-with-parent --cap-drop ALL --hostname sandbox'.split(' '),
     ...(newSession ? ['--new-session'] : []),
     ...mounts.flatMap(argumentsOf),
-    ...['--remount-ro', '/', '--chdir', work, '--clearenv'],
+    '--remount-ro',
+    '/',
+    '--chdir',
+    work,
+    '--clearenv',
     ...Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]),
-    ...['--', ...command],
+    '--',
+    ...command,
   ]
 }
 

@@ -90,7 +90,7 @@ async function relayExplicit(client: Socket, proxy: ProxyDoor): Promise<void> {
   const head = opening.bytes.toString('latin1', 0, opening.judged)
   const lines = head.split('\r\n')
   const kept = lines.slice(1, -2).filter((line) => !/^(?:proxy-authorization|proxy-connection|connection)[ \t]*:/i.test(line))
-  const own = [`Proxy-Authorization: ${proxyAuthorization(proxy)}`, ...(/^CONNECT /.test(head) ? [] : ['Connection: close'])]
+  const own = [`Proxy-Authorization: ${proxyAuthorization(proxy)}`, ...(head.startsWith('CONNECT ') ? [] : ['Connection: close'])]
   const server = dial(proxy)
   bind(client, server)
   server.write(Buffer.from([lines[0], ...own, ...kept, '', ''].join('\r\n'), 'latin1'))

@@ -61,7 +61,7 @@ export function tunnel(client: Socket, authority: string, opening: Buffer, door:
   bind(client, server)
   server.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\nProxy-Authorization: ${proxyAuthorization(door)}\r\n\r\n`)
   void readOpening(server, headEnd).then((reply) => {
-    const opened = reply !== undefined && /^HTTP\/1\.1 200 /.test(reply.bytes.toString('latin1', 0, 16))
+    const opened = reply !== undefined && reply.bytes.toString('latin1', 0, 16).startsWith('HTTP/1.1 200 ')
     if (!reply || (!opened && speaks === 'tls')) return client.destroy()
     if (opened) server.write(opening)
     const rest = opened ? reply.bytes.subarray(reply.judged) : reply.bytes

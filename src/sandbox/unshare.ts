@@ -19,13 +19,21 @@ export interface UnshareOptions extends InnerOptions {
 export function innerCommand(options: UnshareOptions): readonly string[] {
   const { command, env, newSession } = options
   const drop = [
-    ...['unshare', '--user', `--map-user=${options.uid}`, `--map-group=${options.gid}`, '--keep-caps', '--'],
-    ...['setpriv', '--no-new-privs', '--ambient-caps=-all', '--inh-caps=-all', '--bounding-set=-all', '--'],
-    ...['env', '-i', ...Object.entries(env).map(([name, value]) => `${name}=${value}`)],
+    ...`unshare --user --map-user=${options.uid} --map-group=${options.gid} --keep-caps --`.split(' '),
+    ...'setpriv --no-new-privs --ambient-caps=-all --inh-caps=-all --bounding-set=-all --'.split(' '),
+    'env',
+    '-i',
+    ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
   ]
   return [
-    ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--ipc', '--uts', '--'],
-    ...['sh', '-c', scriptOf(options), 'sh', ...(newSession ? ['setsid', '--wait'] : []), ...drop, ...command],
+    ...'unshare --mount --pid --fork --kill-child --ipc --uts --'.split(' '),
+    'sh',
+    '-c',
+    scriptOf(options),
+    'sh',
+    ...(newSession ? ['setsid', '--wait'] : []),
+    ...drop,
+    ...command,
   ]
 }
 
@@ -47,13 +55,13 @@ function scriptOf({ mounts, root, work }: UnshareOptions): string {
     `mount -t tmpfs -o mode=0755,nosuid,nodev sandbox ${quote(root)}`,
     ...mounts.map((mount) => lineOf(mount, root)),
     `mkdir -p ${quote(`${root}/.old`)}`,
+    // One more for the user that we become, and none below it.
+    'echo 1 > /proc/sys/user/max_user_namespaces',
     `cd ${quote(root)}`,
     'pivot_root . .old',
     'umount -l /.old',
     'rmdir /.old',
-    'mount -o remount,ro,nosuid,nodev /',
-    // One more for the user that we become, and none below it.
-    'echo 1 > /proc/sys/user/max_user_namespaces',
+    'mount -o remount,ro,nosuid,nodev none /',
     `cd ${quote(work)}`,
     'exec "$@"',
   ].join('\n')

@@ -1,8 +1,11 @@
 /** Which wall works here: the tool must be installed, and the kernel must let us make namespaces. What it refuses is never made up for. */
 import { spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { outerArguments } from './bubblewrap.ts'
-import { outerCommand } from './unshare.ts'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { platform, tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import * as bubblewrap from './bubblewrap.ts'
+import type { InnerOptions } from './bubblewrap.ts'
+import * as unshare from './unshare.ts'
 
 export type WallKind = 'bubblewrap' | 'unshare'
 
@@ -11,45 +14,37 @@ export interface NoWall {
   readonly refusal: string
 }
 
-/** How each is tried: with all that the sandbox asks for, around a program that does nothing. */
-const tries: Readonly<Record<WallKind, readonly string[]>> = {
-  bubblewrap: [
-    'bwrap',
-    ...outerArguments([
-      'bwrap',
-      '--unshare-user',
-      '--disable-userns',
-      '--unshare-pid',
-      '--ro-bind',
-      '/',
-      '/',
-      '--proc',
-      '/proc',
-      '--dev',
-      '/dev',
-      '--',
-      'true',
-    ]),
+/** How each is tried: as it will be used, around a program that does nothing. */
+const trial: InnerOptions = {
+  mounts: [
+    { kind: 'read', from: '/usr', to: '/usr' },
+    ...['bin', 'lib', 'lib64', 'sbin'].map((name) => ({ kind: 'link', to: `/${name}`, target: `usr/${name}` }) as const),
+    { kind: 'proc', to: '/proc' },
+    { kind: 'devices', to: '/dev' },
   ],
-  unshare: outerCommand([
-    'unshare',
-    '--mount',
-    '--pid',
-    '--fork',
-    '--kill-child',
-    '--',
-    'sh',
-    '-c',
-    'mount -t tmpfs none /tmp && mount -t proc proc /proc && setpriv --version >/dev/null',
-  ]),
+  work: '/',
+  env: {},
+  newSession: false,
+  command: ['/usr/bin/true'],
+}
+
+const tries: Readonly<Record<WallKind, (root: string) => readonly string[]>> = {
+  bubblewrap: () => bubblewrap.outerCommand(bubblewrap.innerCommand(trial)),
+  unshare: (root) => unshare.outerCommand(unshare.innerCommand({ ...trial, root, ...userInfo() })),
 }
 
 /** The first that works, or the one that is asked for. `env`: PATH at least. */
 export async function findWall(asked: WallKind | undefined, env: Readonly<Record<string, string>>): Promise<WallKind | NoWall> {
+  if (platform() !== 'linux')
+    return {
+      refusal: `namespaces are Linux’s, and on ${platform()} a wall would be not enforced; run the sandbox in a virtual machine or container with Linux`,
+    }
   const kinds: readonly WallKind[] = asked === undefined ? ['bubblewrap', 'unshare'] : [asked]
   const said: string[] = []
   for (const kind of kinds) {
-    const problem = await problemOf(tries[kind], env)
+    const root = await mkdtemp(join(tmpdir(), 'iron-proxy-wall-'))
+    const problem = await problemOf(tries[kind](root), env)
+    await rm(root, { recursive: true, force: true })
     if (problem === undefined) return kind
     said.push(`${kind}: ${problem}`)
   }

@@ -25,12 +25,15 @@ describe('the owner of a loopback connection', () => {
   })
 })
 
-async function warnings(uid: number | undefined, ...records: { agent: string | null; peer: string; runId?: string }[]) {
+async function warnings(
+  uid: number | undefined,
+  ...records: { agent: string | null; peer: string; runId?: string; type?: 'dns' }[]
+) {
   const said: string[] = []
   const log = { warn: (_fields: object, message: string) => void said.push(message) }
   const neighbours = new Neighbours({ uid, log, table: () => Promise.resolve(table) }, () => [8080])
   for (const record of records) {
-    neighbours.observe(record)
+    neighbours.observe({ type: 'request', ...record })
     await new Promise(setImmediate)
   }
   return said
@@ -50,6 +53,7 @@ describe('an agent beside the proxy', () => {
     ['of another user', 1234, local],
     ['of another machine', 1000, { agent: 'local', peer: '10.0.0.1' }],
     ['in a sandbox, whose relay is the user’s', 1000, { ...local, runId: 'r' }],
+    ['that asks for a name', 1000, { ...local, type: 'dns' }],
     ['that is not known', 1000, { agent: null, peer: '127.0.0.1' }],
     ['on a system that has no users', undefined, local],
   ] as const)('is not warned of when it is one %s', async (_name, uid, record) => {
