@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import { audit } from './audit.ts'
+import { allow, deny } from './allow.ts'
 import { budget } from './budget.ts'
 import { ca } from './ca.ts'
 import { check } from './check.ts'
@@ -43,6 +44,8 @@ export const commands: readonly Command[] = [
   diff,
   fmt,
   logs,
+  allow,
+  deny,
   runs,
   page,
   audit,

@@ -50,7 +50,7 @@ describe('putting an item into a list', () => {
     expect(() => insertItems(text, 'rules', rule)).toThrow(message)
   })
 
-  it.each(filesBelow('policies', '.yaml'))('leaves all of %s as it is', (file) => {
+  it.each(filesBelow('policies', '.yaml').filter((file) => !file.endsWith('.test.yaml')))('leaves all of %s as it is', (file) => {
     const before = textOf(file)
     const after = insertItems(before, 'rules', rule)
     const old = parse(before) as { rules: unknown[] }

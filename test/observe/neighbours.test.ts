@@ -65,7 +65,7 @@ describe('an agent beside the proxy', () => {
     const read = (): Promise<string> => ((looks += 1), Promise.resolve(''))
     const neighbours = new Neighbours({ uid: 1000, log: { warn: () => {} }, table: read }, () => [8080])
     for (let i = 0; i < 50; i += 1) {
-      neighbours.observe(local)
+      neighbours.observe({ type: 'request', ...local })
       await new Promise(setImmediate)
     }
     expect(looks).toBe(20)
