@@ -67,6 +67,8 @@ describe.skipIf(reason !== undefined)(`a sandbox${reason === undefined ? '' : ` 
     expect(done.stderr).toContain('refused  closed.test (host_denied)')
     expect(done.stderr).toContain('allow it: iron-proxy allow closed.test --agent sandbox')
     expect(on.upstream.requests).toEqual([])
+    // Gone with its only sandbox: the next one must not find it half stopped.
+    expect(existsSync(join(on.home, '.iron-proxy', 'admin.sock'))).toBe(false)
     // The folder is the user's own, and what was made in it stays.
     expect(await readdir(on.work)).toEqual(['made'])
     expect((await stat(join(on.home, '.iron-proxy'))).mode & 0o777).toBe(0o700)

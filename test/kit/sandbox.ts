@@ -51,7 +51,6 @@ export async function sandboxStage(key: string) {
     IRON_PROXY_UPSTREAM_ALLOW_PRIVATE: '127.0.0.0/8',
     IRON_PROXY_UPSTREAM_RESOLVER: '127.0.0.1:9',
     IRON_PROXY_WHOAMI: 'off',
-    IRON_PROXY_SHUTDOWN_LAME_DUCK: '0',
   }
   const owned = stack.move()
   return {

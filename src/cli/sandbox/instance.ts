@@ -57,7 +57,13 @@ function homeFlags(directory: string, env: Terminal['env']): Readonly<Record<str
     'audit-file': 'audit.jsonl',
   }
   const placed = Object.entries(flags).map(([flag, name]) => [flag, join(directory, name)] as const)
-  const fixed = [['listen-admin', `unix:${join(directory, 'admin.sock')}`] as const, ['audit-stdout', 'false'] as const]
+  const fixed = [
+    ['listen-admin', `unix:${join(directory, 'admin.sock')}`],
+    ['audit-stdout', 'false'],
+    // No one routes here: a lame duck would only answer the next sandbox.
+    ['shutdown-lame-duck', '0'],
+    ['shutdown-deadline', '5'],
+  ] as const
   return Object.fromEntries(
     [...placed, ...fixed].filter(([flag]) => env[`IRON_PROXY_${flag.toUpperCase().replaceAll('-', '_')}`] === undefined),
   )
@@ -79,7 +85,7 @@ export async function statusOf({ settings }: Instance): Promise<Status | undefin
 
 /** A proxy that was started here, to be ended with the sandbox, unless others need it by then. */
 export interface StartedProxy {
-  readonly end: () => void
+  readonly end: () => Promise<void>
 }
 
 /** Milliseconds until a proxy must answer. */
@@ -111,10 +117,15 @@ export async function startProxy(
     () => true,
   )
   child.unref()
+  // The next sandbox must find it running or gone.
+  const end = async () => {
+    child.kill('SIGTERM')
+    await Promise.race([ended, sleep(patience)])
+  }
   const until = performance.now() + patience
   while (performance.now() < until) {
     const status = await statusOf(instance)
-    if (status) return { status, started: { end: () => void child.kill('SIGTERM') } }
+    if (status) return { status, started: { end } }
     if (await Promise.race([ended, sleep(40, false)])) break
   }
   const said = (await readFile(logFile, 'utf8').catch(() => '')).trim().split('\n').slice(-3).join('\n')

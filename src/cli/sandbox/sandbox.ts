@@ -217,5 +217,5 @@ async function endProxy({ settings }: Instance, started: StartedProxy | undefine
   if (!started) return
   const runs = await askAdmin(settings, 'GET', '/v1/runs', undefined, 5_000)
   const others = runs.status === 200 && Array.isArray(runs.body) && runs.body.length > 0
-  if (!others) started.end()
+  if (!others) await started.end()
 }
