@@ -75,32 +75,31 @@ describe.skipIf(!tellsMemory)('memory stays flat (skipped where /proc does not t
     }
   })
 
-  test.each([
-    ['--http1.1', 'one.test'],
-    ['--http2', 'one.test'],
-    ['--http2', 'two.test'],
-  ])('while 1 GiB goes down, with curl %s from %s', async (protocol, host) => {
-    const args = curlArgs(`https://${host}/download/${gibibyte}`, protocol)
+  /** One whole gibibyte each way; the other ways of the same would show a leak of a tenth in a quarter of it. */
+  const transfers = [
+    ['1 GiB', '--http1.1', 'one.test', gibibyte],
+    ['256 MiB', '--http2', 'one.test', gibibyte / 4],
+    ['256 MiB', '--http2', 'two.test', gibibyte / 4],
+  ] as const
+
+  test.each(transfers)('while %s goes down, with curl %s from %s', async (_size, protocol, host, bytes) => {
+    const args = curlArgs(`https://${host}/download/${bytes}`, protocol)
     const risen = await rise(async () => {
       const done = await run('sh', ['-c', 'curl "$@" | sha256sum', 'sh', ...args], { env: door().env })
-      expect(done.stdout).toBe(`${patternSha256(gibibyte)}  -\n`)
+      expect(done.stdout).toBe(`${patternSha256(bytes)}  -\n`)
     })
     expect(risen).toBeLessThan(120)
   })
 
-  test.each([
-    ['--http1.1', 'one.test'],
-    ['--http2', 'one.test'],
-    ['--http2', 'two.test'],
-  ])('while 1 GiB goes up, with curl %s to %s', async (protocol, host) => {
-    const file = join(files.folder, 'gibibyte')
+  test.each(transfers)('while %s goes up, with curl %s to %s', async (size, protocol, host, bytes) => {
+    const file = join(files.folder, size)
     // Almost all of it is a hole, which costs no disk.
     await writeFile(file, randomBytes(1000))
-    await truncate(file, gibibyte)
+    await truncate(file, bytes)
     const { requests } = host === 'one.test' ? one : two
     const risen = await rise(async () => {
       const done = await curl(`https://${host}/upload`, protocol, '--upload-file', file)
-      expect(JSON.parse(done.stdout).bytes).toBe(gibibyte)
+      expect(JSON.parse(done.stdout).bytes).toBe(bytes)
     })
     const sum = await run('sha256sum', [file])
     expect(requests.at(-1)).toMatchObject({ state: 'complete', bodySha256: sum.stdout.slice(0, 64) })
