@@ -16,15 +16,26 @@ export default defineConfig({
           testTimeout: 20_000,
           // A process and its modules serve many files: half the CPU of these tests went into loading.
           isolate: false,
+          sequence: { groupOrder: 1 },
         },
       },
-      { test: { name: 'house', include: ['test/house/**/*.test.ts'], testTimeout: 20_000, isolate: false } },
+      {
+        test: {
+          name: 'house',
+          include: ['test/house/**/*.test.ts'],
+          testTimeout: 20_000,
+          isolate: false,
+          sequence: { groupOrder: 0 },
+        },
+      },
       {
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts', 'test/cli/**/*.test.ts', 'test/deploy/agent/**/*.test.ts'],
           ...slow,
-          maxWorkers: 2,
+          // Most of them wait for processes more than they compute.
+          maxWorkers: 3,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
