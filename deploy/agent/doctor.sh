@@ -45,7 +45,7 @@ trust() {
   [ -r "$lines" ] || { echo "no client was told of the proxy's CA: run setup.sh with IRON_PROXY_CA_CRT" && return; }
   while read -r file; do
     [ -s "$file" ] || echo "$file is missing or empty"
-  done < <(sed -n "s/.*='\(.*\)'$/\1/p" "$lines" | sort -u)
+  done < <(sed -n "s/.*='\(\/.*\)'$/\1/p" "$lines" | sort -u)
   [ -z "${SSL_CERT_FILE:-}" ] || [ "$SSL_CERT_FILE" = "$AGENT_STATE/ca-bundle.crt" ] || echo "SSL_CERT_FILE leads elsewhere: $SSL_CERT_FILE"
   [ -n "${NODE_EXTRA_CA_CERTS:-}" ] || echo "NODE_EXTRA_CA_CERTS is not set: start shells with $AGENT_STATE/env.d/*.sh"
 }
