@@ -5,7 +5,7 @@ import { explain as explainRequest, explanationText, lineReader } from '#config/
 import { formatIssue } from '#config/issue.ts'
 import { loadPolicies, testFilePattern } from '#config/load.ts'
 import type { Settings } from '#config/settings-schema.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { judge } from '#policy-tools/judge.ts'
 import { withCase } from '#policy-tools/save-case.ts'
 import { readTests } from '#policy-tools/test-file.ts'

@@ -1,6 +1,6 @@
 /** What a request would cost, and whom: the meter of its rule, and the budgets of its agent with how full they are. */
 import { classify } from '#journey/meter.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import type { Agent, Ask, Rule } from '#policy/types.ts'
 
 /** How the meter of a rule takes a request; `refused` is a code of the table. */

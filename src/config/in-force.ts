@@ -1,4 +1,4 @@
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import type { Issue } from './issue.ts'
 import type { PolicyFile } from './load.ts'
 

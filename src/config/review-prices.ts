@@ -1,5 +1,5 @@
 /** Models that agents asked a running proxy for, and that this policy has no price for. */
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { pricedName } from '#metering/price.ts'
 import type { Issue } from './issue.ts'
 

@@ -1,5 +1,5 @@
 /** Spend that an edit of the policy would leave behind: an account goes by the names of its budget and its agent. */
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import type { Issue } from './issue.ts'
 
 /** What a running proxy says was spent on an account in the window that runs. */

@@ -3,7 +3,7 @@
  * its id, gets the same bytes back: nothing is read, decided or encoded anew. What is forwarded is never kept. Pure.
  */
 import { LruMap } from '#base/async.ts'
-import type { Exchange, Snapshot } from '#journey/types.ts'
+import type { Exchange, Snapshot } from '#contracts/snapshot.ts'
 import type { Asking, Counted } from './tally.ts'
 
 /** A reply over UDP, and how it was counted. */

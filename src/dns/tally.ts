@@ -1,8 +1,7 @@
 /** Writes what was asked to the audit: the first of its kind at once, repeats counted and written when the window ends. */
 import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
-import type { Audit, Ids } from '#journey/ports.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { Audit, AuditRecord, Ids } from '#contracts/audit-record.ts'
 import type { AgentId } from '#policy/types.ts'
 import type { Finding } from './answer.ts'
 

@@ -1,6 +1,6 @@
 import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
-import type { Owner, Owners } from '#journey/ports.ts'
+import type { Owner, Owners } from '#contracts/owners.ts'
 import { agentsOfPod, namespacesOf } from '#policy/pods.ts'
 import type { Policy } from '#policy/types.ts'
 import { SilentWatch } from './api.ts'

@@ -1,5 +1,5 @@
 import type { Address } from '#base/address.ts'
-import type { Owner, Owners } from '#journey/ports.ts'
+import type { Owner, Owners } from '#contracts/owners.ts'
 
 /** All that is known of who has which address, as it crosses to another thread. */
 export interface OwnersImage {

@@ -1,5 +1,5 @@
 import type { Address } from '#base/address.ts'
-import type { Owner } from '#journey/ports.ts'
+import type { Owner } from '#contracts/owners.ts'
 import type { Pod } from '#policy/pods.ts'
 import type { Placed, PodReading } from './pod.ts'
 

@@ -3,9 +3,9 @@ import type { Clock } from '#base/clock.ts'
 import type { Secret } from '#base/secret.ts'
 import { withStubsOfOthers } from '#credentials/stubs.ts'
 import { runCredentials } from '#journey/ephemeral.ts'
-import type { Run } from '#journey/ephemeral.ts'
-import type { Runs } from '#journey/ports.ts'
-import type { ProxyAuth, Snapshot } from '#journey/types.ts'
+import type { Run, Runs } from '#contracts/runs.ts'
+import type { ProxyAuth } from '#contracts/request.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 
 /** A run that lives. Its password is kept as what candidates are compared with. */
 export interface KnownRun {

@@ -2,7 +2,8 @@ import { matchesHost } from '#base/host.ts'
 import type { Credential } from '#credentials/types.ts'
 import { scopedTo } from '#credentials/stubs.ts'
 import type { Allowance } from '#policy/types.ts'
-import type { Exchange, RequestHead } from './types.ts'
+import type { Exchange } from '#contracts/snapshot.ts'
+import type { RequestHead } from '#contracts/request.ts'
 
 /** What an allowed request may use. */
 export interface Admission {

@@ -2,9 +2,11 @@ import { ProxyError } from '#base/errors.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Ask, Denial } from '#policy/types.ts'
 import { headerValue } from './headers.ts'
-import type { Client, LoginTaker, RequestBody } from './ports.ts'
+import type { Client } from '#contracts/reply.ts'
+import type { LoginTaker } from '#contracts/grants.ts'
+import type { RequestBody, RequestHead } from '#contracts/request.ts'
 import type { Trace } from './settle.ts'
-import type { Exchange, RequestHead, Snapshot } from './types.ts'
+import type { Exchange, Snapshot } from '#contracts/snapshot.ts'
 
 /** A token request is a few hundred bytes. */
 const mostBytes = 64 * 1024

@@ -1,24 +1,10 @@
 import { matchesHost } from '#base/host.ts'
-import type { HostPattern } from '#base/host.ts'
 import { stubsOfOne } from '#credentials/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
 import { indexAnswers } from '#credentials/answers.ts'
-import type { Budget } from '#metering/types.ts'
 import type { Agent } from '#policy/types.ts'
-import type { Snapshot } from './types.ts'
-
-/** One run of an ephemeral agent: less than its base agent may, for a while, under stubs of its own. */
-export interface Run {
-  readonly id: string
-  /** The base agent. */
-  readonly agent: string
-  /** `undefined`: every host its agent may reach. */
-  readonly hosts: readonly HostPattern[] | undefined
-  /** On top of those of its agent. */
-  readonly budget: Budget | undefined
-  /** By credential. */
-  readonly stubs: ReadonlyMap<string, string>
-}
+import type { Snapshot } from '#contracts/snapshot.ts'
+import type { Run } from '#contracts/runs.ts'
 
 /** The policy as one run has it. */
 export interface Narrowed {

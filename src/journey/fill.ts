@@ -2,8 +2,8 @@ import type { BodyPlacement } from '#credentials/swap.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import { headerValue } from './headers.ts'
-import type { Client, RequestBody } from './ports.ts'
-import type { RequestHead } from './types.ts'
+import type { Client } from '#contracts/reply.ts'
+import type { RequestBody, RequestHead } from '#contracts/request.ts'
 import { readWhole, wholeBody } from './whole-body.ts'
 
 /** A body that was read whole, with the stubs in it. */

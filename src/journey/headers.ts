@@ -3,7 +3,7 @@
  */
 import { foldName } from '#base/header-name.ts'
 import { misleadsHost } from '#base/misleading-header.ts'
-import type { RawHeaders } from './types.ts'
+import type { RawHeaders } from '#contracts/request.ts'
 
 // RFC 9110 section 7.6.1, and the older names that peers still act on.
 const hopByHop = [

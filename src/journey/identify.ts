@@ -5,9 +5,11 @@ import { agentsOfPod } from '#policy/pods.ts'
 import type { Pod } from '#policy/pods.ts'
 import type { Agent, Denial, Policy } from '#policy/types.ts'
 import { narrow } from './ephemeral.ts'
-import type { Run } from './ephemeral.ts'
-import type { Owner, Owners, Runs, Vault } from './ports.ts'
-import type { Arrival, Exchange, Snapshot } from './types.ts'
+import type { Run, Runs } from '#contracts/runs.ts'
+import type { Owner, Owners } from '#contracts/owners.ts'
+import type { Vault } from '#contracts/grants.ts'
+import type { Arrival } from '#contracts/request.ts'
+import type { Exchange, Snapshot } from '#contracts/snapshot.ts'
 
 export type Identity = { readonly kind: 'agent'; readonly agent: Agent } | Denial
 

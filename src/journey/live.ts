@@ -1,6 +1,6 @@
 import type { Denial } from '#policy/types.ts'
 import type { Live, LiveEntry } from './ports.ts'
-import type { Snapshot } from './types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 
 /** What is running now. Short exchanges finish on the snapshot they began with; what runs long is re-decided. */
 export class LiveSet implements Live {

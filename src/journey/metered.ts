@@ -6,7 +6,7 @@ import type { Held } from '#metering/held.ts'
 import type { BudgetRefusal } from '#metering/notice.ts'
 import type { Counter, Notice, ReplyFilter, ReplyKind, Shape } from '#providers/types.ts'
 import type { Denial, Rule } from '#policy/types.ts'
-import type { RequestBody } from './ports.ts'
+import type { RequestBody } from '#contracts/request.ts'
 import type { MeteredBill } from './settle.ts'
 
 /** Milliseconds a reply that is to end may take to come to the end of an event. */

@@ -3,7 +3,7 @@
  * table; the first row that knows the request decides. Each form holds the code, the reason, the hint and the request id.
  */
 import { headerValue } from './headers.ts'
-import type { RequestHead } from './types.ts'
+import type { RequestHead } from '#contracts/request.ts'
 
 /** What every refusal says. Nothing here ever holds a header value, address or stack. */
 export interface Explained {

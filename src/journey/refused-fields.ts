@@ -2,7 +2,7 @@
 import { LruMap } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
 import type { RefusedReply } from './refused-values.ts'
-import type { RequestHead } from './types.ts'
+import type { RequestHead } from '#contracts/request.ts'
 
 type Server = Pick<RequestHead, 'host' | 'port'>
 

@@ -1,5 +1,5 @@
 /** Which answers of a host mean that it took the value for dead: by then it is renewed, and the answer never reaches an agent. */
-import type { RequestHead } from './types.ts'
+import type { RequestHead } from '#contracts/request.ts'
 
 type Asked = Pick<RequestHead, 'host' | 'path'>
 

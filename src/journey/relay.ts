@@ -6,9 +6,9 @@ import type { ScrubChain } from '#credentials/scrub-chain.ts'
 import type { ReplyKind } from '#providers/types.ts'
 import { headerValue, replyHeaders } from './headers.ts'
 import type { Metered } from './metered.ts'
-import type { Client, ReplySink, Upgraded } from './ports.ts'
+import type { Client, ReplySink, Upgraded } from '#contracts/reply.ts'
 import type { Trace } from './settle.ts'
-import type { RawHeaders } from './types.ts'
+import type { RawHeaders } from '#contracts/request.ts'
 
 /** Milliseconds without a byte after which kept bytes go out. */
 const quiet = 10

@@ -1,6 +1,6 @@
-import type { ReplySink, RequestBody } from './ports.ts'
+import type { ReplySink } from '#contracts/reply.ts'
+import type { RawHeaders, RequestBody } from '#contracts/request.ts'
 import type { RefusedReply } from './refused-values.ts'
-import type { RawHeaders } from './types.ts'
 import { isWhole } from './whole-body.ts'
 
 /** Bytes of a body that are kept so that it can be sent once more. A model call with its whole context is smaller. */

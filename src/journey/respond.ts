@@ -2,10 +2,10 @@ import { errorTable, lasting } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Call, Notice, Speech } from '#providers/types.ts'
 import { reasonOf } from '#wire/reason.ts'
-import type { Client } from './ports.ts'
+import type { Client } from '#contracts/reply.ts'
 import { reasonPhrase, repeatsServerErrors, sentence, writeRefusal } from './refusal-forms.ts'
 import type { Asking, Explained } from './refusal-forms.ts'
-import type { RawHeaders } from './types.ts'
+import type { RawHeaders } from '#contracts/request.ts'
 
 /** What an agent is told about a request that was not served. Nothing here ever holds a header value, address or stack. */
 export interface Refusal {

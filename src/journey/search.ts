@@ -4,7 +4,8 @@ import type { Allowance, Denial } from '#policy/types.ts'
 import type { Admission } from './admit.ts'
 import type { Ports } from './ports.ts'
 import type { Trace } from './settle.ts'
-import type { Exchange, RequestArrival } from './types.ts'
+import type { Exchange } from '#contracts/snapshot.ts'
+import type { RequestArrival } from '#contracts/request.ts'
 
 /** A request that goes out without any credential. */
 export const nothingFound: Found = { kind: 'found', placements: [] }

@@ -1,9 +1,13 @@
 import type { Host } from '#base/host.ts'
 import { patternText } from '#base/host.ts'
 import { doctorScript } from './doctor-script.ts'
-import type { Client, Ports, Vault } from './ports.ts'
+import type { Client } from '#contracts/reply.ts'
+import type { Ports } from './ports.ts'
+import type { Vault } from '#contracts/grants.ts'
 import type { Trace } from './settle.ts'
-import type { Exchange, Outcome, RequestHead } from './types.ts'
+import type { Exchange } from '#contracts/snapshot.ts'
+import type { Outcome } from '#contracts/audit-record.ts'
+import type { RequestHead } from '#contracts/request.ts'
 
 /** The proxy's own name for agents; `.internal` is nobody else's (ICANN, 2024). No rule is needed, and none can take it away. */
 export const selfHost = 'iron-proxy.internal' as Host

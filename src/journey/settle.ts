@@ -6,7 +6,9 @@ import type { Bill } from '#metering/held.ts'
 import { askedService } from '#policy/git.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import type { Ports } from './ports.ts'
-import type { Arrival, AuditRecord, BrokenArrival, Exchange, MeteredUsage, Outcome, Unpriced } from './types.ts'
+import type { Arrival, BrokenArrival } from '#contracts/request.ts'
+import type { AuditRecord, MeteredUsage, Outcome, Unpriced } from '#contracts/audit-record.ts'
+import type { Exchange } from '#contracts/snapshot.ts'
 
 /** What the meter of that name found. */
 export interface MeteredBill extends Bill {

@@ -1,6 +1,7 @@
 import { ProxyError } from '#base/errors.ts'
 import type { Grant, SignTools } from '#credentials/types.ts'
-import type { Outbound, RequestBody } from './ports.ts'
+import type { Outbound } from '#contracts/upstream.ts'
+import type { RequestBody } from '#contracts/request.ts'
 import { readWhole, wholeBody } from './whole-body.ts'
 
 /** A request as it leaves, with what is left of its body to be read. */

@@ -2,13 +2,16 @@ import type { Cancellation } from '#base/async.ts'
 import { decideHost } from '#policy/decide.ts'
 import type { Denial } from '#policy/types.ts'
 import { identify } from './identify.ts'
-import type { Ports, Relayed } from './ports.ts'
+import type { Ports } from './ports.ts'
+import type { Relayed } from '#contracts/reply.ts'
 import { refusalReply } from './respond.ts'
 import type { RefusalReply } from './respond.ts'
 import { selfHost } from './self.ts'
 import { settle, trace } from './settle.ts'
 import type { Trace } from './settle.ts'
-import type { BrokenArrival, CutBy, Outcome, Snapshot, TunnelArrival } from './types.ts'
+import type { BrokenArrival, TunnelArrival } from '#contracts/request.ts'
+import type { CutBy, Outcome } from '#contracts/audit-record.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 
 export type Cut = Cancellation<CutBy>
 

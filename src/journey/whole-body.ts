@@ -1,5 +1,5 @@
 import { ProxyError } from '#base/errors.ts'
-import type { RequestBody } from './ports.ts'
+import type { RequestBody } from '#contracts/request.ts'
 
 /** Bytes that a body of unknown length gets first; its buffer doubles from there. */
 const firstBytes = 16 * 1024

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import { parseAddress } from '#base/address.ts'
 import type { Host } from '#base/host.ts'
 import type { TunnelRefusal } from '#journey/tunnel.ts'
-import type { Door, Peer, ProxyAuth, Scheme } from '#journey/types.ts'
+import type { Door, Peer, ProxyAuth, Scheme } from '#contracts/request.ts'
 
 /** What is known of a connection before a request is read from it. */
 export interface Connection {

@@ -7,7 +7,7 @@ import { isRunId, runIdForm } from '#base/run-id.ts'
 import { traceIdOf } from '#base/trace-id.ts'
 import { Secret } from '#base/secret.ts'
 import { refusePath } from '#policy/path.ts'
-import type { ProxyAuth, RawHeaders, RequestHead, Scheme } from '#journey/types.ts'
+import type { ProxyAuth, RawHeaders, RequestHead, Scheme } from '#contracts/request.ts'
 import { isFieldText, isToken } from '#wire/characters.ts'
 import type { Connection } from './connection.ts'
 

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { StopSignal } from '#base/async.ts'
 import { pipeline } from 'node:stream/promises'
-import type { Relayed } from '#journey/ports.ts'
+import type { Relayed } from '#contracts/reply.ts'
 
 /** Milliseconds without a byte in either direction after which a relay is given up. */
 const idle = 60 * 60_000

@@ -1,4 +1,4 @@
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { LineBuffer } from './line-buffer.ts'
 import { asciiJson, bounded } from './text.ts'
 

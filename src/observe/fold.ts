@@ -1,6 +1,6 @@
 import { tokenClasses } from '#base/usage.ts'
 import { runPrefix } from '#metering/compile.ts'
-import type { AuditRecord, MeteredUsage } from '#journey/types.ts'
+import type { AuditRecord, MeteredUsage } from '#contracts/audit-record.ts'
 import type { Instruments } from './instruments.ts'
 
 /** Question types that have a label of their own; agents choose the number, so the rest is `other`. */

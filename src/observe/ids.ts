@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Ids } from '#journey/ports.ts'
+import type { Ids } from '#contracts/audit-record.ts'
 
 const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 /** Random bytes are drawn for this many ids at a time: a draw costs more than its bytes. */

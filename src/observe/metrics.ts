@@ -1,6 +1,6 @@
 /** Numbers for the operator, in Prometheus' words. What concerns exchanges is folded from AuditRecords in `fold.ts`. */
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { folding } from './fold.ts'
 import { describeMetrics, type Gauges, type Instruments } from './instruments.ts'
 

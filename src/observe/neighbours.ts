@@ -3,7 +3,7 @@
  * the network helps there. The kernel says whose a loopback connection is (proc(5), `/proc/net/tcp`), so the operator is warned.
  */
 import { readFile } from 'node:fs/promises'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 
 export interface NeighbourPorts {
   /** Ours; `undefined` where the system has none. */

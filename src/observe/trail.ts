@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
-import type { Audit, Runs } from '#journey/ports.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { Audit, AuditRecord } from '#contracts/audit-record.ts'
+import type { Runs } from '#contracts/runs.ts'
 import { AuditLog } from './audit.ts'
 import type { Neighbours } from './neighbours.ts'
 import { LineParts, writeAuditLine } from './audit-line.ts'

@@ -1,5 +1,5 @@
 import { LruMap } from '#base/async.ts'
-import type { AuditRecord, Unpriced } from '#journey/types.ts'
+import type { AuditRecord, Unpriced } from '#contracts/audit-record.ts'
 
 /** The last models that agents asked for and that have no price, newest first: what `iron-proxy check` warns of. Bounded. */
 export class UnpricedModels {

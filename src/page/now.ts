@@ -1,5 +1,5 @@
 import type { BudgetRow } from '#admin/budgets.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { remedyOf } from '#timeline/remedy.ts'
 import { count, html, table, time } from './html.ts'
 import type { Html } from './html.ts'

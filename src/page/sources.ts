@@ -4,8 +4,9 @@ import type { Check } from '#admin/health.ts'
 import type { ReloadResult } from '#admin/server.ts'
 import type { Clock } from '#base/clock.ts'
 import type { PolicyFile } from '#config/load.ts'
-import type { OperatorAct } from '#journey/incident.ts'
-import type { AuditRecord, Snapshot } from '#journey/types.ts'
+import type { OperatorAct } from '#contracts/own-records.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 
 export interface CredentialRow {
   readonly id: string

@@ -2,7 +2,7 @@
  * Reads audit lines by the million. Most lines of a day say the same of another moment, so a line is parsed once for all that
  * share what a decision depends on, and counted from then on.
  */
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 
 /** What the tools look at in a record. */
 export type Seen = Pick<AuditRecord, 'type' | 'event' | 'agent' | 'peer' | 'door' | 'verdict' | 'swaps'> &

@@ -1,7 +1,7 @@
 /** Compares two policies by the requests that they decide otherwise. */
 import { admit } from '#journey/admit.ts'
 import { askOf } from '#journey/answer.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { decide, decideHost } from '#policy/decide.ts'
 import { coversAgent } from '#policy/match.ts'
 import type { Agent, Ask, Rule } from '#policy/types.ts'

@@ -1,5 +1,5 @@
 /** Asks a policy the cases of its tests, and says which rules no case decides. */
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import type { Agent, Rule } from '#policy/types.ts'
 import { judge, judgeName } from './judge.ts'
 import type { Judgment } from './judge.ts'

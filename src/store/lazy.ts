@@ -1,5 +1,5 @@
 import type { Pair } from '#credentials/lease.ts'
-import type { GrantStore, KeptGrant } from '#journey/ports.ts'
+import type { GrantStore, KeptGrant } from '#contracts/grants.ts'
 import { StoreError } from './store-error.ts'
 
 /** A store whose file can be looked at as a restart would find it. */

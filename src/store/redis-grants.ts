@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Pair } from '#credentials/lease.ts'
-import type { GrantStore, KeptGrant } from '#journey/ports.ts'
+import type { GrantStore, KeptGrant } from '#contracts/grants.ts'
 import { pairContext, readPair, reasonContext, writePair } from './pair.ts'
 import { scriptOf } from './redis-client.ts'
 import { grantsScript } from './redis-grants-script.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Ended, KeptRun, KeptRuns, RunStore } from '#journey/ports.ts'
+import type { Ended, KeptRun, KeptRuns, RunStore } from '#contracts/runs.ts'
 import { scriptOf } from './redis-client.ts'
 import type { Journal } from './redis-journal.ts'
 import type { Member, RedisLink } from './redis-link.ts'

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { KeptRun, KeptRuns } from '#journey/ports.ts'
+import type { KeptRun, KeptRuns } from '#contracts/runs.ts'
 
 /**
  * One thing that is known of runs. Of two facts under one name the one with the larger `seq` counts, whoever tells it and when, so

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { Secret } from '#base/secret.ts'
-import type { GrantStore, RunStore } from '#journey/ports.ts'
+import type { GrantStore } from '#contracts/grants.ts'
+import type { RunStore } from '#contracts/runs.ts'
 import type { Balance, Ledger } from '#metering/types.ts'
 import { EmbeddedRuns } from './embedded-runs.ts'
 import { LazyStore } from './lazy.ts'

@@ -1,7 +1,7 @@
 /** Which rule would allow what was refused? */
 import { errorTable } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 
 /** Codes that a rule of the policy would mend. */
 const mended: ReadonlySet<string> = new Set<ErrorCode>(['host_denied', 'port_denied', 'plain_denied', 'request_denied'])

@@ -1,5 +1,5 @@
 /** Runs out of lines: each with what it cost, what was refused and what came of it. */
-import type { AuditRecord, MeteredUsage } from '#journey/types.ts'
+import type { AuditRecord, MeteredUsage } from '#contracts/audit-record.ts'
 import type { Cause, RunEvent } from './run-event.ts'
 import { stepKey, stepOf } from './step.ts'
 import type { Step } from './step.ts'

@@ -1,5 +1,5 @@
 /** Steps and runs as lines for eyes. */
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import type { Cause, RunEvent } from './run-event.ts'
 import { tokensOf } from './runs.ts'
 import type { RunSummary } from './runs.ts'

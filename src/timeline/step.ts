@@ -1,5 +1,5 @@
 /** One step of a run, whatever wrote it down. */
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import type { RunEvent } from './run-event.ts'
 
 /** What the crew's memory keeps, as far as a timeline needs it. */

@@ -5,9 +5,12 @@ import { Secret } from '#base/secret.ts'
 import type { TokenCall, TokenEndpoint, TokenReply } from '#credentials/lease.ts'
 import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
 import { headerValue } from '#journey/headers.ts'
-import type { Audit, Ids, Outbound, ReplySink, RequestBody, TokenCaller, Upstream, WhoamiAsker } from '#journey/ports.ts'
+import type { Audit, Ids } from '#contracts/audit-record.ts'
+import type { Outbound, Upstream } from '#contracts/upstream.ts'
+import type { ReplySink } from '#contracts/reply.ts'
+import type { RawHeaders, RequestBody } from '#contracts/request.ts'
+import type { TokenCaller, WhoamiAsker } from '#contracts/calls.ts'
 import { settleOwn } from '#journey/settle.ts'
-import type { RawHeaders } from '#journey/types.ts'
 
 /** Bytes of a reply that is still one, and milliseconds it may take: a token that is lost is worse than a name. */
 const limits = { reply: 1 << 20, token: 30_000, whoami: 10_000, moment: 250 } as const

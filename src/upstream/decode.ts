@@ -2,8 +2,8 @@ import { constants, createBrotliDecompress, createGunzip, createInflate, createI
 import { Transform } from 'node:stream'
 import { ProxyError } from '#base/errors.ts'
 import type { MemoryAccount, MemoryShare } from '#base/memory-account.ts'
-import type { ReplySink } from '#journey/ports.ts'
-import type { RawHeaders } from '#journey/types.ts'
+import type { ReplySink } from '#contracts/reply.ts'
+import type { RawHeaders } from '#contracts/request.ts'
 
 /** Stacked codings past this are no client's wish (a decompression bomb multiplies with each). */
 const most = 3

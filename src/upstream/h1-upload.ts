@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { ProxyError } from '#base/errors.ts'
-import type { RequestBody } from '#journey/ports.ts'
+import type { RequestBody } from '#contracts/request.ts'
 import { chunkPrefix, joinHead, lastChunk, lastChunkWith } from '#wire/write.ts'
 
 /** Bytes up to which a chunk is copied into one write with what stands around it; larger ones are written beside it. */

@@ -3,9 +3,10 @@ import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from
 import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
-import type { Outbound, ReplySink, RequestBody } from '#journey/ports.ts'
+import type { Outbound } from '#contracts/upstream.ts'
+import type { ReplySink } from '#contracts/reply.ts'
+import type { RawHeaders, RequestBody } from '#contracts/request.ts'
 import { nested } from '#journey/headers.ts'
-import type { RawHeaders } from '#journey/types.ts'
 import { mostInformational, patience } from './h1.ts'
 import type { Session } from './h2-sessions.ts'
 

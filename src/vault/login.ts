@@ -4,7 +4,7 @@ import { ProxyError } from '#base/errors.ts'
 import { Secret } from '#base/secret.ts'
 import type { LeaseTools, Pair, TokenEndpoint } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
-import type { TokenCaller } from '#journey/ports.ts'
+import type { TokenCaller } from '#contracts/calls.ts'
 import type { Identity } from './identities.ts'
 
 /** Milliseconds a link stays good. */

@@ -4,7 +4,7 @@
  * is known by the generation and by the mark of a call in flight.
  */
 import type { Pair, TokenCall } from '#credentials/lease.ts'
-import type { GrantStore, KeptGrant } from '#journey/ports.ts'
+import type { GrantStore, KeptGrant } from '#contracts/grants.ts'
 import type { Course, Loaded, Turn } from './course.ts'
 import type { Held } from './lease-times.ts'
 import type { Seed } from './seed.ts'

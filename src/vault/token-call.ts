@@ -3,7 +3,7 @@ import type { Clock } from '#base/clock.ts'
 import { codeOf, ProxyError, unsent } from '#base/errors.ts'
 import type { Secret } from '#base/secret.ts'
 import type { Lease, LeaseInput, LeaseTools, Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
-import type { TokenCaller } from '#journey/ports.ts'
+import type { TokenCaller } from '#contracts/calls.ts'
 
 /** Everything a call needs besides the pair. */
 export interface Calling {

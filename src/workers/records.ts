@@ -1,5 +1,4 @@
-import type { Audit } from '#journey/ports.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { Audit, AuditRecord } from '#contracts/audit-record.ts'
 import { LineParts, writeAuditLine } from '#observe/audit-line.ts'
 import { LineBuffer } from '#observe/line-buffer.ts'
 

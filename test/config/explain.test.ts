@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { explain, explanationText, lineReader } from '#config/explain.ts'
 import { loadPolicies } from '#config/load.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { snapshotOf } from '../kit/policy.ts'
 
 const text = `

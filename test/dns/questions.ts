@@ -1,5 +1,6 @@
 import type { Address } from '#base/address.ts'
-import type { AuditRecord, Snapshot } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { compilePolicy } from '#policy/compile.ts'
 import { dnsSchema } from '#policy/dns-schema.ts'
 import { agentSchema, ruleSchema } from '#policy/schema.ts'

@@ -1,7 +1,7 @@
 import type { Address } from '#base/address.ts'
 import { distinctNames, Tally, windowLength } from '#dns/tally.ts'
 import type { Asking } from '#dns/tally.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ManualClock } from '../kit/clock.ts'
 

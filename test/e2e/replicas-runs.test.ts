@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { testAuthority } from '../kit/ca.ts'
 import type { Child } from '../kit/child.ts'
 import { isReady, makeCrew } from '../kit/crew.ts'

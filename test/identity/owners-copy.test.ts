@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Address } from '#base/address.ts'
 import { OwnersCopy } from '#identity/owners-copy.ts'
-import type { Owner } from '#journey/ports.ts'
+import type { Owner } from '#contracts/owners.ts'
 
 const [here, there] = ['10.0.0.1', '10.0.0.2'] as [Address, Address]
 const node: Owner = { kind: 'node' }

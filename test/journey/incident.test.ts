@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { incidentRecord } from '#journey/incident.ts'
+import { incidentRecord } from '#contracts/own-records.ts'
 
 const at = Date.UTC(2026, 0, 1)
 

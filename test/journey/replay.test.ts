@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { refusalsFor } from '#journey/refused-values.ts'
 import { RefusalCatcher, Replayable } from '#journey/replay.ts'
-import type { ReplySink, RequestBody } from '#journey/ports.ts'
-import type { RawHeaders } from '#journey/types.ts'
+import type { ReplySink } from '#contracts/reply.ts'
+import type { RawHeaders, RequestBody } from '#contracts/request.ts'
 import { hostOf } from '../kit/policy.ts'
 
 function bodyOf(...texts: readonly string[]): RequestBody {

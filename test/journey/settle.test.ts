@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { settle, trace } from '#journey/settle.ts'
-import type { Arrival, AuditRecord, Outcome } from '#journey/types.ts'
+import type { Arrival } from '#contracts/request.ts'
+import type { AuditRecord, Outcome } from '#contracts/audit-record.ts'
 import { ManualClock } from '../kit/clock.ts'
 import { hostOf } from '../kit/policy.ts'
 import { addressOf, arrivalOf } from './parts.ts'

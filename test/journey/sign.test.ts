@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import type { Outbound, RequestBody } from '#journey/ports.ts'
+import type { Outbound } from '#contracts/upstream.ts'
+import type { RequestBody } from '#contracts/request.ts'
 import { sign } from '#journey/sign.ts'
 import { hashes } from '#vault/hashes.ts'
 import { chunked, claimOf, signatureFault } from '../kit/aws.ts'

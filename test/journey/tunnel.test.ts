@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { Cancellation } from '#base/async.ts'
 import { judgeTunnel, recordBroken } from '#journey/tunnel.ts'
-import type { CutBy, TunnelArrival } from '#journey/types.ts'
+import type { CutBy } from '#contracts/audit-record.ts'
+import type { TunnelArrival } from '#contracts/request.ts'
 import { hostOf, snapshotOf } from '../kit/policy.ts'
 import { addressOf, worldOf } from './parts.ts'
 

@@ -1,5 +1,5 @@
 import type { Pair } from '#credentials/lease.ts'
-import type { GrantStore, KeptGrant } from '#journey/ports.ts'
+import type { GrantStore, KeptGrant } from '#contracts/grants.ts'
 
 interface Row extends KeptGrant {
   readonly seed: string | undefined

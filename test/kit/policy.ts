@@ -1,7 +1,7 @@
 import { compileFiles } from '#config/load.ts'
 import type { Loaded } from '#config/load.ts'
 import { formatIssue } from '#config/issue.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
 import type { Agent, Ask } from '#policy/types.ts'

@@ -1,4 +1,4 @@
-import type { Ended, KeptRun, KeptRuns, RunStore } from '#journey/ports.ts'
+import type { Ended, KeptRun, KeptRuns, RunStore } from '#contracts/runs.ts'
 import { boundFact, endedFact, liveFact, RunFacts } from '#store/run-facts.ts'
 import type { RunFact } from '#store/run-facts.ts'
 import { StoreError } from '#store/store-error.ts'

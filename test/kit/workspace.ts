@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthority } from '#ca/authority.ts'
 import { writeAuthority } from '#ca/files.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { testAuthority } from './ca.ts'
 import { makeCanary } from './canary.ts'
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { auditLine, LineParts, writeAuditLine } from '#observe/audit-line.ts'
 import { LineBuffer } from '#observe/line-buffer.ts'
 import { record } from './records.ts'

@@ -1,4 +1,4 @@
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 
 /** A record of an ordinary request, with what a test wants otherwise. */
 export function record(some: Partial<AuditRecord> = {}): AuditRecord {

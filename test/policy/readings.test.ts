@@ -1,7 +1,7 @@
 /** One path, two servers, two readings: what a rule says must hold in each of them. */
 import { describe, expect, it } from 'vitest'
 import { decide } from '#policy/decide.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { agentOf, askOf, snapshotOf } from '../kit/policy.ts'
 
 function judged(snapshot: Snapshot, line: string, agent = 'a'): string {

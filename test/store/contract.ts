@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import type { Pair } from '#credentials/lease.ts'
-import type { GrantStore, KeptGrant } from '#journey/ports.ts'
+import type { GrantStore, KeptGrant } from '#contracts/grants.ts'
 import { pairOf, shown, shownGrant } from './pairs.ts'
 
 /** A store and the way to another handle on the same state, as another replica or a restarted process has it. */

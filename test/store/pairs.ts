@@ -1,6 +1,6 @@
 import { Secret } from '#base/secret.ts'
 import type { Pair } from '#credentials/lease.ts'
-import type { KeptGrant } from '#journey/ports.ts'
+import type { KeptGrant } from '#contracts/grants.ts'
 
 /** A pair whose halves tell which generation they are of. */
 export function pairOf(generation: number, extra = ''): Pair {

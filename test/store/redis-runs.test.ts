@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import type { RunStore } from '#journey/ports.ts'
+import type { RunStore } from '#contracts/runs.ts'
 import { hasRedis, startRedis } from '../kit/redis.ts'
 import type { RedisServer } from '../kit/redis.ts'
 import { startRelay } from '../kit/relay.ts'

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { KeptRun, KeptRuns, RunStore } from '#journey/ports.ts'
+import type { KeptRun, KeptRuns, RunStore } from '#contracts/runs.ts'
 import { ulids } from '#observe/ids.ts'
 import { within } from '../kit/within.ts'
 

@@ -1,7 +1,8 @@
 /** What the frames of a host say about the end of a reply and the fate of a request, whatever Node makes of them. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import type { Outbound, RequestBody } from '#journey/ports.ts'
+import type { Outbound } from '#contracts/upstream.ts'
+import type { RequestBody } from '#contracts/request.ts'
 import { bodyOf } from '../journey/parts.ts'
 import { testAuthority } from '../kit/ca.ts'
 import { block, flags } from '../kit/frames.ts'

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { indexStubs } from '#credentials/stubs.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import { leaseTools } from '#vault/jwt.ts'
 import type { LeaseEvent } from '#vault/lease-status.ts'
 import type { LeasePorts } from '#vault/leases.ts'

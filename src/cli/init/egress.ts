@@ -1,6 +1,6 @@
 /** The proxy's own way out, as its policy needs it: an upstream on a port of its own must pass the NetworkPolicy too. */
 import type { Cidr } from '#base/address.ts'
-import type { Snapshot } from '#journey/types.ts'
+import type { Snapshot } from '#contracts/snapshot.ts'
 import type { NetworkPolicy } from './network-policy.ts'
 
 /** What is private, shared (RFC 6598), link-local or the metadata of a cloud: never an upstream, unless the settings allow it. */

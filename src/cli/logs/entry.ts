@@ -1,5 +1,5 @@
 /** One audit record as a line for eyes. */
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { remedyOf } from '#timeline/remedy.ts'
 
 const colours = { deny: 31, error: 35, would_deny: 33, allow: 32, faint: 2 } as const

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileFault } from '#base/file-fault.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { exit, Failure, line, UsageError } from '../command.ts'
 import type { Command, Input, Terminal } from '../command.ts'
 import { readOperatorSettings, settingHelp, settingOptions } from '../settings.ts'

@@ -1,5 +1,5 @@
 import { Writable } from 'node:stream'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { entryText } from './entry.ts'
 
 /** Takes lines of audit and writes them to a terminal as `iron-proxy logs` shows them; allowed DNS questions are left out. */

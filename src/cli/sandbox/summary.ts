@@ -1,7 +1,7 @@
 /** What one sandbox did, from the audit of its run. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '#config/settings-schema.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { linesOfProxy } from '../logs/sources.ts'
 
 /** Milliseconds between two looks, so that the proxy's memory of records holds all between them. */

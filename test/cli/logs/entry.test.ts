@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { entryText } from '#cli/logs/entry.ts'
-import type { AuditRecord } from '#journey/types.ts'
+import type { AuditRecord } from '#contracts/audit-record.ts'
 import { remedyOf } from '#timeline/remedy.ts'
 
 const base: AuditRecord = {

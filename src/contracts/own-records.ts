@@ -1,5 +1,6 @@
+/** Records of what happens outside any exchange: to a credential, a budget or a run. */
 import type { BudgetEvent } from '#metering/notice.ts'
-import type { AuditRecord } from './types.ts'
+import type { AuditRecord } from './audit-record.ts'
 
 /** What happened to a credential by itself, and not in an exchange. */
 export interface Incident {

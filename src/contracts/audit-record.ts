@@ -1,119 +1,10 @@
-/**
- * journey/ is the way of a request through the proxy: identify, decide, admit, grant, swap, send, settle. No I/O of its
- * own: what it needs from outside it is handed through `ports.ts`. Listeners make Arrivals, `run.ts` shows the order.
- */
-import type { Address } from '#base/address.ts'
+/** How an exchange ends, and the one line that it leaves. */
 import type { ErrorCode } from '#base/errors.ts'
-import type { Host } from '#base/host.ts'
-import type { Secret } from '#base/secret.ts'
 import type { TokenClass } from '#base/usage.ts'
-import type { StubIndex } from '#credentials/stubs.ts'
-import type { Credential, Swap } from '#credentials/types.ts'
+import type { Swap } from '#credentials/types.ts'
 import type { Basis } from '#metering/charge.ts'
-import type { PriceList } from '#metering/price.ts'
-import type { Budget } from '#metering/types.ts'
-import type { Agent, Denial, Policy, Verdict } from '#policy/types.ts'
-import type { Run } from './ephemeral.ts'
-
-/** `self`: the proxy's own calls. */
-export type Door = 'dns' | 'http' | 'https' | 'proxy' | 'self'
-export type Scheme = 'http' | 'https'
-
-/** Flat `[name, value, name, value, …]`, as it came over the wire: order, case and repeats are kept. */
-export type RawHeaders = readonly string[]
-
-export interface Peer {
-  readonly address: Address
-  readonly port: number
-}
-
-/** Policy, credentials and identity, compiled, immutable, taken once per Exchange. */
-export interface Snapshot {
-  /** Hex SHA-256 of the files it was made from. */
-  readonly hash: string
-  readonly policy: Policy
-  readonly credentials: ReadonlyMap<string, Credential>
-  /** Credentials by the token endpoints that are answered here for them: `host:port/path`. */
-  readonly answers: ReadonlyMap<string, readonly Credential[]>
-  /** The stubs of those credentials, arranged for looking up. */
-  readonly stubs: StubIndex
-  readonly budgets: ReadonlyMap<string, Budget>
-  /** What models cost, where the policy says it. */
-  readonly prices: PriceList
-}
-
-export interface Target {
-  readonly scheme: Scheme
-  readonly host: Host
-  readonly port: number
-}
-
-/** A request head that passed the screen: canonical enough to judge, and otherwise as it came. */
-export interface RequestHead extends Target {
-  readonly method: string
-  readonly path: string
-  /** With its question mark, or empty. */
-  readonly query: string
-  readonly headers: RawHeaders
-  /** Its media types say that it carries, or wants, a DNS message. */
-  readonly dnsMessage?: boolean
-  /** Its body is a form, `application/x-www-form-urlencoded`. */
-  readonly form?: boolean
-}
-
-/** What `Proxy-Authorization: Basic` carried. */
-export interface ProxyAuth {
-  readonly username: string
-  readonly password: Secret
-}
-
-interface ArrivalBase {
-  readonly door: Door
-  readonly peer: Peer
-  readonly proxyAuth?: ProxyAuth | undefined
-  /** Id of the tunnel this came through. */
-  readonly parent?: string | undefined
-}
-
-/** A request whose head was read and passed the screen. */
-export interface RequestArrival extends ArrivalBase {
-  /** `upgrade`: a WebSocket handshake. */
-  readonly kind: 'request' | 'upgrade'
-  readonly protocol: 'http/1.0' | 'http/1.1' | 'h2'
-  readonly head: RequestHead
-  /** What the agent calls the run it is on (`X-Run-Id`): goes into the record and no further. */
-  readonly runId?: string | undefined
-  /** Of its `traceparent` (W3C Trace Context), which goes on unchanged. */
-  readonly traceId?: string | undefined
-}
-
-/** A CONNECT, or a TLS connection of the transparent door known only by its SNI. */
-export interface TunnelArrival extends ArrivalBase {
-  readonly kind: 'tunnel'
-  readonly target: Target
-}
-
-/** What could not be read into a request. */
-export interface BrokenArrival extends ArrivalBase {
-  readonly kind: 'broken'
-  readonly code: ErrorCode
-  readonly detail: string
-  readonly protocol: string
-  /** As far as it was understood; for the record only. */
-  readonly host?: string | undefined
-}
-
-export type Arrival = RequestArrival | TunnelArrival | BrokenArrival
-
-/** Who speaks and under which snapshot. */
-export interface Exchange {
-  readonly agent: Agent
-  readonly snapshot: Snapshot
-  /** The run of an ephemeral agent, which agent and snapshot are narrowed to. */
-  readonly run?: Run | undefined
-  /** That run, or the one its agent was bound to when this began. */
-  readonly runId?: string | undefined
-}
+import type { Denial } from '#policy/types.ts'
+import type { Door, Scheme } from './request.ts'
 
 /** Who broke an exchange off. */
 export type CutBy = 'agent' | 'policy' | 'budget' | 'shutdown'
@@ -227,4 +118,13 @@ export interface MeteredUsage extends Readonly<Partial<Record<TokenClass, number
   readonly charged?: Basis | undefined
 }
 
-export type { Verdict }
+export interface Ids {
+  /** A new exchange id: sortable by time, unguessable. */
+  next(): string
+}
+
+export interface Audit {
+  /** No request may begin, since its record would be lost. */
+  readonly refuses?: boolean
+  write(record: AuditRecord): void
+}
