@@ -2,7 +2,7 @@
 import { patternText } from '#base/host.ts'
 import type { HostPattern } from '#base/host.ts'
 import { patternsMeet } from '#base/host-pattern.ts'
-import { indexStubs } from '#credentials/stubs.ts'
+import { indexStubs } from '#credentials/swap/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Finding } from '#policy/review.ts'
 import type { Policy, Rule } from '#policy/types.ts'

@@ -10,7 +10,7 @@ import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
 import { longestSocketPath, parseSocketPlace } from '#base/listen-place.ts'
 import type { SocketPlace } from '#base/listen-place.ts'
-import { isRedisPlace, parseRedisPlace } from '#store/redis-place.ts'
+import { isRedisPlace, parseRedisPlace } from '#store/redis/place.ts'
 
 /** Where a door listens. */
 export type Listen = { readonly address: Address; readonly port: number } | 'off'

@@ -16,7 +16,7 @@ import { mistakes } from './mistakes.ts'
 import { configVariable, fromText, settingKeys } from './setting-keys.ts'
 import { settingsSchema } from './settings-schema.ts'
 import type { Settings } from './settings-schema.ts'
-import { isRedisPlace } from '#store/redis-place.ts'
+import { isRedisPlace } from '#store/redis/place.ts'
 
 export interface SettingsSource {
   /** Path of the settings file; left out: `IRON_PROXY_CONFIG`, or none. */

@@ -1,8 +1,8 @@
 /** Real values: who gives them, and what survives a restart. */
 import type { SecretRef } from '#base/secret.ts'
 import type { Pair, TokenEndpoint } from '#credentials/lease.ts'
-import type { RealValues } from '#credentials/real-values.ts'
-import type { ScrubPatterns } from '#credentials/restub.ts'
+import type { RealValues } from '#credentials/scrub/real-values.ts'
+import type { ScrubPatterns } from '#credentials/scrub/restub.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 
 export interface Vault {

@@ -1,5 +1,5 @@
 /** The policy in force, compiled, and an exchange under it. */
-import type { StubIndex } from '#credentials/stubs.ts'
+import type { StubIndex } from '#credentials/swap/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { PriceList } from '#metering/price.ts'
 import type { Budget } from '#metering/types.ts'

@@ -4,7 +4,7 @@
  */
 import { LruMap } from '#base/async.ts'
 import type { Exchange, Snapshot } from '#contracts/snapshot.ts'
-import type { Asking, Counted } from './tally.ts'
+import type { Asking, Counted } from './question-log.ts'
 
 /** A reply over UDP, and how it was counted. */
 export interface Given {

@@ -5,7 +5,7 @@ import { agentsOfPod, namespacesOf } from '#policy/pods.ts'
 import type { Policy } from '#policy/types.ts'
 import { SilentWatch } from './api.ts'
 import type { PodApi } from './api.ts'
-import type { OwnersImage } from './owners-copy.ts'
+import type { OwnersImage } from './owners-replica.ts'
 import { PodIndex } from './pod-index.ts'
 import { bounds, Watcher } from './watcher.ts'
 

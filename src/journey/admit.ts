@@ -1,6 +1,6 @@
 import { matchesHost } from '#base/host.ts'
 import type { Credential } from '#credentials/types.ts'
-import { scopedTo } from '#credentials/stubs.ts'
+import { scopedTo } from '#credentials/swap/stubs.ts'
 import type { Allowance } from '#policy/types.ts'
 import type { Exchange } from '#contracts/snapshot.ts'
 import type { RequestHead } from '#contracts/request.ts'

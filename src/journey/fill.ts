@@ -1,4 +1,4 @@
-import type { BodyPlacement } from '#credentials/swap.ts'
+import type { BodyPlacement } from '#credentials/swap/swap.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import { headerValue } from './headers.ts'

@@ -1,5 +1,5 @@
-import { findStubs } from '#credentials/swap.ts'
-import type { Found } from '#credentials/swap.ts'
+import { findStubs } from '#credentials/swap/swap.ts'
+import type { Found } from '#credentials/swap/swap.ts'
 import type { Allowance, Denial } from '#policy/types.ts'
 import type { Admission } from './admit.ts'
 import type { Ports } from './ports.ts'

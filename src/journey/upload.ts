@@ -1,5 +1,5 @@
 import { ProxyError } from '#base/errors.ts'
-import type { RealValues, RealValueWatch } from '#credentials/real-values.ts'
+import type { RealValues, RealValueWatch } from '#credentials/scrub/real-values.ts'
 import { requestHeaders } from './headers.ts'
 import type { RequestBody } from '#contracts/request.ts'
 import type { Trace } from './settle.ts'

@@ -5,7 +5,7 @@ import { weighMost, weighTokens } from './charge.ts'
 import { forecast } from './estimate.ts'
 import { leastPrompt } from './habits.ts'
 import type { Habits } from './habits.ts'
-import type { Order } from './order.ts'
+import type { Order } from './metered-request.ts'
 import { contextWindow, priceOf } from './price.ts'
 import type { Amount, Budget, Claim } from './types.ts'
 

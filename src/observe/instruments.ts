@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { BudgetGauge } from './budgets.ts'
-import { Buckets, Tally } from './tally.ts'
+import { Buckets, Tally } from './counters.ts'
 
 /** Values that are asked for when someone scrapes. Each answers from memory and at once. */
 export interface Gauges {

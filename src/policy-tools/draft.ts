@@ -1,7 +1,7 @@
 /** From traffic to a proposal that was tried out: what is proposed allows all that is not left out. */
 import { compileFiles } from '#config/load.ts'
 import type { Loaded } from '#config/load.ts'
-import { covers } from '#credentials/stubs.ts'
+import { covers } from '#credentials/swap/stubs.ts'
 import { decide } from '#policy/decide.ts'
 import type { Agent, Denial, Policy } from '#policy/types.ts'
 import { withItems } from './append.ts'

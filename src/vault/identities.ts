@@ -1,10 +1,10 @@
 import type { Clock } from '#base/clock.ts'
 import { SingleFlight } from '#base/async.ts'
-import type { RealValues } from '#credentials/real-values.ts'
+import type { RealValues } from '#credentials/scrub/real-values.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Question, WhoamiAnswer } from '#credentials/whoami/types.ts'
 import type { WhoamiAsker } from '#contracts/calls.ts'
-import { reasonOf } from './token-call.ts'
+import { reasonOf } from './leases/token-call.ts'
 
 /** What was last told of whose a credential is, and when, in milliseconds since the epoch. */
 export type Identity = WhoamiAnswer & { readonly provider: string; readonly at: number }

@@ -2,7 +2,7 @@ import { patternText } from '#base/host.ts'
 import type { Credential } from '#credentials/types.ts'
 import { scopeWords } from '#credentials/whoami/words.ts'
 import type { Identity } from './identities.ts'
-import type { LeaseStatus } from './lease-status.ts'
+import type { LeaseStatus } from './leases/lease-status.ts'
 
 /** What is known of a grant beyond how its lease is. */
 export interface Known {

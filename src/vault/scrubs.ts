@@ -1,6 +1,6 @@
 import type { Secret } from '#base/secret.ts'
-import { compileScrub } from '#credentials/restub.ts'
-import type { ScrubPatterns } from '#credentials/restub.ts'
+import { compileScrub } from '#credentials/scrub/restub.ts'
+import type { ScrubPatterns } from '#credentials/scrub/restub.ts'
 import type { Credential } from '#credentials/types.ts'
 
 /** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */

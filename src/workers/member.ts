@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '#base/clock.ts'
 import { Line } from './line.ts'
-import type { DoorPorts, Errand, MainSide, WorkerSide, World } from './sides.ts'
+import type { DoorPorts, Errand, MainSide, WorkerSide, World } from './protocol.ts'
 
 export interface MemberOptions {
   /** From 1, for the log. */

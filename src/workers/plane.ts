@@ -12,7 +12,7 @@ import { ownSockets } from '#upstream/own.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import { resolver } from '#upstream/resolve.ts'
 import { Sender } from '#upstream/send.ts'
-import type { DoorPorts } from './sides.ts'
+import type { DoorPorts } from './protocol.ts'
 
 /** Where agents are served, on this thread or on others. */
 export interface DataPlane {

@@ -1,5 +1,5 @@
 import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '#metering/types.ts'
-import type { Order } from '#store/ledger.ts'
+import type { Order } from '#store/sqlite/ledger.ts'
 
 /** Carries an order to the one ledger. Throws what that throws. */
 export type Carry = (order: Order) => Promise<{ readonly now: number; readonly result: unknown }>

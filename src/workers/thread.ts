@@ -1,7 +1,7 @@
 /** The thread of one worker. Everything it knows it was told; what there is one of, it asks for. */
 import { enableCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { Errand } from './sides.ts'
+import type { Errand } from './protocol.ts'
 
 const { errand, compileCache } = workerData as { readonly errand: Errand; readonly compileCache: string | undefined }
 // A thread does not inherit it, and reading our own source takes longer than all else it does before it serves.

@@ -2,7 +2,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { EmbeddedLedger } from '#store/ledger.ts'
+import { EmbeddedLedger } from '#store/sqlite/ledger.ts'
 import { startChild } from '../kit/child.ts'
 import { run } from '../kit/clients.ts'
 import { makeWorkspace } from '../kit/workspace.ts'

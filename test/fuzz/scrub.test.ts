@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Secret } from '#base/secret.ts'
-import { compileScrub, Scrubber } from '#credentials/restub.ts'
+import { compileScrub, Scrubber } from '#credentials/scrub/restub.ts'
 
 const stub = 'stub-in-its-place'
 const bytes = (text: string) => Buffer.from(text, 'utf8')

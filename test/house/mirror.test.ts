@@ -10,7 +10,7 @@ import { providers } from '#providers/index.ts'
 import { filesBelow, textOf, top } from './sources.ts'
 
 const rows = [
-  ...credentialKinds.map(({ kind }) => [`the credential kind ${kind}`, `test/credentials/${kind}.test.ts`] as const),
+  ...credentialKinds.map(({ kind }) => [`the credential kind ${kind}`, `test/credentials/kinds/${kind}.test.ts`] as const),
   ...identityProviders.map(({ name }) => [`the provider ${name}`, `test/credentials/whoami/${name}.test.ts`] as const),
   ...providers.map(({ id }) => [`the meter ${id}`, `test/providers/${id}.test.ts`] as const),
   ...filesBelow('src/vault/sources', '.ts')

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Secret } from '#base/secret.ts'
-import { RealValues } from '#credentials/real-values.ts'
+import { RealValues } from '#credentials/scrub/real-values.ts'
 import { trace } from '#journey/settle.ts'
 import { upload } from '#journey/upload.ts'
 import { canary } from '../kit/credentials.ts'

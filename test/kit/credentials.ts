@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { type Host, parseHost } from '#base/host.ts'
 import { Secret } from '#base/secret.ts'
 import { compileCredential, credentialSchema } from '#credentials/index.ts'
-import { indexStubs } from '#credentials/stubs.ts'
-import { findStubs, type Found, place, type Placed, type Refused, type SwapAsk, type SwapHead } from '#credentials/swap.ts'
+import { indexStubs } from '#credentials/swap/stubs.ts'
+import { findStubs, type Found, place, type Placed, type Refused, type SwapAsk, type SwapHead } from '#credentials/swap/swap.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 
 /** A real value made for this run; the marks in it make every encoding of it differ from itself. */

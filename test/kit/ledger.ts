@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { EmbeddedLedger } from '#store/ledger.ts'
+import { EmbeddedLedger } from '#store/sqlite/ledger.ts'
 
 export interface TestLedger extends AsyncDisposable {
   readonly folder: string

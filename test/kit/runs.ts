@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { AdminSources } from '#admin/server.ts'
 import { ulids } from '#observe/ids.ts'
-import { Runs } from '#identity/runs.ts'
+import { Runs } from '#runs/runs.ts'
 import type { AuditRecord } from '#contracts/audit-record.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { ManualClock } from './clock.ts'

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs'
 import { LeasedLedger } from '#metering/leased-ledger.ts'
 import { systemClock } from '#observe/system-clock.ts'
-import { EmbeddedLedger } from '#store/ledger.ts'
+import { EmbeddedLedger } from '#store/sqlite/ledger.ts'
 
 const [path = '', run = '', limit = ''] = process.argv.slice(2)
 const ledger = new LeasedLedger(new EmbeddedLedger(path), systemClock)

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { AuditLog } from '#observe/audit.ts'
+import { AuditLog } from '#observe/audit-queue.ts'
 import { fileSink } from '#observe/file-sink.ts'
 import { within } from '../kit/within.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { AuditLog } from '#observe/audit.ts'
+import { AuditLog } from '#observe/audit-queue.ts'
 import { natsSink } from '#observe/nats.ts'
 import { hasNats, startNats } from '../kit/nats.ts'
 import { within } from '../kit/within.ts'

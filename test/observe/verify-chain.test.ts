@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { AuditLog } from '#observe/audit.ts'
+import { AuditLog } from '#observe/audit-queue.ts'
 import { genesis, linked, linkIn } from '#observe/chain.ts'
 import { fileSink } from '#observe/file-sink.ts'
 import { oldFiles, removeOld } from '#observe/rotation.ts'

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { createMetrics } from '#observe/metrics.ts'
-import { Trail } from '#observe/trail.ts'
+import { Trail } from '#observe/audit-trail.ts'
 import { record } from './records.ts'
 
 /** A stream that takes nothing until it is let go. */

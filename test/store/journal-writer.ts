@@ -1,6 +1,6 @@
 /** A program that owes one charge after another until the disk is full, and says which are durable. Arguments: the journal, the time. */
 import { writeSync } from 'node:fs'
-import { Journal } from '#store/redis-journal.ts'
+import { Journal } from '#store/redis/journal.ts'
 
 const [path = '', now = ''] = process.argv.slice(2)
 const journal = new Journal(path, Number(now))

@@ -1,6 +1,6 @@
 /** A program that is charged three tokens without end, four requests at a time, and says each charge that is durable. */
 import { writeSync } from 'node:fs'
-import { EmbeddedLedger } from '#store/ledger.ts'
+import { EmbeddedLedger } from '#store/sqlite/ledger.ts'
 
 const [path = '', run = ''] = process.argv.slice(2)
 const ledger = new EmbeddedLedger(path)

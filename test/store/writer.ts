@@ -1,6 +1,6 @@
 /** A program that refreshes without end, and says which generation is durable. Arguments: the store, the key. */
 import { writeSync } from 'node:fs'
-import { openEmbeddedStore } from '#store/embedded.ts'
+import { openEmbeddedStore } from '#store/sqlite/grants.ts'
 import { openSeal } from '#store/seal-key.ts'
 import { pairOf } from './pairs.ts'
 

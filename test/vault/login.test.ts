@@ -7,7 +7,7 @@ import type { Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Identity } from '#vault/identities.ts'
 import { inventory } from '#vault/inventory.ts'
-import { leaseTools } from '#vault/jwt.ts'
+import { leaseTools } from '#vault/leases/jwt.ts'
 import { Logins } from '#vault/login.ts'
 import { ManualClock } from '../kit/clock.ts'
 

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { Scrubber } from '#credentials/restub.ts'
+import { Scrubber } from '#credentials/scrub/restub.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { env } from '#vault/sources/env.ts'

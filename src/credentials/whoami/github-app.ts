@@ -1,4 +1,4 @@
-import { asObject } from '../token-pair.ts'
+import { asObject } from '../oauth/token-pair.ts'
 import { apiPath, githubHeaders } from './github.ts'
 import type { IdentityProvider, Need, WhoamiAnswer, WhoamiReply } from './types.ts'
 import { nameIn, objectOf, told } from './words.ts'

@@ -1,5 +1,5 @@
 /** Names and scopes that someone else chose, made fit to be shown: short, and without anything that is no character. */
-import { objectIn } from '../token-pair.ts'
+import { objectIn } from '../oauth/token-pair.ts'
 import type { WhoamiReply } from './types.ts'
 
 const longestName = 100
