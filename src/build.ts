@@ -9,7 +9,7 @@ import type { Settings } from '#config/settings-schema.ts'
 import { DnsServer } from '#dns/server.ts'
 import type { Cluster } from '#identity/cluster.ts'
 import { openCluster } from '#identity/open.ts'
-import { Runs } from '#runs/runs.ts'
+import { RunRegistry } from '#runs/runs.ts'
 import { Budgets } from '#observe/budgets.ts'
 import { ulids } from '#observe/ids.ts'
 import type { Log } from '#observe/log.ts'
@@ -17,13 +17,13 @@ import { openMemory } from '#observe/memory-room.ts'
 import type { Metrics } from '#observe/metrics.ts'
 import { Neighbours } from '#observe/neighbours.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
-import { Trail } from '#observe/audit-trail.ts'
+import { AuditTrail } from '#observe/audit-trail.ts'
 import { openState } from '#store/state.ts'
 import type { State } from '#store/state.ts'
 import { OwnCalls } from '#upstream/call.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import type { Sender } from '#upstream/send.ts'
-import { Custody } from '#vault/live-credentials.ts'
+import { LiveCredentials } from '#vault/live-credentials.ts'
 import { hashes } from '#vault/hashes.ts'
 import { leaseTools } from '#vault/leases/jwt.ts'
 import { sources } from '#vault/sources/index.ts'
@@ -61,12 +61,12 @@ export interface Rooms extends Foundations {
   /** TCP and UDP ports that are open. */
   readonly ports: Partial<Record<PortName, number>>
   readonly inForce: InForce
-  readonly trail: Trail
+  readonly trail: AuditTrail
   readonly state: State
-  readonly custody: Custody
+  readonly custody: LiveCredentials
   readonly budgets: Budgets
   readonly cluster: Cluster | undefined
-  readonly runs: Runs
+  readonly runs: RunRegistry
   readonly sender: Sender
   readonly workers: Workers | undefined
   readonly plane: DataPlane
@@ -92,12 +92,12 @@ export function build(settings: Settings, { ca, metrics, extraRoots }: Foundatio
   const say = (level: 'info' | 'warn' | 'error', fields: object, message: string) => around.log[level](fields, message)
   const snapshot = () => inForce.snapshot
 
-  const trail = new Trail(settings.audit, around.stdout, metrics, around.log, around.uid)
+  const trail = new AuditTrail(settings.audit, around.stdout, metrics, around.log, around.uid)
   const memory = openMemory(settings.workers)
   const sender = openSender(settings, extraRoots, memory, own)
   const calls = new OwnCalls({ upstream: sender, audit: trail, ids, clock })
   const state = openState(settings, around)
-  const custody = new Custody(sources(around.env), {
+  const custody = new LiveCredentials(sources(around.env), {
     store: state.grants,
     caller: calls,
     asker: settings.whoami ? calls : undefined,
@@ -122,7 +122,7 @@ export function build(settings: Settings, { ca, metrics, extraRoots }: Foundatio
     webhook: settings.budgetWebhook,
     blind: (budget, how) => metrics.blind(budget, how),
   })
-  const runs = new Runs({
+  const runs = new RunRegistry({
     clock,
     ids,
     random: (bytes) => randomBytes(bytes).toString('base64url'),

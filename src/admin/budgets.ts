@@ -1,5 +1,5 @@
 /** Budgets as the admin listener shows and takes them. */
-import { fault, json, type Answer } from './http.ts'
+import { fault, json, type HttpAnswer } from './http.ts'
 
 /** One account: tokens are weighted, money is in US dollars, times are ISO 8601. `limit` null: none. */
 export interface BudgetRow {
@@ -64,7 +64,7 @@ export interface BudgetSources {
 }
 
 /** `GET /v1/budgets`. */
-export async function showBudgets({ budgets }: BudgetSources): Promise<Answer> {
+export async function showBudgets({ budgets }: BudgetSources): Promise<HttpAnswer> {
   try {
     return json(200, await budgets())
   } catch {
@@ -73,7 +73,7 @@ export async function showBudgets({ budgets }: BudgetSources): Promise<Answer> {
 }
 
 /** `POST /v1/budgets/set`: answers with the budgets as they are then. */
-export async function changeBudget(body: Readonly<Record<string, unknown>>, sources: BudgetSources): Promise<Answer> {
+export async function changeBudget(body: Readonly<Record<string, unknown>>, sources: BudgetSources): Promise<HttpAnswer> {
   const { budget, agent, tokens, usd } = body
   const sound =
     typeof budget === 'string' &&
@@ -93,7 +93,7 @@ export async function changeBudget(body: Readonly<Record<string, unknown>>, sour
 }
 
 /** `GET /v1/budgets/spent`. */
-export async function showSpent({ spent }: SpendSources): Promise<Answer> {
+export async function showSpent({ spent }: SpendSources): Promise<HttpAnswer> {
   try {
     return json(200, await spent())
   } catch {
@@ -102,7 +102,10 @@ export async function showSpent({ spent }: SpendSources): Promise<Answer> {
 }
 
 /** `POST /v1/budgets/move`: answers with the budgets as they are then. */
-export async function moveSpent(body: Readonly<Record<string, unknown>>, sources: SpendSources & BudgetSources): Promise<Answer> {
+export async function moveSpent(
+  body: Readonly<Record<string, unknown>>,
+  sources: SpendSources & BudgetSources,
+): Promise<HttpAnswer> {
   const { budget, agent, to, to_agent: toAgent } = body
   const names = [agent, to, toAgent]
   if (
@@ -125,7 +128,7 @@ export async function moveSpent(body: Readonly<Record<string, unknown>>, sources
 }
 
 /** `POST /v1/budgets/clock`: the time of budgets becomes that of this machine, and windows that have not begun are empty again. */
-export async function putClockRight({ budgetClock }: BudgetSources): Promise<Answer> {
+export async function putClockRight({ budgetClock }: BudgetSources): Promise<HttpAnswer> {
   try {
     const before = budgetClock.ahead()
     const early = await budgetClock.putRight()

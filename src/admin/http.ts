@@ -9,7 +9,7 @@ import type { HeldSocket } from './socket.ts'
 // An import reads all that `node:http` exports, `WebSocket` too, for which Node 26 loads its own undici: 40 ms and 15 MiB.
 const { createServer } = createRequire(import.meta.url)('node:http') as typeof http
 
-export interface Answer {
+export interface HttpAnswer {
   readonly status: number
   readonly type: string
   readonly body: string
@@ -28,14 +28,19 @@ export interface Route {
   /** Milliseconds that the answer may take, where ten seconds are too few. */
   readonly patience?: number
   /** `last`: what follows the slash that the route ends with. `peer`: the address that asks. */
-  answer(query: URLSearchParams, body: Readonly<Record<string, unknown>>, last: string, peer: string): Answer | Promise<Answer>
+  answer(
+    query: URLSearchParams,
+    body: Readonly<Record<string, unknown>>,
+    last: string,
+    peer: string,
+  ): HttpAnswer | Promise<HttpAnswer>
 }
 
 /** By exact path, one for each method; one that ends with a slash is for what stands right below it. */
 export type Routes = Readonly<Record<string, Route | readonly Route[]>>
 
 /** A refusal that comes before the routes. */
-export type Guard = (request: IncomingMessage) => Answer | undefined
+export type Guard = (request: IncomingMessage) => HttpAnswer | undefined
 
 /** An IP address and a port, where 0 is any free one; or the path of a unix socket. */
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly socket: string }
@@ -49,15 +54,15 @@ export interface Listening extends AsyncDisposable {
   close(): Promise<void>
 }
 
-export function json(status: number, value: unknown): Answer {
+export function json(status: number, value: unknown): HttpAnswer {
   return { status, type: 'application/json', body: `${JSON.stringify(value)}\n` }
 }
 
-export function text(body: string, type = 'text/plain; charset=utf-8'): Answer {
+export function text(body: string, type = 'text/plain; charset=utf-8'): HttpAnswer {
   return { status: 200, type, body }
 }
 
-export function fault(status: number, code: string, message: string): Answer {
+export function fault(status: number, code: string, message: string): HttpAnswer {
   return json(status, { error: { code, message } })
 }
 
@@ -155,7 +160,12 @@ async function respond(routes: Routes, guard: Guard, request: IncomingMessage, r
 }
 
 /** Resolves when the client has left. */
-async function streamed(answer: Answer, stream: Stream, { socket }: IncomingMessage, response: ServerResponse): Promise<void> {
+async function streamed(
+  answer: HttpAnswer,
+  stream: Stream,
+  { socket }: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const { promise: left, resolve } = Promise.withResolvers<void>()
   // It is silent for as long as nothing happens.
   socket.setTimeout(0)
@@ -167,7 +177,7 @@ async function streamed(answer: Answer, stream: Stream, { socket }: IncomingMess
   end()
 }
 
-async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage): Promise<Answer> {
+async function answerTo(routes: Routes, guard: Guard, request: IncomingMessage): Promise<HttpAnswer> {
   const refusal = guard(request)
   if (refusal) return refusal
   const [path = '', query = ''] = (request.url ?? '').split('?', 2)

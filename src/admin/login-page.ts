@@ -1,6 +1,6 @@
 /** The page a person logs a credential in by: the provider's link, a field for the code, and what came of it. */
 import { createHash } from 'node:crypto'
-import type { Answer } from './http.ts'
+import type { HttpAnswer } from './http.ts'
 
 const style =
   'body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:3em auto;padding:0 1em}' +
@@ -36,7 +36,7 @@ export interface LoginPage {
 }
 
 /** The page with the link and the form. */
-export function loginPage({ credential, url, action, problem }: LoginPage): Answer {
+export function loginPage({ credential, url, action, problem }: LoginPage): HttpAnswer {
   return page(
     problem === undefined ? 200 : 409,
     `Log ${credential} in`,
@@ -53,11 +53,11 @@ export function loginPage({ credential, url, action, problem }: LoginPage): Answ
 }
 
 /** The page that only says something. */
-export function notePage(status: number, title: string, message: string): Answer {
+export function notePage(status: number, title: string, message: string): HttpAnswer {
   return page(status, title, told(message))
 }
 
-function page(status: number, title: string, body: string): Answer {
+function page(status: number, title: string, body: string): HttpAnswer {
   const text = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock.ts'
 import { ProxyError } from '#base/errors.ts'
 import { fault, json } from './http.ts'
-import type { Answer, Routes } from './http.ts'
+import type { HttpAnswer, Routes } from './http.ts'
 import { LoginLinks } from './login-links.ts'
 import type { Linked } from './login-links.ts'
 import { loginPage, notePage } from './login-page.ts'
@@ -45,7 +45,7 @@ export function loginRoutes(sources: LoginSources, links = new LoginLinks(source
 }
 
 /** Our own errors say what to do; what else is thrown is not for telling. */
-export function problem(error: unknown): Answer {
+export function problem(error: unknown): HttpAnswer {
   const { code, message } = own(error)
   return fault(409, code, message)
 }
@@ -55,7 +55,7 @@ function own(error: unknown): ProxyError {
   return error
 }
 
-function begun({ credential }: Readonly<Record<string, unknown>>, { beginLogin }: LoginSources, links: LoginLinks): Answer {
+function begun({ credential }: Readonly<Record<string, unknown>>, { beginLogin }: LoginSources, links: LoginLinks): HttpAnswer {
   if (typeof credential !== 'string') return fault(400, 'bad_body', 'name the credential')
   try {
     const url = beginLogin(credential)
@@ -65,7 +65,10 @@ function begun({ credential }: Readonly<Record<string, unknown>>, { beginLogin }
   }
 }
 
-async function finished({ credential, code }: Readonly<Record<string, unknown>>, { finishLogin }: LoginSources): Promise<Answer> {
+async function finished(
+  { credential, code }: Readonly<Record<string, unknown>>,
+  { finishLogin }: LoginSources,
+): Promise<HttpAnswer> {
   if (typeof credential !== 'string' || typeof code !== 'string')
     return fault(400, 'bad_body', 'name the credential and give the code')
   try {
@@ -75,12 +78,12 @@ async function finished({ credential, code }: Readonly<Record<string, unknown>>,
   }
 }
 
-function opened(token: string, links: LoginLinks): Answer {
+function opened(token: string, links: LoginLinks): HttpAnswer {
   const link = links.find(token)
   return typeof link === 'string' ? gone(link) : formOf(token, link)
 }
 
-async function tried(token: string, code: string, sources: LoginSources, links: LoginLinks): Promise<Answer> {
+async function tried(token: string, code: string, sources: LoginSources, links: LoginLinks): Promise<HttpAnswer> {
   const link = links.find(token)
   if (typeof link === 'string') return gone(link)
   link.tries -= 1
@@ -99,7 +102,7 @@ async function tried(token: string, code: string, sources: LoginSources, links: 
 }
 
 /** A code is good for one link of the provider's, so the next try has another. */
-function again(token: string, link: Linked, message: string, { beginLogin }: LoginSources): Answer {
+function again(token: string, link: Linked, message: string, { beginLogin }: LoginSources): HttpAnswer {
   try {
     link.url = beginLogin(link.credential)
     return formOf(token, link, `${message}. Open the link below once more and bring back its code.`)
@@ -108,11 +111,11 @@ function again(token: string, link: Linked, message: string, { beginLogin }: Log
   }
 }
 
-function formOf(token: string, { credential, url }: Linked, wrong?: string): Answer {
+function formOf(token: string, { credential, url }: Linked, wrong?: string): HttpAnswer {
   return loginPage({ credential, url, action: `${pagePath}code/${token}`, problem: wrong })
 }
 
-function gone(why: 'unknown' | 'flooded'): Answer {
+function gone(why: 'unknown' | 'flooded'): HttpAnswer {
   return why === 'unknown'
     ? notePage(410, 'This link has ended', 'It was used, or its ten minutes are over. Run iron-proxy login again for another.')
     : notePage(429, 'Too many links that are none', 'Wait a minute, and open the link once more.')

@@ -1,8 +1,9 @@
 /** Runs of ephemeral agents: minted, listed and ended by whoever starts them, and bound to standing agents. */
+import type { RunOrder } from '#contracts/runs.ts'
 import { z } from 'zod'
 import { isRunId, runIdForm } from '#base/run-id.ts'
 import type { Secret } from '#base/secret.ts'
-import { fault, json, type Answer, type Routes } from './http.ts'
+import { fault, json, type HttpAnswer, type Routes } from './http.ts'
 
 /** What is asked for; at least one of the two in a budget. */
 const orderSchema = z.strictObject({
@@ -27,16 +28,6 @@ const boundSchema = z.strictObject({
     .refine(isRunId, { error: `a run id is ${runIdForm}` })
     .nullable(),
 })
-
-/** What is asked for. Money in US dollars. */
-export interface RunOrder {
-  readonly agent: string
-  readonly ttlSeconds: number
-  readonly label?: string | undefined
-  /** Left out: all that the agent may reach. */
-  readonly hosts?: readonly string[] | undefined
-  readonly budget?: { readonly tokens?: number | undefined; readonly usd?: number | undefined } | undefined
-}
 
 /** A run that was made. Password and stubs are told this once. */
 export interface MintedRun {
@@ -81,7 +72,7 @@ export function runRoutes(sources: RunSources): Routes {
   }
 }
 
-async function minted(body: unknown, { runs, explicitProxy }: RunSources): Promise<Answer> {
+async function minted(body: unknown, { runs, explicitProxy }: RunSources): Promise<HttpAnswer> {
   const order = orderSchema.safeParse(body)
   if (!order.success) return mistaken(order.error)
   const { address, port } = explicitProxy()
@@ -94,7 +85,7 @@ async function minted(body: unknown, { runs, explicitProxy }: RunSources): Promi
   return json(201, { run_id, agent, proxy: { url, username, password: password.expose() }, stubs, expires_at })
 }
 
-async function ended(id: string, { runs }: RunSources): Promise<Answer> {
+async function ended(id: string, { runs }: RunSources): Promise<HttpAnswer> {
   const how = await runs.end(id)
   switch (how) {
     case 'ended':
@@ -114,7 +105,7 @@ async function ended(id: string, { runs }: RunSources): Promise<Answer> {
   }
 }
 
-async function bound(body: unknown, { runs }: RunSources): Promise<Answer> {
+async function bound(body: unknown, { runs }: RunSources): Promise<HttpAnswer> {
   const asked = boundSchema.safeParse(body)
   if (!asked.success) return mistaken(asked.error)
   const { agent, run_id } = asked.data
@@ -123,7 +114,7 @@ async function bound(body: unknown, { runs }: RunSources): Promise<Answer> {
   return json(how === 'bound' ? 200 : 202, { agent, run_id })
 }
 
-function mistaken({ issues: [first] }: z.ZodError): Answer {
+function mistaken({ issues: [first] }: z.ZodError): HttpAnswer {
   const at = first && first.path.length > 0 ? `${first.path.join('.')}: ` : ''
   return fault(400, 'bad_body', `${at}${first?.message ?? 'this is not what is taken here'}`)
 }

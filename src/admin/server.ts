@@ -10,7 +10,7 @@ import { holdsToken, isCrossSite, isLocalHost, isLoopback } from './guard.ts'
 import { changeBudget, moveSpent, putClockRight, showBudgets, showSpent } from './budgets.ts'
 import type { BudgetSources, SpendSources } from './budgets.ts'
 import { readiness, startup, type Check, type Health } from './health.ts'
-import { fault, json, serve, text, type Answer, type Guard, type ListenAddress, type Listening, type Routes } from './http.ts'
+import { fault, json, serve, text, type HttpAnswer, type Guard, type ListenAddress, type Listening, type Routes } from './http.ts'
 import type { LoginLinks } from './login-links.ts'
 import { loginRoutes, pagePath, problem } from './login-routes.ts'
 import type { LoginSources } from './login-routes.ts'
@@ -57,7 +57,7 @@ export interface Pages {
   /** Where logins that the pages begin are kept. */
   readonly links: LoginLinks
   /** `token`: what lets one in. `undefined`: it may pass. `none`: it is no request of theirs. */
-  readonly refusal: (request: IncomingMessage, token: Secret) => Answer | 'none' | undefined
+  readonly refusal: (request: IncomingMessage, token: Secret) => HttpAnswer | 'none' | undefined
 }
 
 /** Serves `/metrics`, health, `/ca.crt` and `/version`. Rejects with the error of `listen`. */
@@ -115,7 +115,7 @@ export async function serveAdmin(
 }
 
 /** Asks with the value in force, of one credential or of all. */
-async function identified({ credential }: Readonly<Record<string, unknown>>, { identify }: AdminSources): Promise<Answer> {
+async function identified({ credential }: Readonly<Record<string, unknown>>, { identify }: AdminSources): Promise<HttpAnswer> {
   if (credential !== undefined && typeof credential !== 'string')
     return fault(400, 'bad_body', 'name the credential, or none for all')
   try {
@@ -126,7 +126,7 @@ async function identified({ credential }: Readonly<Record<string, unknown>>, { i
 }
 
 /** The records as they stand in the audit, one a line. */
-function recordsAfter(after: string | null, { records }: AdminSources): Answer {
+function recordsAfter(after: string | null, { records }: AdminSources): HttpAnswer {
   return text(
     records(after ?? undefined)
       .map((line) => `${line}\n`)
@@ -153,16 +153,16 @@ function guardOf(token: Secret | undefined, pages: Pages | undefined): Guard {
   }
 }
 
-function shown({ status, body }: Health): Answer {
+function shown({ status, body }: Health): HttpAnswer {
   return json(status, body)
 }
 
 /** 422: the request was fine, the policy files are not, and the last good policy is still in force. */
-function reloaded(result: ReloadResult): Answer {
+function reloaded(result: ReloadResult): HttpAnswer {
   return json(result.ok ? 200 : 422, { ok: result.ok, hash: result.hash ?? null, issues: result.issues })
 }
 
-function certificates(only: string | null, peer: string, { bundle }: MetricsSources): Answer {
+function certificates(only: string | null, peer: string, { bundle }: MetricsSources): HttpAnswer {
   if (only !== null && only !== 'ours') return fault(400, 'bad_query', '`only` takes `ours`')
   return text(bundle(only ?? undefined, peer), 'application/x-pem-file')
 }

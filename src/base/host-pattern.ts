@@ -2,7 +2,7 @@ import { matchesHost, parseHost } from './host.ts'
 import type { HostPattern } from './host.ts'
 
 /** A pattern that was not taken, and what to write instead. */
-export interface Refusal {
+export interface PatternRefusal {
   readonly kind: 'refused'
   readonly reason: string
 }
@@ -19,7 +19,7 @@ const sharedSuffixes = new Set(
  * Reads a host pattern of a policy: an exact name, or `*.zone` for every name below a zone. Case and one final dot do
  * not matter. Whatever else is written is refused with what to write instead.
  */
-export function parseHostPattern(text: string): HostPattern | Refusal {
+export function parseHostPattern(text: string): HostPattern | PatternRefusal {
   const unusual = refuseSpelling(text)
   if (unusual) return refused(`"${text}" ${unusual}`)
   if (!text.includes('*')) {
@@ -64,6 +64,6 @@ function refuseSpelling(text: string): string | undefined {
   return undefined
 }
 
-function refused(reason: string): Refusal {
+function refused(reason: string): PatternRefusal {
   return { kind: 'refused', reason }
 }

@@ -6,7 +6,7 @@
 /** A lower-case DNS name without a final dot, made only by `parseHost`. */
 export type Host = string & { readonly __brand: 'Host' }
 
-export interface Authority {
+export interface HostAuthority {
   readonly host: Host
   /** As written; absent when the authority names none. */
   readonly port: number | undefined
@@ -34,7 +34,7 @@ export function parseHost(text: string): Host | undefined {
  * Reads `host` or `host:port` (RFC 9110 section 7.2). No userinfo, no IP literal, no percent, and a port only as plain
  * decimal digits from 1 to 65535 without a leading zero.
  */
-export function parseAuthority(text: string): Authority | undefined {
+export function parseAuthority(text: string): HostAuthority | undefined {
   const colon = text.indexOf(':')
   if (colon < 0) {
     const host = parseHost(text)

@@ -1,7 +1,7 @@
 import { LruMap } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
 
-export interface Allowance {
+export interface LeafAllowance {
   /** How many at once. */
   readonly burst: number
   /** How many come back each second. */
@@ -18,12 +18,12 @@ interface Bucket {
  * so that the client reads a 403 and not a reset; a flood of them must not become a flood of signatures.
  */
 export class DeniedAllowance {
-  readonly #allowance: Allowance
+  readonly #allowance: LeafAllowance
   readonly #clock: Clock
   // Agent names come from the policy; the bound is for a policy with more of them than anyone has.
   readonly #buckets = new LruMap<string, Bucket>(10_000)
 
-  constructor(allowance: Allowance, clock: Clock) {
+  constructor(allowance: LeafAllowance, clock: Clock) {
     this.#allowance = allowance
     this.#clock = clock
   }

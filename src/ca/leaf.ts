@@ -6,7 +6,7 @@ import { LruMap } from '#base/async.ts'
 import type { Clock } from '#base/clock.ts'
 import type { Host } from '#base/host.ts'
 import { Secret } from '#base/secret.ts'
-import { DeniedAllowance, type Allowance } from './allowance.ts'
+import { DeniedAllowance, type LeafAllowance } from './allowance.ts'
 import { AuthorityError, backdateMs, type Authority } from './authority.ts'
 import { distinguishedName, issue, leafExtensions, pem, subjectKey, type SubjectKey } from './x509.ts'
 
@@ -57,7 +57,7 @@ export interface LeafCacheOptions {
   /** Contexts of denied names kept, apart from the others. */
   readonly deniedLimit?: number
   readonly lifetimeMs?: number
-  readonly deniedPerAgent?: Allowance
+  readonly deniedPerAgent?: LeafAllowance
   /** The key of all leaves; left out: a new one. */
   readonly key?: LeafKey
   /** 48 bytes that seal TLS sessions (RFC 5077), where several caches serve together; left out: new ones. */
@@ -73,7 +73,7 @@ export interface LeafKey {
 }
 
 /** How many denied names an agent may have leaves for, at once and each second after. */
-export const deniedAllowance: Allowance = { burst: 20, perSecond: 1 }
+export const deniedAllowance: LeafAllowance = { burst: 20, perSecond: 1 }
 
 export function newLeafKey(): LeafKey {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' })

@@ -12,7 +12,7 @@ export interface SubjectKey {
 }
 
 /** What a certificate says; times in milliseconds since the epoch. */
-export interface Order {
+export interface CertificateRequest {
   readonly subject: Der
   readonly issuer: Der
   readonly key: SubjectKey
@@ -23,7 +23,7 @@ export interface Order {
 }
 
 /** Writes and signs a certificate: X.509 v3, a random serial of 128 bits, SHA-256. Returns DER. */
-export function issue(order: Order): Buffer {
+export function issue(order: CertificateRequest): Buffer {
   const algorithm = signatureAlgorithm(order.signingKey)
   const tbs = sequence(
     explicit(0, positive(Buffer.from([2]))),

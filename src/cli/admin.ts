@@ -1,6 +1,6 @@
 import { placeText } from '#base/listen-place.ts'
 import type { AdminListen, Settings } from '#config/settings-schema.ts'
-import { exit, Failure } from './command.ts'
+import { exit, CommandFailure } from './command.ts'
 import { readNamed } from './files.ts'
 
 /** Milliseconds until the admin listener must have answered; a login may have to wait for a provider, and then for another. */
@@ -31,7 +31,7 @@ export async function toldByAdmin(
   as: 'json' | 'text' = 'json',
 ): Promise<unknown> {
   const answer = await askAdmin(settings, method, path, body, patience, as)
-  if (answer.status < 200 || answer.status > 299) throw new Failure(problemOf(answer), exit.unavailable)
+  if (answer.status < 200 || answer.status > 299) throw new CommandFailure(problemOf(answer), exit.unavailable)
   return answer.body
 }
 

@@ -13,7 +13,7 @@ import { loadPolicies } from '#config/load.ts'
 import { coversAgent } from '#policy/match.ts'
 import type { Policy, Rule } from '#policy/types.ts'
 import { idFor } from '#timeline/remedy.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command, Input, Terminal } from './command.ts'
 import { homeInstance, readSettings, settingHelp, settingOptions } from './settings.ts'
 
@@ -123,7 +123,7 @@ async function findPolicy(
       `${directory}: ${asked === undefined ? 'give an agent with -a' : `no agent is called ${JSON.stringify(asked)}`}; there is ${agents.join(', ') || 'none'}`,
     )
   }
-  throw new Failure(problems.join('\n') || `${directories.join(', ')}: there is no policy`, exit.config)
+  throw new CommandFailure(problems.join('\n') || `${directories.join(', ')}: there is no policy`, exit.config)
 }
 
 /** True where the policy says so already, which is told. */
@@ -177,7 +177,7 @@ async function change(
   try {
     return { file, before, after: insertItems(before, 'rules', items, index) }
   } catch (error) {
-    if (error instanceof EditError) throw new Failure(`${file}: ${error.message}`, exit.config)
+    if (error instanceof EditError) throw new CommandFailure(`${file}: ${error.message}`, exit.config)
     throw error
   }
 }
@@ -210,12 +210,13 @@ async function checkChange(directory: string, file: string, after: string, { eff
     const errors = issues
       .filter(({ severity }) => severity === 'error')
       .map((issue) => formatIssue(issue).replace(`${trial}/`, ''))
-    if (!snapshot || errors.length > 0) throw new Failure(`the policy would not load:\n${errors.join('\n')}`, exit.findings)
+    if (!snapshot || errors.length > 0)
+      throw new CommandFailure(`the policy would not load:\n${errors.join('\n')}`, exit.findings)
     if (more.length > 0) return
     for (const host of hosts) {
       const deciding = wholeHost(rulesFor(snapshot.policy, agent, host))
       if (deciding?.effect !== effect)
-        throw new Failure(
+        throw new CommandFailure(
           `${patternText(host)}: rule ${deciding?.id} decides before a new one could; change that rule`,
           exit.findings,
         )
@@ -231,6 +232,6 @@ async function replaceFile(file: string, text: string): Promise<void> {
     await writeFile(`${real}.new`, text, { mode: (await stat(real)).mode & 0o777 })
     await rename(`${real}.new`, real)
   } catch (error) {
-    throw new Failure(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
+    throw new CommandFailure(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
   }
 }

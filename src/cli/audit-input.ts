@@ -6,7 +6,7 @@ import type { Settings } from '#config/settings-schema.ts'
 import { readNats } from '#observe/nats-read.ts'
 import { AuditTally } from '#policy-tools/audit-lines.ts'
 import type { Tallied } from '#policy-tools/audit-lines.ts'
-import { exit, Failure, UsageError } from './command.ts'
+import { exit, CommandFailure, UsageError } from './command.ts'
 import type { Input, Options, Terminal } from './command.ts'
 
 export const inputOptions: Options = {
@@ -46,7 +46,7 @@ async function pour(chunks: AsyncIterable<Uint8Array>, name: string, tally: Audi
   try {
     for await (const chunk of chunks) tally.push(chunk)
   } catch (error) {
-    throw new Failure(`${name}: cannot be read: ${fileFault(error)}`, exit.noInput)
+    throw new CommandFailure(`${name}: cannot be read: ${fileFault(error)}`, exit.noInput)
   }
   tally.end()
 }

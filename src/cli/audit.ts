@@ -5,7 +5,7 @@ import { oldFiles } from '#observe/rotation.ts'
 import { fingerprint, headsFile, readHeads, readPublicKey } from '#observe/signed-heads.ts'
 import { verifyChain } from '#observe/verify-chain.ts'
 import type { ChainReport } from '#observe/verify-chain.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command, Input } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
@@ -67,7 +67,7 @@ async function reading<Read>(path: string, read: () => Promise<Read>): Promise<R
     return await read()
   } catch (error) {
     const { code, path: at = path, message } = error as NodeJS.ErrnoException
-    throw new Failure(code === undefined ? message : `${at}: cannot be read: ${fileFault(error)}`, exit.noInput)
+    throw new CommandFailure(code === undefined ? message : `${at}: cannot be read: ${fileFault(error)}`, exit.noInput)
   }
 }
 

@@ -1,25 +1,10 @@
+import type { BudgetMeasure, BudgetRow } from '#admin/budgets.ts'
 import { toldByAdmin } from './admin.ts'
 import { exit, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Input, Terminal } from './command.ts'
 import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
 /** A limit of an account as `GET /v1/budgets` gives it: tokens are weighted, money is in US dollars. */
-export interface BudgetRow {
-  readonly budget: string
-  readonly holder: string
-  readonly window: string
-  readonly resets: string
-  readonly requests: number
-  readonly tokens: Measure
-  readonly usd: Measure
-}
-
-interface Measure {
-  readonly limit: number | null
-  readonly used: number
-  readonly reserved: number
-}
-
 export const budget: Command = {
   name: 'budget',
   summary: 'show what agents have used of their budgets, set, reset or rename it, or put their clock right',
@@ -124,7 +109,7 @@ function described({ budget: name, holder, window, resets, requests, tokens, usd
   return `${name.padEnd(16)} ${holder.padEnd(16)} ${window.padEnd(6)} ${measures.join('; ') || 'no limit'}; ${requests} requests; resets ${resets}`
 }
 
-function measure({ limit, used, reserved }: Measure, unit: string, format: (value: number) => string): string {
+function measure({ limit, used, reserved }: BudgetMeasure, unit: string, format: (value: number) => string): string {
   if (limit === null) return ''
   return `${format(used)} of ${format(limit)} ${unit}${reserved > 0 ? ` (${format(reserved)} more held)` : ''}`
 }

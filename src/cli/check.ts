@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkJson, checkPolicies, checkText } from '#config/check.ts'
-import type { Seen } from '#config/check.ts'
+import type { SeenModels } from '#config/check.ts'
 import { reviewSettings } from '#config/review-settings.ts'
 import { unusableFiles } from '#config/setting-files.ts'
 import type { SecretRef } from '#base/secret.ts'
@@ -41,10 +41,10 @@ export const check: Command = {
 const patience = 2_000
 
 /** What the proxy that runs on this directory has charged, and could not price; without one nothing is known. */
-async function seenBy(directory: string, settings: Settings): Promise<Seen | undefined> {
+async function seenBy(directory: string, settings: Settings): Promise<SeenModels | undefined> {
   const answer = await askAdmin(settings, 'GET', '/v1/budgets/spent', undefined, patience).catch(() => undefined)
   if (answer?.status !== 200) return undefined
-  const { policies, ...seen } = answer.body as Seen & { readonly policies: string }
+  const { policies, ...seen } = answer.body as SeenModels & { readonly policies: string }
   // Another proxy of this machine may have the usual port.
   return policies === resolve(directory) ? seen : undefined
 }

@@ -68,7 +68,7 @@ export interface Input {
 export class UsageError extends Error {}
 
 /** What ends a command that was called rightly: a file that cannot be used, a proxy that does not answer. Told in one line. */
-export class Failure extends Error {
+export class CommandFailure extends Error {
   readonly exit: ExitCode
 
   constructor(message: string, code: ExitCode) {

@@ -1,6 +1,7 @@
+import type { BudgetRow } from '#admin/budgets.ts'
 import { existsSync } from 'node:fs'
 import { dirname, relative, resolve } from 'node:path'
-import type { ExplainedBudget, Standing } from '#config/explain-cost.ts'
+import type { ExplainedBudget, BudgetForecast } from '#config/explain-cost.ts'
 import { explain as explainRequest, explanationText, lineReader } from '#config/explain.ts'
 import { formatIssue } from '#config/issue.ts'
 import { loadPolicies, testFilePattern } from '#config/load.ts'
@@ -10,8 +11,7 @@ import { judge } from '#policy-tools/judge.ts'
 import { withCase } from '#policy-tools/save-case.ts'
 import { readTests } from '#policy-tools/test-file.ts'
 import { askAdmin } from './admin.ts'
-import type { BudgetRow } from './budget.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { readNamed, writeNamed } from './files.ts'
 import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
@@ -82,7 +82,10 @@ async function saveCase(
   const text = existsSync(file) ? String(await readNamed(file)) : undefined
   const saved = withCase(text, agent, request, judgment, policy)
   if (saved === undefined || readTests(file, Buffer.from(saved)).issues.length > 0)
-    throw new Failure(`${file}: has no list of cases to add to; \`iron-proxy test\` says what is wrong with it`, exit.config)
+    throw new CommandFailure(
+      `${file}: has no list of cases to add to; \`iron-proxy test\` says what is wrong with it`,
+      exit.config,
+    )
   await writeNamed(file, saved)
 }
 
@@ -101,7 +104,7 @@ async function filled(budgets: readonly ExplainedBudget[], settings: Settings): 
   })
 }
 
-function standingOf({ tokens, usd, resets }: BudgetRow): Standing {
+function standingOf({ tokens, usd, resets }: BudgetRow): BudgetForecast {
   return {
     used: { tokens: tokens.used, usd: usd.used },
     reserved: { tokens: tokens.reserved, usd: usd.reserved },

@@ -1,14 +1,14 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileFault } from '#base/file-fault.ts'
-import { exit, Failure } from './command.ts'
+import { exit, CommandFailure } from './command.ts'
 
 /** A file that the command line names. Throws `Failure`. */
 export async function readNamed(file: string): Promise<Buffer> {
   try {
     return await readFile(file)
   } catch (error) {
-    throw new Failure(`${file}: cannot be read: ${fileFault(error)}`, exit.noInput)
+    throw new CommandFailure(`${file}: cannot be read: ${fileFault(error)}`, exit.noInput)
   }
 }
 
@@ -18,6 +18,6 @@ export async function writeNamed(file: string, text: string | Uint8Array): Promi
     await mkdir(dirname(file), { recursive: true })
     await writeFile(file, text)
   } catch (error) {
-    throw new Failure(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
+    throw new CommandFailure(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
   }
 }

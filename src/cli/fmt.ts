@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { text as textOf } from 'node:stream/consumers'
 import { fileFault } from '#base/file-fault.ts'
 import { formatPolicy } from '#policy-tools/format.ts'
-import { exit, Failure, line } from './command.ts'
+import { exit, CommandFailure, line } from './command.ts'
 import type { Command } from './command.ts'
 import { readNamed, writeNamed } from './files.ts'
 
@@ -20,7 +20,7 @@ export const fmt: Command = {
     if (positionals.length === 1 && positionals[0] === '-') {
       const text = await textOf(stdin)
       const formatted = formatPolicy(text)
-      if ('problem' in formatted) throw new Failure(`standard input: ${formatted.problem}`, exit.config)
+      if ('problem' in formatted) throw new CommandFailure(`standard input: ${formatted.problem}`, exit.config)
       if (!check) stdout.write(formatted.text)
       return check && formatted.text !== text ? exit.findings : exit.ok
     }
@@ -54,6 +54,6 @@ async function yamlAt(path: string): Promise<readonly string[]> {
       .toSorted()
       .map((name) => join(path, name))
   } catch (error) {
-    throw new Failure(`${path}: cannot be read: ${fileFault(error)}`, exit.noInput)
+    throw new CommandFailure(`${path}: cannot be read: ${fileFault(error)}`, exit.noInput)
   }
 }

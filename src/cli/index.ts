@@ -5,7 +5,7 @@ import { budget } from './budget.ts'
 import { ca } from './ca.ts'
 import { check } from './check.ts'
 import { didYouMean } from '#base/did-you-mean.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command, Input, Terminal } from './command.ts'
 import { credentials } from './credentials.ts'
 import { demo } from './demo/demo.ts'
@@ -93,7 +93,7 @@ export async function dispatch(argv: readonly string[], terminal: Terminal): Pro
       line(terminal.stderr, `iron-proxy ${name}: ${error.message}; see iron-proxy ${name} --help`)
       return exit.usage
     }
-    if (!(error instanceof Failure)) throw error
+    if (!(error instanceof CommandFailure)) throw error
     line(terminal.stderr, `iron-proxy ${name}: ${error.message}`)
     return error.exit
   }

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import { formatIssue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
-import type { Loaded } from '#config/load.ts'
+import type { LoadedPolicies } from '#config/load.ts'
 import { unifiedDiff } from '#policy-tools/append.ts'
 import { draftInto, draftPolicy } from '#policy-tools/draft.ts'
 import type { LearnOptions } from '#policy-tools/learn.ts'
@@ -9,7 +9,7 @@ import { risks } from '#policy-tools/risks.ts'
 import type { Risk } from '#policy-tools/risks.ts'
 import { Traffic } from '#policy-tools/traffic.ts'
 import { inputHelp, inputOptions, readAudit } from './audit-input.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Terminal } from './command.ts'
 import { readNamed, writeNamed } from './files.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -72,7 +72,7 @@ export const learn: Command = {
 async function edit(
   file: string,
   directory: string,
-  existing: Loaded,
+  existing: LoadedPolicies,
   traffic: Traffic,
   options: LearnOptions,
   write: boolean,
@@ -85,9 +85,10 @@ async function edit(
     return exit.config
   }
   const named = existing.files.find((each) => join(each) === join(file))
-  if (named === undefined) throw new Failure(`${file}: is no policy file of ${directory}`, exit.config)
+  if (named === undefined) throw new CommandFailure(`${file}: is no policy file of ${directory}`, exit.config)
   const draft = await draftInto(traffic, existing, directory, { file: named, text }, options)
-  if (!draft) throw new Failure(`${file}: its rules are no list of lines to add to; \`iron-proxy fmt\` makes it one`, exit.config)
+  if (!draft)
+    throw new CommandFailure(`${file}: its rules are no list of lines to add to; \`iron-proxy fmt\` makes it one`, exit.config)
   if (write) await writeNamed(file, draft.text)
   else await print(unifiedDiff(file, text, draft.text), out, terminal)
   terminal.stderr.write(draft.leftOut)

@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { adminUrl, toldByAdmin } from './admin.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command, Terminal } from './command.ts'
 import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
@@ -25,7 +25,7 @@ export const login: Command = {
     if (!settings) return exit.config
     const there = adminUrl(settings)
     if (page && there === undefined)
-      throw new Failure(
+      throw new CommandFailure(
         'the admin door is a unix socket, which no browser opens; log in without --page, or run the proxy with --listen-admin 127.0.0.1:9465 and `adminToken`',
         exit.config,
       )
@@ -56,7 +56,7 @@ async function askForCode(credential: string, { stdin, stdout }: Terminal): Prom
   const given = await Promise.race([prompt.question('Code: '), ended]).finally(() => prompt.close())
   if (given !== undefined) return given
   line(stdout, '')
-  throw new Failure(
+  throw new CommandFailure(
     `standard input ended before a code came; run \`iron-proxy login ${credential} --code CODE\` with the code of that link`,
     exit.noInput,
   )

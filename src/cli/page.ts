@@ -2,7 +2,7 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { adminUrl } from './admin.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command } from './command.ts'
 import { readOperatorSettings, settingHelp, settingOptions } from './settings.ts'
 
@@ -22,7 +22,7 @@ export const page: Command = {
     const { settings } = await readOperatorSettings({ positionals: [], values }, terminal)
     if (!settings) return exit.config
     const { admin } = settings.listen
-    if (admin === 'off') throw new Failure('listen.admin is off', exit.unavailable)
+    if (admin === 'off') throw new CommandFailure('listen.admin is off', exit.unavailable)
     if (!('socket' in admin)) {
       line(terminal.stdout, `${adminUrl(settings)}/`)
       return exit.ok
@@ -74,7 +74,7 @@ async function openRelay(socketPath: string, port: number): Promise<{ readonly l
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   server.once('error', reject).listen(port, '127.0.0.1', resolve)
   await promise.catch(({ code }: NodeJS.ErrnoException) => {
-    throw new Failure(`127.0.0.1:${port} cannot be bound (${code})`, exit.noPermission)
+    throw new CommandFailure(`127.0.0.1:${port} cannot be bound (${code})`, exit.noPermission)
   })
   const close = () => {
     server.close()

@@ -8,7 +8,7 @@ import { restoreState } from '#store/state-restore.ts'
 import { isRedisPlace } from '#store/redis/place.ts'
 import { StoreError } from '#store/store-error.ts'
 import type { StoreFault } from '#store/store-error.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command, ExitCode, Terminal } from './command.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
 
@@ -48,7 +48,7 @@ export const state: Command = {
       return restore(file ?? '', settings, { terminal, trustGrants: trust === true })
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
-      throw new Failure(error.message, exits[error.code] ?? exit.config)
+      throw new CommandFailure(error.message, exits[error.code] ?? exit.config)
     }
   },
 }
@@ -70,7 +70,7 @@ function writeBackup(file: string, settings: Settings, { stdout }: Terminal): Ex
     return exit.ok
   } catch (error) {
     if (error instanceof StoreError) throw error
-    throw new Failure(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
+    throw new CommandFailure(`${file}: cannot be written: ${fileFault(error)}`, exit.cantCreate)
   }
 }
 

@@ -11,7 +11,7 @@ import { readTests } from '#policy-tools/test-file.ts'
 import type { TestSuite } from '#policy-tools/test-file.ts'
 import { countOf, printReport, reportForms } from '#policy-tools/test-report.ts'
 import type { Coverage, ReportForm } from '#policy-tools/test-report.ts'
-import { exit, Failure, line, UsageError } from './command.ts'
+import { exit, CommandFailure, line, UsageError } from './command.ts'
 import type { Command, Input, Terminal } from './command.ts'
 import { readNamed, writeNamed } from './files.ts'
 import { readSettings, settingHelp, settingOptions } from './settings.ts'
@@ -50,7 +50,7 @@ export const test: Command = {
     if (!settings) return exit.config
     const paths = input.positionals.length > 0 ? input.positionals : [settings.policies]
     const files = (await Promise.all(paths.map(testFilesAt))).flat()
-    if (files.length === 0) throw new Failure(`${paths.join(', ')}: there is no *.test.yaml`, exit.noInput)
+    if (files.length === 0) throw new CommandFailure(`${paths.join(', ')}: there is no *.test.yaml`, exit.noInput)
     const policies = await readAll(files, typeof against === 'string' ? against : undefined, terminal)
     if (!policies) return exit.config
     const coverage: Coverage[] = []
@@ -135,6 +135,6 @@ async function testFilesAt(path: string): Promise<readonly string[]> {
       .toSorted()
       .map((name) => join(path, name))
   } catch (error) {
-    throw new Failure(`${path}: cannot be read: ${fileFault(error)}`, exit.noInput)
+    throw new CommandFailure(`${path}: cannot be read: ${fileFault(error)}`, exit.noInput)
   }
 }

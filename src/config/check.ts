@@ -23,7 +23,7 @@ export interface CheckReport {
 }
 
 /** What a running proxy has charged, and for which models it has no price. */
-export interface Seen {
+export interface SeenModels {
   readonly spent: readonly SpentRow[]
   /** Left out by a proxy of an older version. */
   readonly unpriced?: readonly SeenModel[]
@@ -37,7 +37,7 @@ export async function checkPolicies(
   directory: string,
   secretExists?: LoadOptions['secretExists'],
   besides: readonly Issue[] = [],
-  seen: Seen = { spent: [] },
+  seen: SeenModels = { spent: [] },
 ): Promise<CheckReport> {
   const loaded = await loadPolicies(directory, { ...(secretExists && { secretExists }), missingSecret: 'error' })
   const { snapshot, files } = loaded

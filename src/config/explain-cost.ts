@@ -22,11 +22,11 @@ export interface ExplainedBudget {
   readonly atLimit: 'refuse' | 'cut'
   readonly limit: { readonly tokens: number | null; readonly usd: number | null }
   /** As a running proxy tells it; `undefined`: none was asked. */
-  readonly standing?: Standing | undefined
+  readonly standing?: BudgetForecast | undefined
 }
 
 /** How full an account is: used, and held for requests that still run. */
-export interface Standing {
+export interface BudgetForecast {
   readonly used: Measures
   readonly reserved: Measures
   /** ISO 8601. */

@@ -15,7 +15,7 @@ import type { Snapshot } from '#contracts/snapshot.ts'
 import { compileBudget, compilePrice } from '#metering/compile.ts'
 import { compilePolicy } from '#policy/compile.ts'
 import { reviewPolicy } from '#policy/review.ts'
-import type { Finding } from '#policy/review.ts'
+import type { PolicyFinding } from '#policy/review.ts'
 import { agentSchema } from '#policy/schema.ts'
 import { largestFile } from './document.ts'
 import type { Issue } from './issue.ts'
@@ -34,7 +34,7 @@ export interface LoadOptions {
   readonly missingSecret?: Issue['severity']
 }
 
-export interface Loaded {
+export interface LoadedPolicies {
   /** `undefined`: there are errors, and the last good one stays in force. */
   readonly snapshot: Snapshot | undefined
   readonly issues: readonly Issue[]
@@ -54,7 +54,7 @@ export interface PolicyFile {
 export const testFilePattern = /\.test\.ya?ml$/
 
 /** Loads a policy that a command names: a directory as the proxy reads it, or one file alone. Never throws. */
-export async function loadPolicyAt(path: string, options: LoadOptions = {}): Promise<Loaded> {
+export async function loadPolicyAt(path: string, options: LoadOptions = {}): Promise<LoadedPolicies> {
   try {
     if (!(await stat(path)).isFile()) return await loadPolicies(path, options)
     return await compileFiles(dirname(path), [{ file: path, bytes: await readFile(path) }], options)
@@ -64,7 +64,7 @@ export async function loadPolicyAt(path: string, options: LoadOptions = {}): Pro
 }
 
 /** Reads all `*.yaml` and `*.yml` directly in a directory, but for tests, as one policy. Never throws: what cannot be read is an issue. */
-export async function loadPolicies(directory: string, options: LoadOptions = {}): Promise<Loaded> {
+export async function loadPolicies(directory: string, options: LoadOptions = {}): Promise<LoadedPolicies> {
   try {
     return await compileFiles(directory, await readPolicyFiles(directory), options)
   } catch (error) {
@@ -72,7 +72,7 @@ export async function loadPolicies(directory: string, options: LoadOptions = {})
   }
 }
 
-function unreadable(path: string, fault: string): Loaded {
+function unreadable(path: string, fault: string): LoadedPolicies {
   const message = `the policies cannot be read: ${fault}`
   return {
     snapshot: undefined,
@@ -105,7 +105,11 @@ async function readPolicyFiles(directory: string): Promise<PolicyFile[]> {
 }
 
 /** Compiles the bytes of policy files, for those who have them already. */
-export async function compileFiles(directory: string, files: readonly PolicyFile[], options: LoadOptions = {}): Promise<Loaded> {
+export async function compileFiles(
+  directory: string,
+  files: readonly PolicyFile[],
+  options: LoadOptions = {},
+): Promise<LoadedPolicies> {
   const merged = mergeParts(
     directory,
     files.map(({ file, bytes }) => readPart(file, bytes)),
@@ -162,7 +166,7 @@ function placeSecrets({ agents, credentials }: Merged): PlacedSecret[] {
 async function reviewSecrets(
   secrets: readonly PlacedSecret[],
   { secretExists, missingSecret = 'warning' }: LoadOptions,
-): Promise<Finding[]> {
+): Promise<PolicyFinding[]> {
   if (!secretExists) return []
   const present = await Promise.all(secrets.map(async ({ ref }) => secretExists(ref)))
   return secrets
@@ -176,8 +180,8 @@ async function reviewSecrets(
     })
 }
 
-function reviewEmptiness({ names, rules }: Merged): Finding[] {
-  const findings: Finding[] = []
+function reviewEmptiness({ names, rules }: Merged): PolicyFinding[] {
+  const findings: PolicyFinding[] = []
   if (names.agents.size === 0)
     findings.push({ severity: 'warning', path: ['agents'], message: 'there is no agent, so every request is refused' })
   if (rules.length === 0)

@@ -5,7 +5,7 @@ import type { SecretRef } from '#base/secret.ts'
 import { credentialSchema } from '#credentials/index.ts'
 import type { CredentialConfig } from '#credentials/index.ts'
 import type { PolicyInput } from '#policy/compile.ts'
-import type { Finding } from '#policy/review.ts'
+import type { PolicyFinding } from '#policy/review.ts'
 import { agentSchema } from '#policy/schema.ts'
 import type { BudgetInput, ModelPriceInput } from '#policy/budget-schema.ts'
 import type { DnsInput } from '#policy/dns-schema.ts'
@@ -27,7 +27,7 @@ export interface Merged {
   readonly names: Readonly<Record<Section, ReadonlySet<string>>>
   readonly issues: readonly Issue[]
   /** What a finding about the joined policy is in the file it comes from. */
-  issue(finding: Finding): Issue
+  issue(finding: PolicyFinding): Issue
 }
 
 /** Joins the files of a policy; secrets get absolute files. `directory` stands for the whole where no file does. */
@@ -40,7 +40,7 @@ export function mergeParts(directory: string, parts: readonly PolicyPart[]): Mer
     prices: ownersOf(parts, 'prices'),
   }
 
-  const issue = ({ severity, path, message }: Finding): Issue => {
+  const issue = ({ severity, path, message }: PolicyFinding): Issue => {
     const [section, entry, ...rest] = path
     const rule = section === 'rules' && typeof entry === 'number' ? rules[entry] : undefined
     if (rule) return issueAt(rule.part.yaml, severity, ['rules', rule.index, ...rest], message)

@@ -1,15 +1,15 @@
 /** Where agents, budgets and meters do not fit each other. */
-import type { Finding } from '#policy/review.ts'
+import type { PolicyFinding } from '#policy/review.ts'
 import { isInTable } from '#metering/price.ts'
 import { meterNames } from '#providers/index.ts'
 import type { Merged } from './merge.ts'
 
 /** Everything questionable about who is held to what. */
-export function reviewBudgets(merged: Merged): Finding[] {
+export function reviewBudgets(merged: Merged): PolicyFinding[] {
   return [...reviewAgents(merged), ...reviewMeters(merged), ...reviewLikes(merged)]
 }
 
-function reviewLikes({ prices }: Merged): Finding[] {
+function reviewLikes({ prices }: Merged): PolicyFinding[] {
   return [...prices].flatMap(([name, { like }]) =>
     like === undefined || isInTable(like)
       ? []
@@ -22,8 +22,8 @@ function reviewLikes({ prices }: Merged): Finding[] {
   )
 }
 
-function reviewAgents({ agents, budgets, names, rules }: Merged): Finding[] {
-  const findings: Finding[] = []
+function reviewAgents({ agents, budgets, names, rules }: Merged): PolicyFinding[] {
+  const findings: PolicyFinding[] = []
   const named = new Set<string>()
   for (const [id, { budget }] of agents) {
     const several = Array.isArray(budget)
@@ -43,7 +43,7 @@ function reviewAgents({ agents, budgets, names, rules }: Merged): Finding[] {
   return findings
 }
 
-function reviewMeters({ rules }: Merged): Finding[] {
+function reviewMeters({ rules }: Merged): PolicyFinding[] {
   return rules.flatMap(({ rule: { meter } }, index) =>
     meter === undefined || meter === 'auto' || meterNames.includes(meter)
       ? []
@@ -56,10 +56,10 @@ function reviewMeters({ rules }: Merged): Finding[] {
   )
 }
 
-function error(path: Finding['path'], message: string): Finding {
+function error(path: PolicyFinding['path'], message: string): PolicyFinding {
   return { severity: 'error', path, message }
 }
 
-function warning(path: Finding['path'], message: string): Finding {
+function warning(path: PolicyFinding['path'], message: string): PolicyFinding {
   return { severity: 'warning', path, message }
 }

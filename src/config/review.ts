@@ -4,12 +4,12 @@ import type { HostPattern } from '#base/host.ts'
 import { patternsMeet } from '#base/host-pattern.ts'
 import { indexStubs } from '#credentials/swap/stubs.ts'
 import type { Credential } from '#credentials/types.ts'
-import type { Finding } from '#policy/review.ts'
+import type { PolicyFinding } from '#policy/review.ts'
 import type { Policy, Rule } from '#policy/types.ts'
 import type { Merged } from './merge.ts'
 
 /** Everything questionable about credentials and the rules that name them. */
-export function reviewCredentials(policy: Policy, credentials: ReadonlyMap<string, Credential>, merged: Merged): Finding[] {
+export function reviewCredentials(policy: Policy, credentials: ReadonlyMap<string, Credential>, merged: Merged): PolicyFinding[] {
   const all = [...credentials.values()]
   return [
     ...all.flatMap((credential) => reviewCredential(credential, policy.rules, merged)),
@@ -21,11 +21,11 @@ export function reviewCredentials(policy: Policy, credentials: ReadonlyMap<strin
 // Public services that answer with what they were sent: a credential scoped to them comes back to whoever asks.
 const echoes = new Set(['httpbin.org', 'httpbingo.org', 'postman-echo.com', 'webhook.site', 'reqbin.com'])
 
-function reviewCredential(credential: Credential, rules: readonly Rule[], { credentials, names }: Merged): Finding[] {
+function reviewCredential(credential: Credential, rules: readonly Rule[], { credentials, names }: Merged): PolicyFinding[] {
   const at = ['credentials', credential.id]
   const shared = rules.filter((rule) => sharesAgents(rule, credential))
   const using = shared.filter((rule) => rule.credentials.includes(credential.id))
-  const findings: Finding[] = []
+  const findings: PolicyFinding[] = []
   for (const [index, agent] of [...(credential.agents ?? [])].entries()) {
     if (!names.agents.has(agent)) findings.push(error([...at, 'agents', index], `no agent is called ${JSON.stringify(agent)}`))
   }
@@ -68,8 +68,8 @@ function reviewCredential(credential: Credential, rules: readonly Rule[], { cred
   return findings
 }
 
-function reviewRule(rule: Rule, credentials: ReadonlyMap<string, Credential>): Finding[] {
-  const findings = rule.credentials.flatMap((id, index): Finding[] => {
+function reviewRule(rule: Rule, credentials: ReadonlyMap<string, Credential>): PolicyFinding[] {
+  const findings = rule.credentials.flatMap((id, index): PolicyFinding[] => {
     const credential = credentials.get(id)
     if (!credential) return []
     const place = ['rules', rule.index, 'credentials', index]
@@ -88,7 +88,7 @@ function reviewRule(rule: Rule, credentials: ReadonlyMap<string, Credential>): F
 }
 
 // A stub must tell which credential is meant: the same one twice is fine only where hosts or agents keep them apart.
-function reviewStubs(credentials: ReadonlyMap<string, Credential>): Finding[] {
+function reviewStubs(credentials: ReadonlyMap<string, Credential>): PolicyFinding[] {
   return [...indexStubs(credentials.values()).byStub.values()].flatMap((holders) =>
     holders.flatMap((one, index) =>
       holders.slice(index + 1).flatMap((other) => {
@@ -116,10 +116,10 @@ function sharesAgents(
   return one.agents === undefined || other.agents === undefined || !one.agents.isDisjointFrom(other.agents)
 }
 
-function error(path: Finding['path'], message: string): Finding {
+function error(path: PolicyFinding['path'], message: string): PolicyFinding {
   return { severity: 'error', path, message }
 }
 
-function warning(path: Finding['path'], message: string): Finding {
+function warning(path: PolicyFinding['path'], message: string): PolicyFinding {
   return { severity: 'warning', path, message }
 }

@@ -21,3 +21,14 @@ export type Owner =
   | { readonly kind: 'nobody' }
   /** Nobody yet, and not all pods are known. */
   | { readonly kind: 'pending' }
+
+/** For whoever scrapes; times in milliseconds since the epoch, the rest counts. */
+export interface IdentityGauges {
+  readonly lookups: Readonly<Record<string, number>>
+  /** By namespace. */
+  readonly pods: Readonly<Record<string, number>>
+  readonly lastSync: Readonly<Record<string, number>>
+  /** By namespace: 1 if its pods are known and the API has spoken of them within the bound, else 0. */
+  readonly ready: Readonly<Record<string, number>>
+  readonly failures: Readonly<Record<string, number>>
+}

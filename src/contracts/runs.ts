@@ -75,3 +75,13 @@ export interface Run {
   /** By credential. */
   readonly stubs: ReadonlyMap<string, string>
 }
+
+/** Money in US dollars. */
+export interface RunOrder {
+  readonly agent: string
+  readonly ttlSeconds: number
+  readonly label?: string | undefined
+  /** Host patterns; left out: all that the agent may reach. */
+  readonly hosts?: readonly string[] | undefined
+  readonly budget?: KeptRun['budget']
+}

@@ -5,7 +5,7 @@ import type { Secret, SecretRef } from '#base/secret.ts'
  * How a credential's value is had when it does not simply stand somewhere: by a call to a token endpoint, again and again.
  * A kind says what to ask and how to read the answer; the vault does the asking, once for everyone.
  */
-export interface Lease {
+export interface GrantLease {
   /**
    * `true`: the call spends what it is made with (a single-use refresh token). It is written down before it is made, and
    * what comes back is on disk before it is used. `false`: the call can be made again at no loss.

@@ -6,7 +6,7 @@
 import type { z } from 'zod'
 import type { HostPattern } from '#base/host.ts'
 import type { Secret, SecretRef } from '#base/secret.ts'
-import type { Lease } from './lease.ts'
+import type { GrantLease } from './lease.ts'
 import type { Whoami } from './whoami/types.ts'
 
 /** One credential of the policy, compiled. What is special to its kind is behind `placer`. */
@@ -23,7 +23,7 @@ export interface Credential {
   /** What goes with the value, by the names `sign` asks for it; it comes and changes with the value. */
   readonly companions?: Readonly<Record<string, SecretRef>> | undefined
   /** How the value is had by calls to a token endpoint; `undefined`: it stands somewhere. */
-  readonly lease: Lease | undefined
+  readonly lease: GrantLease | undefined
   readonly placer: Placer
   /** Who can say whose the value is; `undefined`: nobody is asked. */
   readonly whoami?: Whoami | undefined
@@ -144,6 +144,6 @@ export interface CredentialKind<Schema extends z.ZodObject = z.ZodObject> {
   /** One of these two says where the value comes from. */
   secret?(config: z.output<Schema>): SecretRef
   companions?(config: z.output<Schema>): Readonly<Record<string, SecretRef>> | undefined
-  lease?(config: z.output<Schema>): Lease
+  lease?(config: z.output<Schema>): GrantLease
   placer(config: z.output<Schema>): Placer
 }

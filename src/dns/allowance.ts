@@ -4,7 +4,7 @@
  */
 import { LruMap } from '#base/async.ts'
 
-export interface Allowance {
+export interface DnsAllowance {
   /** How much at once. */
   readonly burst: number
   /** How much comes back each second. */
@@ -12,12 +12,12 @@ export interface Allowance {
 }
 
 export class TokenBucket {
-  readonly #allowance: Allowance
+  readonly #allowance: DnsAllowance
   #tokens: number
   #at: number
 
   /** `now`: monotonic milliseconds, here and in `take`. */
-  constructor(allowance: Allowance, now: number) {
+  constructor(allowance: DnsAllowance, now: number) {
     this.#allowance = allowance
     this.#tokens = allowance.burst
     this.#at = now
@@ -41,12 +41,12 @@ interface Share {
 }
 
 /** Queries one agent may have forwarded. */
-export const forwardedQueries: Allowance = { burst: 1000, perSecond: 200 }
+export const forwardedQueries: DnsAllowance = { burst: 1000, perSecond: 200 }
 /**
  * Bytes of names one agent has not asked lately. A pod's services are a few hundred names; a tunnel needs a new one for
  * every message, so what it can carry is held to this.
  */
-export const freshNameBytes: Allowance = { burst: 16_384, perSecond: 128 }
+export const freshNameBytes: DnsAllowance = { burst: 16_384, perSecond: 128 }
 /** Names remembered for each agent as asked lately. */
 const rememberedNames = 1024
 

@@ -15,14 +15,14 @@ import type { AgentId, Denial } from '#policy/types.ts'
 import { extendedErrors, types } from './codes.ts'
 import { hasBelow, namesOf } from './names.ts'
 import type { Resolver } from './names.ts'
-import type { Reply, Resource } from './reply.ts'
+import type { DnsReply, DnsResource } from './reply.ts'
 import type { Query } from './wire.ts'
 
 /** Who asks and under which snapshot, or why that is not known. */
 export type Asker = ({ readonly kind: 'agent' } & Exchange) | Denial
 
 /** What became of a question, in the words of metrics and audit. */
-export interface Finding {
+export interface DnsFinding {
   readonly outcome: 'intercept' | 'forward' | 'record' | 'nodata' | 'blocked' | 'malformed'
   readonly verdict: AuditRecord['verdict']
   readonly code?: ErrorCode | undefined
@@ -30,14 +30,14 @@ export interface Finding {
   readonly rule?: string | undefined
 }
 
-export type Answer =
-  | { readonly kind: 'reply'; readonly reply: Reply; readonly finding: Finding }
+export type DnsAnswer =
+  | { readonly kind: 'reply'; readonly reply: DnsReply; readonly finding: DnsFinding }
   | { readonly kind: 'forward'; readonly agent: AgentId; readonly host: Host; readonly to: readonly Resolver[] }
 
 /** The addresses the proxy is reached at, as records: one of a family at most is what Services have. */
 export interface Ours {
-  readonly A: readonly Resource[]
-  readonly AAAA: readonly Resource[]
+  readonly A: readonly DnsResource[]
+  readonly AAAA: readonly DnsResource[]
 }
 
 /** The proxy's own addresses by record type. */
@@ -47,7 +47,7 @@ export function oursOf(advertise: readonly Address[]): Ours {
 }
 
 /** Answers one well-formed question. Without an agent nothing is told, neither records nor forwarded names. */
-export function answer(query: Query, asker: Asker, ours: Ours): Answer {
+export function answer(query: Query, asker: Asker, ours: Ours): DnsAnswer {
   if (asker.kind === 'deny') return turnAway(asker)
   const { policy } = asker.snapshot
   const host = parseHost(query.name)
@@ -67,7 +67,7 @@ export function answer(query: Query, asker: Asker, ours: Ours): Answer {
   const outcome = addresses.length > 0 ? 'intercept' : 'nodata'
   const refused = verdict.kind === 'inspect' ? verdict.wouldDeny : undefined
   if (!refused) return { kind: 'reply', reply: positive(query, addresses), finding: { outcome, verdict: 'allow', rule } }
-  const finding: Finding = {
+  const finding: DnsFinding = {
     outcome,
     verdict: 'would_deny',
     rule: refused.rule?.id ?? rule,
@@ -97,7 +97,7 @@ const longestChain = 8
  * The records of a name that fit the question. A CNAME brings its target along where the target is ours too, a record
  * or a host some rule allows; it is never looked up elsewhere. `path`: the names that led here.
  */
-function lookUp(query: Query, host: Host, asker: Exchange, ours: Ours, path: readonly Host[] = []): readonly Resource[] {
+function lookUp(query: Query, host: Host, asker: Exchange, ours: Ours, path: readonly Host[] = []): readonly DnsResource[] {
   const { policy } = asker.snapshot
   const owner = path.length > 0 ? host : undefined
   const records = namesOf(policy.dns).recordsOf(host)
@@ -113,29 +113,29 @@ function lookUp(query: Query, host: Host, asker: Exchange, ours: Ours, path: rea
   return [...owned([alias], owner), ...(ends ? [] : lookUp(query, alias.target, asker, ours, longer))]
 }
 
-function owned(records: readonly Resource[], owner: Host | undefined): readonly Resource[] {
+function owned(records: readonly DnsResource[], owner: Host | undefined): readonly DnsResource[] {
   return owner === undefined ? records : records.map((record) => ({ ...record, owner }))
 }
 
-function addressesFor(query: Query, ours: Ours): readonly Resource[] {
+function addressesFor(query: Query, ours: Ours): readonly DnsResource[] {
   if (query.type === types.A) return ours.A
   return query.type === types.AAAA ? ours.AAAA : []
 }
 
-function give(query: Query, records: readonly Resource[]): Answer {
+function give(query: Query, records: readonly DnsResource[]): DnsAnswer {
   const outcome = records.length > 0 ? 'record' : 'nodata'
   return { kind: 'reply', reply: positive(query, records), finding: { outcome, verdict: 'allow' } }
 }
 
 /** A name that exists: its records, or that it has none of this type (RFC 2308), or for ANY the least (RFC 8482). */
-function positive(query: Query, records: readonly Resource[]): Reply {
+function positive(query: Query, records: readonly DnsResource[]): DnsReply {
   if (records.length > 0) return { rcode: 'NOERROR', answers: records, authority: [] }
   if (query.type === types.ANY) return { rcode: 'NOERROR', answers: [minimal], authority: [] }
   return { rcode: 'NOERROR', answers: [], authority: [start] }
 }
 
-const minimal: Resource = { kind: 'HINFO' }
-const start: Resource = { kind: 'SOA' }
+const minimal: DnsResource = { kind: 'HINFO' }
+const start: DnsResource = { kind: 'SOA' }
 
 /**
  * A name the agent may not reach. Under `dns.deny: sinkhole` it leads to us, so that the client reads a 403 that says why;
@@ -143,7 +143,7 @@ const start: Resource = { kind: 'SOA' }
  * up, and do not go on with their search list. Names that a search list makes of forwarded names and of records, and
  * addresses turned into names, lead nowhere under a sinkhole too: their client has another name to try, or none to connect to.
  */
-function denied(query: Query, host: Host, denial: Denial, { snapshot }: Exchange, ours: Ours): Answer {
+function denied(query: Query, host: Host, denial: Denial, { snapshot }: Exchange, ours: Ours): DnsAnswer {
   const { policy } = snapshot
   const names = namesOf(policy.dns)
   const isSunk = policy.dns.deny === 'sinkhole' && !isReverse(host) && !names.isExpansion(host)
@@ -159,27 +159,27 @@ function isReverse(host: Host): boolean {
   return /(?:^|\.)(?:in-addr|ip6)\.arpa$/.test(host)
 }
 
-function absent(denial: Denial, rcode: 'NOERROR' | 'NXDOMAIN'): Answer {
+function absent(denial: Denial, rcode: 'NOERROR' | 'NXDOMAIN'): DnsAnswer {
   return { kind: 'reply', reply: { rcode, answers: [], authority: [start], error: blocked(denial) }, finding: found(denial) }
 }
 
-function refuse(denial: Denial): Answer {
+function refuse(denial: Denial): DnsAnswer {
   const reply = { rcode: 'REFUSED', answers: [], authority: [], error: blocked(denial) } as const
   return { kind: 'reply', reply, finding: found(denial) }
 }
 
 /** For those who are no agent: REFUSED, or SERVFAIL while there is no policy, since that will pass. */
-function turnAway(denial: Denial): Answer {
+function turnAway(denial: Denial): DnsAnswer {
   if (denial.code !== 'no_policy') return refuse(denial)
   const error = { code: extendedErrors.notReady, text: errorTable.no_policy.message }
   return { kind: 'reply', reply: { rcode: 'SERVFAIL', answers: [], authority: [], error }, finding: found(denial) }
 }
 
-function blocked(denial: Denial): NonNullable<Reply['error']> {
+function blocked(denial: Denial): NonNullable<DnsReply['error']> {
   return { code: extendedErrors.blocked, text: denial.rule?.reason ?? errorTable[denial.code].message }
 }
 
-function found({ code, reason, rule }: Denial): Finding {
+function found({ code, reason, rule }: Denial): DnsFinding {
   return { outcome: 'blocked', verdict: 'deny', code, reason, rule: rule?.id }
 }
 

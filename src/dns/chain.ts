@@ -5,7 +5,7 @@
 import { types } from './codes.ts'
 
 /** A record that was read and found sound; places are offsets into the message. */
-export interface Found {
+export interface ChainResult {
   readonly section: 'answer' | 'authority'
   readonly start: number
   /** Behind the owner: type, class, lifetime, length. */
@@ -26,7 +26,7 @@ const named = new Map<number, { readonly before: number; readonly names: number 
 ])
 
 /** The records that may pass, in their order. */
-export function belonging(message: Buffer, question: number, records: readonly Found[]): readonly Found[] {
+export function belonging(message: Buffer, question: number, records: readonly ChainResult[]): readonly ChainResult[] {
   const owners = records.map(({ start }) => nameAt(message, start))
   const chain = chainOf(message, nameAt(message, question), records, owners)
   return records.filter(({ section, type }, index) => {
@@ -37,7 +37,7 @@ export function belonging(message: Buffer, question: number, records: readonly F
   })
 }
 
-function chainOf(message: Buffer, first: string, records: readonly Found[], owners: readonly string[]): readonly string[] {
+function chainOf(message: Buffer, first: string, records: readonly ChainResult[], owners: readonly string[]): readonly string[] {
   const targets = new Map<string, string>()
   for (const [index, { section, type, fixed }] of records.entries()) {
     const owner = owners[index] ?? ''
@@ -55,11 +55,11 @@ function isBelow(name: string, zone: string): boolean {
 }
 
 /** The bytes of these records with every name written out, so that they hold without what stood around them. */
-export function writtenOut(message: Buffer, records: readonly Found[]): Buffer {
+export function writtenOut(message: Buffer, records: readonly ChainResult[]): Buffer {
   return Buffer.concat(records.flatMap((record) => writeOut(message, record)))
 }
 
-function writeOut(message: Buffer, { start, fixed, end, type }: Found): readonly Buffer[] {
+function writeOut(message: Buffer, { start, fixed, end, type }: ChainResult): readonly Buffer[] {
   const { before, names } = named.get(type) ?? { before: 0, names: 0 }
   const head = Buffer.from(message.subarray(fixed, fixed + 10))
   let at = fixed + 10 + before

@@ -6,14 +6,14 @@ import type { AgentId } from '#policy/types.ts'
 import { Allowances } from './allowance.ts'
 import { extendedErrors } from './codes.ts'
 import type { Resolver } from './names.ts'
-import type { Relayed } from './relay.ts'
+import type { RelayedAnswer } from './relay.ts'
 import type { ExtendedError } from './reply.ts'
 import { askResolver } from './resolver.ts'
 import type { Query } from './wire.ts'
 
 /** What came back; `resolver` is who said it, as `address:port`. `refused`: over what the agent may ask. */
 export type Forwarded =
-  | { readonly kind: 'answer'; readonly reply: Relayed; readonly resolver: string }
+  | { readonly kind: 'answer'; readonly reply: RelayedAnswer; readonly resolver: string }
   | { readonly kind: 'refused' | 'failed'; readonly code: ErrorCode; readonly error: ExtendedError }
 
 /** Questions on their way at one time, of everyone and of one agent. */

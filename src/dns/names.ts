@@ -4,7 +4,7 @@ import type { Address } from '#base/address.ts'
 import { parseHost } from '#base/host.ts'
 import type { Host } from '#base/host.ts'
 import type { DnsPolicy, Policy } from '#policy/types.ts'
-import type { Resource } from './reply.ts'
+import type { DnsResource } from './reply.ts'
 
 export interface Resolver {
   readonly address: Address
@@ -13,7 +13,7 @@ export interface Resolver {
 
 export interface Names {
   /** The records of a name as policy gives them; `undefined`: the policy gives it none. */
-  recordsOf(host: Host): readonly Resource[] | undefined
+  recordsOf(host: Host): readonly DnsResource[] | undefined
   /** The resolvers of the longest forwarded zone that holds the name, the zone's own name included. */
   resolversOf(host: Host): readonly Resolver[] | undefined
   /** Whether the name is one of a record or below a forwarded zone, with a search domain behind it (resolv.conf(5)). */
@@ -30,7 +30,7 @@ export function namesOf(dns: DnsPolicy): Names {
 }
 
 function index(dns: DnsPolicy): Names {
-  const records = new Map<Host, Resource[]>()
+  const records = new Map<Host, DnsResource[]>()
   for (const record of dns.records) {
     const resource = read(record)
     records.set(record.name, [...(records.get(record.name) ?? []), ...(resource ? [resource] : [])])
@@ -96,7 +96,7 @@ export function parseResolver(text: string): Resolver | undefined {
 }
 
 /** `undefined`: the value does not fit its type; the name then exists without it. */
-function read({ type, value }: DnsPolicy['records'][number]): Resource | undefined {
+function read({ type, value }: DnsPolicy['records'][number]): DnsResource | undefined {
   switch (type) {
     case 'A':
     case 'AAAA': {

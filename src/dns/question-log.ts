@@ -3,10 +3,10 @@ import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
 import type { Audit, AuditRecord, Ids } from '#contracts/audit-record.ts'
 import type { AgentId } from '#policy/types.ts'
-import type { Finding } from './answer.ts'
+import type { DnsFinding } from './answer.ts'
 
 /** One question and what became of it. Every question is told to the tally exactly once. */
-export interface Asking {
+export interface AskedQuestion {
   readonly agent: AgentId | undefined
   readonly peer: Address | undefined
   readonly proto: 'udp' | 'tcp'
@@ -15,7 +15,7 @@ export interface Asking {
   /** Labels, not what came over the wire. */
   readonly qtype: string
   readonly rcode: string
-  readonly finding: Finding
+  readonly finding: DnsFinding
   readonly bytesUp: number
   readonly bytesDown: number
   /** Milliseconds. */
@@ -26,7 +26,7 @@ export interface Asking {
 }
 
 interface Sum {
-  readonly first: Asking
+  readonly first: AskedQuestion
   /** Until its window ends. */
   isOpen: boolean
   count: number
@@ -36,7 +36,7 @@ interface Sum {
 }
 
 /** Where a question was counted, for those that are the same. */
-export interface Counted {
+export interface CountedQuestion {
   readonly isOpen: boolean
 }
 
@@ -46,7 +46,7 @@ export const windowLength = 10_000
 export const distinctNames = { agent: 256, everyone: 4096 } as const
 
 /** Owns the counts of the running window. The sum of `count` over all records is the number of questions. */
-export class Tally {
+export class QuestionLog {
   readonly #ports: { readonly audit: Audit; readonly ids: Ids; readonly clock: Clock }
   readonly #sums = new Map<string, Sum>()
   readonly #names = new Map<string, number>()
@@ -58,7 +58,7 @@ export class Tally {
     this.#ports = ports
   }
 
-  count(asking: Asking): Counted {
+  count(asking: AskedQuestion): CountedQuestion {
     if (asking.policyHash !== this.#policyHash) this.flush()
     this.#policyHash = asking.policyHash
     const { finding, proto, qtype, rcode, peer } = asking
@@ -73,7 +73,7 @@ export class Tally {
   }
 
   /** Counts a question that differs from one before in its duration alone, at the same place while its window lasts. */
-  repeat(before: Counted, asking: Asking, duration: number): Counted {
+  repeat(before: CountedQuestion, asking: AskedQuestion, duration: number): CountedQuestion {
     return before.isOpen ? add(before as Sum, asking, duration) : this.count({ ...asking, duration })
   }
 
@@ -99,7 +99,7 @@ export class Tally {
     return true
   }
 
-  #open(key: string, first: Asking): Sum {
+  #open(key: string, first: AskedQuestion): Sum {
     const sum: Sum = { first, isOpen: true, count: 0, bytesUp: 0, bytesDown: 0, duration: 0 }
     this.#sums.set(key, sum)
     this.#timer ??= setTimeout(() => this.flush(), windowLength).unref()
@@ -138,7 +138,7 @@ export class Tally {
   }
 }
 
-function add(sum: Sum, { bytesUp, bytesDown }: Asking, duration: number): Sum {
+function add(sum: Sum, { bytesUp, bytesDown }: AskedQuestion, duration: number): Sum {
   sum.count += 1
   sum.bytesUp += bytesUp
   sum.bytesDown += bytesDown

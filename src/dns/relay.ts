@@ -4,13 +4,13 @@
  * dropped, so no address or key rides along. Pure.
  */
 import { belonging, writtenOut } from './chain.ts'
-import type { Found } from './chain.ts'
+import type { ChainResult } from './chain.ts'
 import { classIn, types } from './codes.ts'
 import { headerSize, isPlain } from './wire.ts'
-import type { Asked } from './wire.ts'
+import type { DnsQuestion } from './wire.ts'
 
 /** Records of a reply that may be passed on behind the question they were given for. */
-export interface Relayed {
+export interface RelayedAnswer {
   readonly kind: 'answer'
   readonly rcode: number
   readonly authoritative: boolean
@@ -21,13 +21,17 @@ export interface Relayed {
 }
 
 /** `foreign`: not the reply to this question, so keep waiting. `broken`: it is, and cannot be passed on. */
-export type RelayReading = Relayed | { readonly kind: 'foreign' } | { readonly kind: 'truncated' } | { readonly kind: 'broken' }
+export type RelayReading =
+  | RelayedAnswer
+  | { readonly kind: 'foreign' }
+  | { readonly kind: 'truncated' }
+  | { readonly kind: 'broken' }
 
 /** More than any service has addresses; a reply past it is refused. */
 export const mostRecords = 512
 
 /** Judges a message as the reply to `question`, sent with `id` (RFC 5452 section 9.1). */
-export function readReply(message: Buffer, id: number, question: Asked['question']): RelayReading {
+export function readReply(message: Buffer, id: number, question: DnsQuestion['question']): RelayReading {
   const start = headerSize + question.length
   if (message.length < start || message.readUInt16BE(0) !== id) return { kind: 'foreign' }
   const high = message.readUInt8(2)
@@ -41,7 +45,7 @@ export function readReply(message: Buffer, id: number, question: Asked['question
   const copy = Buffer.from(message)
   const names: NameTable = new Map()
   readName(copy, headerSize, names)
-  const found: Found[] = []
+  const found: ChainResult[] = []
   let at: number | undefined = start
   for (let count = 0; count < answers + authority && at !== undefined; count += 1) {
     const record = readRecord(copy, at, names, count < answers ? 'answer' : 'authority')
@@ -96,7 +100,7 @@ function remember(labels: readonly number[], end: number, rest: number, names: N
 }
 
 /** Reads an answer or authority record; `undefined`: it may not pass. */
-function readRecord(message: Buffer, start: number, names: NameTable, section: Found['section']): Found | undefined {
+function readRecord(message: Buffer, start: number, names: NameTable, section: ChainResult['section']): ChainResult | undefined {
   const fixed = readName(message, start, names)
   if (fixed === undefined || fixed + 10 > message.length) return undefined
   if (message.readUInt16BE(fixed + 2) !== classIn) return undefined

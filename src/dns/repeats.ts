@@ -4,13 +4,13 @@
  */
 import { LruMap } from '#base/async.ts'
 import type { Exchange, Snapshot } from '#contracts/snapshot.ts'
-import type { Asking, Counted } from './question-log.ts'
+import type { AskedQuestion, CountedQuestion } from './question-log.ts'
 
 /** A reply over UDP, and how it was counted. */
 export interface Given {
   readonly sent: Buffer
-  readonly asking: Asking
-  counted: Counted
+  readonly asking: AskedQuestion
+  counted: CountedQuestion
 }
 
 /** Replies kept for each agent; a pod's services are a few hundred names, of two types each. */

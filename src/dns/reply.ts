@@ -10,10 +10,10 @@ import type { Host } from '#base/host.ts'
 import { classIn, rcodeNumber, types } from './codes.ts'
 import type { Rcode } from './codes.ts'
 import { headerSize, largestSize } from './wire.ts'
-import type { Asked } from './wire.ts'
+import type { DnsQuestion } from './wire.ts'
 
 /** A record of ours. `owner` absent: the name that was asked. */
-export type Resource =
+export type DnsResource =
   | { readonly kind: 'A' | 'AAAA'; readonly owner?: Host | undefined; readonly address: string }
   | { readonly kind: 'CNAME'; readonly owner?: Host | undefined; readonly target: Host }
   | { readonly kind: 'TXT'; readonly owner?: Host | undefined; readonly text: string }
@@ -26,10 +26,10 @@ export interface ExtendedError {
   readonly text: string
 }
 
-export interface Reply {
+export interface DnsReply {
   readonly rcode: Rcode
-  readonly answers: readonly Resource[]
-  readonly authority: readonly Resource[]
+  readonly answers: readonly DnsResource[]
+  readonly authority: readonly DnsResource[]
   readonly error?: ExtendedError | undefined
 }
 
@@ -37,7 +37,7 @@ export interface Reply {
 export const ttl = 30
 
 /** Encodes a reply of at most `limit` bytes; what is longer loses its records and gains TC (RFC 2181 section 9). */
-export function writeReply(asked: Asked, reply: Reply, limit: number): Buffer {
+export function writeReply(asked: DnsQuestion, reply: DnsReply, limit: number): Buffer {
   const opt = writeOpt(asked, reply)
   const parts = [...reply.answers, ...reply.authority].map(encodeResource)
   const records = parts.reduce((sum, part) => sum + part.length, 0)
@@ -65,7 +65,7 @@ export interface Parts {
 }
 
 /** Puts a message together: the header, the client's own question, records, and OPT where the client spoke EDNS. */
-export function assemble(asked: Asked, parts: Parts): Buffer {
+export function assemble(asked: DnsQuestion, parts: Parts): Buffer {
   const header = Buffer.allocUnsafe(headerSize)
   const { question, opcode } = asked
   header.writeUInt16BE(asked.id, 0)
@@ -80,7 +80,7 @@ export function assemble(asked: Asked, parts: Parts): Buffer {
 }
 
 /** The OPT record of a reply: none unless the client sent one (RFC 6891 section 6.1.1). */
-export function writeOpt(asked: Asked, reply: Pick<Reply, 'rcode' | 'error'>): Buffer {
+export function writeOpt(asked: DnsQuestion, reply: Pick<DnsReply, 'rcode' | 'error'>): Buffer {
   if (asked.ednsSize === undefined) return nothing
   const { rcode, error } = reply
   const key = error ? `${rcode} ${error.code} ${error.text}` : rcode
@@ -103,10 +103,10 @@ function shorten(text: string): string {
   return bytes.length <= 120 ? text : bytes.toString('utf8', 0, 120).replace(/\uFFFD$/, '')
 }
 
-const encoded = new WeakMap<Resource, Buffer>()
+const encoded = new WeakMap<DnsResource, Buffer>()
 
 /** The bytes of one record. Throws what dns2 throws on a value that does not fit its type. */
-function encodeResource(resource: Resource): Buffer {
+function encodeResource(resource: DnsResource): Buffer {
   let bytes = encoded.get(resource)
   if (!bytes) {
     const owner = 'owner' in resource ? resource.owner : undefined
@@ -120,7 +120,7 @@ function encodeResource(resource: Resource): Buffer {
 
 const pointerToQuestion = Buffer.from([0xc0, headerSize])
 
-function body(resource: Resource): Partial<Dns2Resource> {
+function body(resource: DnsResource): Partial<Dns2Resource> {
   switch (resource.kind) {
     case 'A':
     case 'AAAA':

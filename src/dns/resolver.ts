@@ -5,11 +5,11 @@ import { connect, isIPv6 } from 'node:net'
 import { types } from './codes.ts'
 import type { Resolver } from './names.ts'
 import { readReply } from './relay.ts'
-import type { Relayed } from './relay.ts'
+import type { RelayedAnswer } from './relay.ts'
 import { headerSize, largestSize } from './wire.ts'
 
 /** `silent`: nothing in time. `failed`: refused, broken or unreachable. */
-export type Heard = Relayed | { readonly kind: 'silent' } | { readonly kind: 'failed' }
+export type Heard = RelayedAnswer | { readonly kind: 'silent' } | { readonly kind: 'failed' }
 
 /** Milliseconds a resolver has over UDP, and again over TCP when its reply was truncated. */
 export const patience = 2000

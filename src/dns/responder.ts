@@ -9,18 +9,18 @@ import type { Audit, Ids } from '#contracts/audit-record.ts'
 import type { Owners } from '#contracts/owners.ts'
 import type { Policies, Snapshot } from '#contracts/snapshot.ts'
 import { TokenBucket } from './allowance.ts'
-import type { Allowance } from './allowance.ts'
+import type { DnsAllowance } from './allowance.ts'
 import { answer, oursOf } from './answer.ts'
-import type { Answer, Asker, Finding, Ours } from './answer.ts'
+import type { DnsAnswer, Asker, DnsFinding, Ours } from './answer.ts'
 import { rcodeLabel, rcodeNumber, typeLabel } from './codes.ts'
 import { Forwarder } from './forward.ts'
 import { assemble, writeOpt, writeReply } from './reply.ts'
-import type { Reply } from './reply.ts'
+import type { DnsReply } from './reply.ts'
 import { Repeats, withId } from './repeats.ts'
-import { Tally } from './question-log.ts'
-import type { Asking } from './question-log.ts'
+import { QuestionLog } from './question-log.ts'
+import type { AskedQuestion } from './question-log.ts'
 import { headerSize, plainSize, readQuery } from './wire.ts'
-import type { Asked, Query } from './wire.ts'
+import type { DnsQuestion, Query } from './wire.ts'
 
 export interface ResponderOptions {
   /** Where agents reach the proxy: at most one address of each family is useful. */
@@ -38,7 +38,7 @@ type Proto = 'udp' | 'tcp'
 type Sent = Buffer | undefined
 
 /** Refusals told to addresses that are no agent's: enough to debug with, too few to reflect a flood off. */
-export const strangers: Allowance = { burst: 100, perSecond: 50 }
+export const strangers: DnsAllowance = { burst: 100, perSecond: 50 }
 
 /** A message over TCP has its length in two bytes. */
 const streamSize = 65_535
@@ -59,7 +59,7 @@ export class Responder {
   readonly #ours: Ours
   readonly #forwarder: Forwarder
   readonly #repeats = new Repeats()
-  readonly #tally: Tally
+  readonly #tally: QuestionLog
   readonly #strangers: TokenBucket
   readonly #waiting = new Set<Promise<Sent>>()
   readonly #addresses = new LruMap<string, Address>(4096)
@@ -68,7 +68,7 @@ export class Responder {
     this.#options = options
     this.#ours = oursOf(options.advertise)
     this.#forwarder = new Forwarder(options.clock)
-    this.#tally = new Tally(options)
+    this.#tally = new QuestionLog(options)
     this.#strangers = new TokenBucket(strangers, options.clock.elapsed())
   }
 
@@ -132,12 +132,12 @@ export class Responder {
     return address
   }
 
-  async #forward(visit: Visit, query: Query, { agent, host, to }: Extract<Answer, { kind: 'forward' }>): Promise<Sent> {
+  async #forward(visit: Visit, query: Query, { agent, host, to }: Extract<DnsAnswer, { kind: 'forward' }>): Promise<Sent> {
     const got = await this.#forwarder.ask(agent, host, query, to)
     if (got.kind !== 'answer') {
       const isRefused = got.kind === 'refused'
-      const reply: Reply = { rcode: isRefused ? 'REFUSED' : 'SERVFAIL', answers: [], authority: [], error: got.error }
-      const finding: Finding = {
+      const reply: DnsReply = { rcode: isRefused ? 'REFUSED' : 'SERVFAIL', answers: [], authority: [], error: got.error }
+      const finding: DnsFinding = {
         outcome: isRefused ? 'blocked' : 'forward',
         verdict: isRefused ? 'deny' : 'error',
         code: got.code,
@@ -163,7 +163,7 @@ export class Responder {
   }
 
   /** Says what was decided, and keeps it for the next time. */
-  #tell(visit: Visit, message: Buffer, query: Query, { reply, finding }: Extract<Answer, { kind: 'reply' }>): Buffer {
+  #tell(visit: Visit, message: Buffer, query: Query, { reply, finding }: Extract<DnsAnswer, { kind: 'reply' }>): Buffer {
     const sent = writeReply(query, reply, limitOf(query, visit.proto))
     const asking = this.#asking(visit, query, rcodeNumber(reply.rcode), finding, sent.length)
     const counted = this.#tally.count(asking)
@@ -171,31 +171,31 @@ export class Responder {
     return sent
   }
 
-  #say(visit: Visit, asked: Asked | Query, reply: Reply, finding: Finding): Buffer {
+  #say(visit: Visit, asked: DnsQuestion | Query, reply: DnsReply, finding: DnsFinding): Buffer {
     const sent = writeReply(asked, reply, limitOf(asked, visit.proto))
     this.#tally.count(this.#asking(visit, asked, rcodeNumber(reply.rcode), finding, sent.length))
     return sent
   }
 
   #fail(visit: Visit, query: Query, error: unknown): Buffer {
-    const finding: Finding = { outcome: 'blocked', verdict: 'error', code: codeOf(error) }
+    const finding: DnsFinding = { outcome: 'blocked', verdict: 'error', code: codeOf(error) }
     return this.#say(visit, query, { rcode: 'SERVFAIL', answers: [], authority: [] }, finding)
   }
 
   #ignore(visit: Visit, asked: Query | undefined): undefined {
     const { asker } = visit
-    const refused: Finding = asker.kind === 'deny' ? { outcome: 'blocked', verdict: 'deny', code: asker.code } : malformed
+    const refused: DnsFinding = asker.kind === 'deny' ? { outcome: 'blocked', verdict: 'deny', code: asker.code } : malformed
     this.#tally.count(this.#asking(visit, asked, undefined, asked ? refused : malformed, 0))
   }
 
   #asking(
     visit: Visit,
-    asked: Asked | Query | undefined,
+    asked: DnsQuestion | Query | undefined,
     rcode: number | undefined,
-    finding: Finding,
+    finding: DnsFinding,
     bytesDown: number,
     resolver?: string,
-  ): Asking {
+  ): AskedQuestion {
     const { asker, peer, proto, bytesUp, startedAt, policyHash } = visit
     const isQuery = asked !== undefined && 'name' in asked
     return {
@@ -222,11 +222,11 @@ function identifyAsker(snapshot: Snapshot | undefined, peer: Address | undefined
   return identity.kind === 'deny' ? identity : { kind: 'agent', agent: identity.agent, snapshot }
 }
 
-function limitOf(asked: Asked, proto: Proto): number {
+function limitOf(asked: DnsQuestion, proto: Proto): number {
   return proto === 'tcp' ? streamSize : (asked.ednsSize ?? plainSize)
 }
 
-const malformed: Finding = {
+const malformed: DnsFinding = {
   outcome: 'malformed',
   verdict: 'deny',
   code: 'dns_malformed',

@@ -8,7 +8,7 @@ import type { Rcode } from './codes.ts'
 export const headerSize = 12
 
 /** What a reply needs to know of its question, well-formed or not. */
-export interface Asked {
+export interface DnsQuestion {
   readonly id: number
   readonly opcode: number
   /** RD and CD as sent; both are echoed (RFC 1035 section 4.1.1, RFC 4035 section 3.2.2). */
@@ -20,7 +20,7 @@ export interface Asked {
   readonly ednsSize: number | undefined
 }
 
-export interface Query extends Asked {
+export interface Query extends DnsQuestion {
   readonly kind: 'query'
   /** As sent, without final dot; the root is the empty string. */
   readonly name: string
@@ -28,13 +28,13 @@ export interface Query extends Asked {
 }
 
 /** Not a question we answer; `rcode` says so to the client. */
-export interface Unfit extends Asked {
+export interface Unfit extends DnsQuestion {
   readonly kind: 'unfit'
   readonly rcode: Rcode
 }
 
 /** `drop`: what must not be answered at all. */
-export type Reading = Query | Unfit | { readonly kind: 'drop' }
+export type DnsReading = Query | Unfit | { readonly kind: 'drop' }
 
 /** Without EDNS a reply over UDP has at most 512 bytes (RFC 1035 section 4.2.1). */
 export const plainSize = 512
@@ -46,7 +46,7 @@ export const largestSize = 1232
  * servers talk for ever. Other opcodes: NOTIMP. Not exactly one question, records where a query has none, compressed,
  * dotted or unprintable labels, anything after the end: FORMERR. EDNS version not 0: BADVERS. Other classes: REFUSED.
  */
-export function readQuery(message: Buffer): Reading {
+export function readQuery(message: Buffer): DnsReading {
   if (message.length < headerSize) return { kind: 'drop' }
   const high = message.readUInt8(2)
   if (high & 0x80) return { kind: 'drop' }

@@ -1,6 +1,6 @@
 import type { Address } from '#base/address.ts'
 import type { Clock } from '#base/clock.ts'
-import type { Owner, Owners } from '#contracts/owners.ts'
+import type { IdentityGauges, Owner, Owners } from '#contracts/owners.ts'
 import { agentsOfPod, namespacesOf } from '#policy/pods.ts'
 import type { Policy } from '#policy/types.ts'
 import { SilentWatch } from './api.ts'
@@ -21,17 +21,6 @@ export interface ClusterOptions {
   readonly moved?: (address: Address, owner: Owner) => void
   /** The pods of a namespace became known, or what is known of them grew too old. */
   readonly synced?: () => void
-}
-
-/** For whoever scrapes; times in milliseconds since the epoch, the rest counts. */
-export interface IdentityGauges {
-  readonly lookups: Readonly<Record<string, number>>
-  /** By namespace. */
-  readonly pods: Readonly<Record<string, number>>
-  readonly lastSync: Readonly<Record<string, number>>
-  /** By namespace: 1 if its pods are known and the API has spoken of them within the bound, else 0. */
-  readonly ready: Readonly<Record<string, number>>
-  readonly failures: Readonly<Record<string, number>>
 }
 
 /** The pods of every namespace the policy names. */

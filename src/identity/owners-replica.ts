@@ -11,7 +11,7 @@ export interface OwnersImage {
 export type Lookups = Readonly<Record<Owner['kind'], number>>
 
 /** Who has which address, for a thread that does not watch the cluster: it is told. */
-export class OwnersCopy implements Owners {
+export class OwnersReplica implements Owners {
   readonly #owners = new Map<Address, Owner>()
   #pending = true
   #lookups = none()

@@ -1,7 +1,7 @@
 import type { StopSignal } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import { ScrubChain } from '#credentials/scrub/scrub-chain.ts'
-import type { Found } from '#credentials/swap/swap.ts'
+import type { FoundStubs } from '#credentials/swap/swap.ts'
 import { fill, place } from '#credentials/swap/swap.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 import type { Whole } from './fill.ts'
@@ -26,7 +26,7 @@ const none: readonly never[] = []
 /** One allowed request on its way out. */
 interface Delivery {
   readonly arrival: RequestArrival
-  readonly found: Found
+  readonly found: FoundStubs
   /** The body, where it was read for the stubs in it. */
   readonly whole: Whole | undefined
   /** Looks for the stubs in another body of it. */

@@ -25,7 +25,7 @@ import type { Snapshot } from '#contracts/snapshot.ts'
  * The journey of one request: every door leads here, and nothing returns to an agent without passing `settle`.
  * Never rejects.
  */
-export async function run(
+export async function exchange(
   arrival: RequestArrival,
   body: RequestBody | undefined,
   client: Client,

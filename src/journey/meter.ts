@@ -2,7 +2,7 @@ import type { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { MemoryShare } from '#base/memory-account.ts'
 import { nanoDollars } from '#metering/compile.ts'
-import type { Order } from '#metering/admissions.ts'
+import type { MeteredRequest } from '#metering/admissions.ts'
 import { pricedName } from '#metering/price.ts'
 import type { Denial, Rule } from '#policy/types.ts'
 import { providerFor, providerNamed } from '#providers/index.ts'
@@ -153,7 +153,7 @@ async function hold(ask: MeterAsk, holding: Holding): Promise<Metered | Unpaid> 
     requestId: seen.id,
     stop: () => cut.cut('budget'),
   })
-  const order: Order = {
+  const order: MeteredRequest = {
     id: seen.id,
     agent: agent.id,
     budgets: agent.budgets.flatMap((id) => snapshot.budgets.get(id) ?? []),

@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock.ts'
 import type { Counted } from '#base/usage.ts'
 import { unsent } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
-import type { Held } from '#metering/reservation.ts'
+import type { Reservation } from '#metering/reservation.ts'
 import type { BudgetRefusal } from '#metering/notice.ts'
 import type { Counter, Notice, ReplyFilter, ReplyKind, Shape } from '#providers/types.ts'
 import type { Denial, Rule } from '#policy/types.ts'
@@ -58,7 +58,7 @@ export class Metered {
   /** Something was, or may have been, sent. */
   sent = false
   readonly #options: MeteredOptions
-  #held: Held | undefined
+  #held: Reservation | undefined
   #reply: ReplyKind | undefined
   #counter: Counter | undefined
   #complete = false
@@ -81,7 +81,7 @@ export class Metered {
   }
 
   /** What is held for it; there is none until the desk has let it in. */
-  enter(held: Held): void {
+  enter(held: Reservation): void {
     this.#held = held
   }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '#base/clock.ts'
 import type { MemoryAccount } from '#base/memory-account.ts'
-import type { Desk } from '#metering/admissions.ts'
+import type { Admissions } from '#metering/admissions.ts'
 import type { Hashes } from '#credentials/types.ts'
 import type { Denial } from '#policy/types.ts'
 import type { RefusedFields } from './refused-fields.ts'
@@ -33,7 +33,7 @@ export interface Ports {
   readonly refusedFields?: RefusedFields
   readonly audit: Audit
   /** Where metered requests are held to budgets. */
-  readonly desk: Desk
+  readonly desk: Admissions
   readonly hashes: Hashes
 }
 

@@ -1,5 +1,5 @@
 import { findStubs } from '#credentials/swap/swap.ts'
-import type { Found } from '#credentials/swap/swap.ts'
+import type { FoundStubs } from '#credentials/swap/swap.ts'
 import type { Allowance, Denial } from '#policy/types.ts'
 import type { Admission } from './admit.ts'
 import type { Ports } from './ports.ts'
@@ -8,7 +8,7 @@ import type { Exchange } from '#contracts/snapshot.ts'
 import type { RequestArrival } from '#contracts/request.ts'
 
 /** A request that goes out without any credential. */
-export const nothingFound: Found = { kind: 'found', placements: [] }
+export const nothingFound: FoundStubs = { kind: 'found', placements: [] }
 
 /** What the head carries: stubs in their places, and nothing that an agent must not hold. */
 export function search(
@@ -18,7 +18,7 @@ export function search(
   { credentials, foreign }: Admission,
   seen: Trace,
   ports: Ports,
-): Found | Denial {
+): FoundStubs | Denial {
   const real = ports.vault.realValues().findInHead(arrival.head)
   if (real !== undefined) {
     seen.credential = real

@@ -13,16 +13,16 @@ import { H2 } from './h2.ts'
 import { Peers } from './peers.ts'
 import { TlsFront } from './tls.ts'
 import type { Leaves } from './tls.ts'
-import { Turns } from './turns.ts'
+import { AgentTurns } from './turns.ts'
 
 /** `undefined` keeps a door shut. Port 0 takes any free one. */
 export interface DoorAddresses {
-  readonly http?: ListenAddress | undefined
-  readonly https?: ListenAddress | undefined
-  readonly proxy?: ListenAddress | undefined
+  readonly http?: DoorAddress | undefined
+  readonly https?: DoorAddress | undefined
+  readonly proxy?: DoorAddress | undefined
 }
 
-export interface ListenAddress {
+export interface DoorAddress {
   readonly address: string
   readonly port: number
   /** Other threads listen at the same place, and the system gives each connection to one of them (Linux, socket(7)). */
@@ -61,7 +61,7 @@ export class Doors {
   /** `together`: there are others that serve with these. */
   constructor(addresses: DoorAddresses, given: Ports, leaves: Leaves, together?: Together) {
     const part = (most: number): number => Math.ceil(most / (together?.threads ?? 1))
-    const ports = { ...given, turns: new Turns(), refusedFields: new RefusedFields(given.clock) }
+    const ports = { ...given, turns: new AgentTurns(), refusedFields: new RefusedFields(given.clock) }
     this.#addresses = addresses
     this.#peers = new Peers(ports.clock)
     // Metrics and health keep the descriptors that agents may not take.
@@ -145,7 +145,7 @@ export class Doors {
     for (const [socket, { peer }] of this.#sockets) if (peer === address) socket.destroy()
   }
 
-  async #listen(door: TcpDoor, { address, port, reusePort = false }: ListenAddress): Promise<number> {
+  async #listen(door: TcpDoor, { address, port, reusePort = false }: DoorAddress): Promise<number> {
     const server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: false }, (socket) => this.#accept(door, socket))
     server.maxConnections = this.#most.connections
     this.#servers.push(server)

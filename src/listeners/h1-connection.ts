@@ -5,7 +5,7 @@ import { ProxyError } from '#base/errors.ts'
 import type { ErrorCode } from '#base/errors.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { RawHeaders, RequestBody } from '#contracts/request.ts'
-import { run } from '#journey/exchange.ts'
+import { exchange } from '#journey/exchange.ts'
 import { recordBroken } from '#journey/tunnel.ts'
 import type { CutBy } from '#contracts/audit-record.ts'
 import { RequestReader } from '#wire/request-reader.ts'
@@ -237,7 +237,7 @@ export class H1Connection implements RequestEvents, ReplyLine, Deadline {
     const protocol = version === '1.0' ? 'http/1.0' : 'http/1.1'
     const arrival = { kind, door, peer, parent, protocol, head, proxyAuth, runId, traceId } as const
     // What was not foreseen costs this connection and no other.
-    run(arrival, body, client, cut, this.#options.ports).catch(() => this.socket.destroy())
+    exchange(arrival, body, client, cut, this.#options.ports).catch(() => this.socket.destroy())
   }
 
   /** Answers what is no request that can be judged, and closes. */

@@ -5,7 +5,7 @@ import { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { Client, Relayed } from '#contracts/reply.ts'
 import type { Ports } from '#journey/ports.ts'
-import { run } from '#journey/exchange.ts'
+import { exchange } from '#journey/exchange.ts'
 import { recordBroken } from '#journey/tunnel.ts'
 import type { CutBy } from '#contracts/audit-record.ts'
 import type { RawHeaders } from '#contracts/request.ts'
@@ -123,7 +123,7 @@ export class H2 {
     refusal?.ask()
     const { head, proxyAuth, runId, traceId } = screened
     const arrival = { kind: 'request', door, peer, parent, protocol: 'h2', head, proxyAuth, runId, traceId } as const
-    await run(arrival, body, client, cut, this.#ports)
+    await exchange(arrival, body, client, cut, this.#ports)
   }
 }
 

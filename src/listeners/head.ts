@@ -1,6 +1,6 @@
 import type { ErrorCode } from '#base/errors.ts'
 import { parseAuthority } from '#base/host.ts'
-import type { Authority } from '#base/host.ts'
+import type { HostAuthority } from '#base/host.ts'
 import { decodeBase64 } from '#base/bytes.ts'
 import { foldName } from '#base/header-name.ts'
 import { isRunId, runIdForm } from '#base/run-id.ts'
@@ -35,7 +35,7 @@ export interface Screened {
   readonly traceId: string | undefined
 }
 
-export interface Refused {
+export interface HeadRefusal {
   readonly kind: 'refused'
   readonly code: ErrorCode
   readonly detail: string
@@ -71,7 +71,7 @@ const neverForwarded = new Set(['TRACE', 'TRACK', 'CONNECT'])
  * The one screen every request head passes, before anything looks at it: RFC 9110, 9112 and 9113 read strictly, where
  * parsers are lenient. Refuses, never repairs; what passes goes out byte for byte.
  */
-export function screen(raw: RawHead, connection: Connection): Screened | Refused {
+export function screen(raw: RawHead, connection: Connection): Screened | HeadRefusal {
   if (!versions.has(raw.version)) return refused('malformed_request', 'the protocol version is not HTTP/1.0 or HTTP/1.1')
   const method = checkMethod(raw.method)
   if (method) return method
@@ -116,7 +116,7 @@ export function screen(raw: RawHead, connection: Connection): Screened | Refused
 }
 
 /** The head of a CONNECT: its authority is the target, and Host must agree with it when there is one. */
-export function readConnect(raw: RawHead): { readonly kind: 'connect'; readonly proxyAuth: ProxyAuth | undefined } | Refused {
+export function readConnect(raw: RawHead): { readonly kind: 'connect'; readonly proxyAuth: ProxyAuth | undefined } | HeadRefusal {
   if (raw.version === '2') return refused('method_not_allowed', 'CONNECT over HTTP/2 is not offered')
   const fields = readFields(raw)
   if (fields.kind === 'refused') return fields
@@ -127,7 +127,7 @@ export function readConnect(raw: RawHead): { readonly kind: 'connect'; readonly 
   return { kind: 'connect', proxyAuth: fields.proxyAuth }
 }
 
-function checkMethod(method: string): Refused | undefined {
+function checkMethod(method: string): HeadRefusal | undefined {
   if (method.length > most.method || !/^[A-Z][A-Z-]*$/.test(method))
     return refused('method_not_allowed', 'the method is not a standard one in upper case')
   if (neverForwarded.has(method)) return refused('method_not_allowed', `${method} is never forwarded`)
@@ -171,7 +171,7 @@ interface Fields {
 }
 
 /** One pass over the header fields: framing, Host and Connection are the ones that smuggling is made of. */
-function readFields({ version, headers, method }: RawHead): Fields | Refused {
+function readFields({ version, headers, method }: RawHead): Fields | HeadRefusal {
   if (headers.length > most.headers * 2) return refused('head_too_large', `more than ${most.headers} header fields`)
   let host: string | undefined
   let length: number | undefined
@@ -280,13 +280,13 @@ function isBlank(code: number): boolean {
 interface TargetRead {
   readonly kind: 'target'
   readonly scheme: Scheme
-  readonly authority: Authority
+  readonly authority: HostAuthority
   readonly path: string
   readonly query: string
 }
 
 /** Origin form, or absolute form whose authority is the Host (RFC 9112 section 3.2); in HTTP/2 `:authority` and `:path`. */
-function readTarget(raw: RawHead, fields: Fields, connection: Connection): TargetRead | Refused {
+function readTarget(raw: RawHead, fields: Fields, connection: Connection): TargetRead | HeadRefusal {
   const named = raw.version === '2' ? raw.authority : fields.host
   if (named === undefined) return refused('bad_host', raw.version === '2' ? 'no :authority' : 'no Host')
   if (raw.version === '2' && fields.host !== undefined && fields.host !== named)
@@ -316,9 +316,9 @@ function split(target: string): { readonly path: string; readonly query: string 
 
 /** SNI or CONNECT, and Host, must name one host and one port (RFC 9110 section 7.4). */
 function agree(
-  authority: Authority,
+  authority: HostAuthority,
   { bound, scheme, localPort, door }: Connection,
-): ({ readonly kind: 'place' } & Required<Authority> & { port: number }) | Refused {
+): ({ readonly kind: 'place' } & Required<HostAuthority> & { port: number }) | HeadRefusal {
   const standard = scheme === 'https' ? 443 : 80
   if (bound && authority.host !== bound.host) return refused('misdirected', 'the connection was opened for another host')
   const expected = bound?.port ?? standard
@@ -337,6 +337,6 @@ export function readProxyAuth(value: string): ProxyAuth | undefined {
   return { username: text.slice(0, colon), password: new Secret('proxy password', text.slice(colon + 1)) }
 }
 
-function refused(code: ErrorCode, detail: string): Refused {
+function refused(code: ErrorCode, detail: string): HeadRefusal {
   return { kind: 'refused', code, detail }
 }

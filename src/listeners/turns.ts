@@ -10,7 +10,7 @@ interface Line {
  * Fair turns between agents on one thread. A turn of the loop takes as long as all that came in it: an agent with a hundred busy
  * connections would make each of its neighbours wait for a hundred requests. Past so many, its further ones wait for the next turn.
  */
-export class Turns {
+export class AgentTurns {
   readonly #lines = new Map<string, Line>()
   #scheduled = false
 

@@ -5,18 +5,18 @@ import { keyOf, sameAccount } from './account.ts'
 import { runPrefix } from './compile.ts'
 import { claimsOf, foresee } from './forecast.ts'
 import { Habits } from './habits.ts'
-import { Held } from './reservation.ts'
+import { Reservation } from './reservation.ts'
 import { LeasedLedger } from './leased-ledger.ts'
 import { busyRefusal, exhaustedRefusal, refusalOf, standings, unpricedRefusal } from './notice.ts'
-import type { BudgetEvent, BudgetRefusal, Standing } from './notice.ts'
-import type { Order } from './metered-request.ts'
+import type { BudgetEvent, BudgetRefusal, BudgetStatus } from './notice.ts'
+import type { MeteredRequest } from './metered-request.ts'
 import { Queue } from './queue.ts'
 import type { Account, Amount, Blind, Budget, Claim, Exhausted, Ledger, Reserved } from './types.ts'
 
 export { accountOf } from './account.ts'
-export type { Order } from './metered-request.ts'
+export type { MeteredRequest } from './metered-request.ts'
 
-export interface DeskOptions {
+export interface AdmissionsOptions {
   readonly ledger: Ledger
   readonly clock: Clock
   /** Told once a window for each threshold of each account. */
@@ -37,14 +37,14 @@ const times = { beat: 1_000, room: 500, sign: 10_000, life: 60_000 } as const
  * Where a request is held to its budgets: holds before it is sent, charges after. Owns what runs and what waits here; the balances are
  * the ledger's.
  */
-export class Desk {
+export class Admissions {
   readonly ledger: LeasedLedger
   readonly habits = new Habits()
   readonly #clock: Clock
   readonly #news: (event: BudgetEvent) => void
-  readonly #blind: NonNullable<DeskOptions['blind']>
+  readonly #blind: NonNullable<AdmissionsOptions['blind']>
   readonly #patience: number
-  readonly #held = new Set<Held>()
+  readonly #held = new Set<Reservation>()
   readonly #queue = new Queue()
   /** Charges the ledger could not take yet. */
   readonly #owed = new Map<string, () => Promise<void>>()
@@ -60,7 +60,7 @@ export class Desk {
   #stopLooking: (() => void) | undefined
   #signedAt = 0
 
-  constructor({ ledger, clock, news, blind = ignore, patience = 30_000 }: DeskOptions) {
+  constructor({ ledger, clock, news, blind = ignore, patience = 30_000 }: AdmissionsOptions) {
     this.ledger = new LeasedLedger(ledger, clock)
     this.#clock = clock
     this.#news = news
@@ -69,7 +69,7 @@ export class Desk {
   }
 
   /** Holds what the request may cost with every budget of its agent, or with none. Throws `StoreError` and the signal's reason. */
-  async admit(order: Order, signal: StopSignal): Promise<Held | BudgetRefusal> {
+  async admit(order: MeteredRequest, signal: StopSignal): Promise<Reservation | BudgetRefusal> {
     if (order.budgets.length > 0 && !this.#opened) await (this.#opening ??= this.#open())
     signal.throwIfAborted()
     const tried = this.#try(order)
@@ -78,7 +78,7 @@ export class Desk {
   }
 
   /** Takes a request off the desk and charges it to its leases, at once. `false`: the ledger has to be told, and `leave` tells it. */
-  charge(held: Held, amounts: readonly Amount[]): boolean {
+  charge(held: Reservation, amounts: readonly Amount[]): boolean {
     const { order, accounts } = held
     if (accounts.length > 0 && !this.ledger.charge(order.id, amounts)) return false
     this.#held.delete(held)
@@ -88,7 +88,7 @@ export class Desk {
   }
 
   /** Takes a request off the desk, with how the ledger is to be told. Never rejects: what it cannot take now is told again. */
-  async leave(held: Held, tell: () => Promise<void>): Promise<void> {
+  async leave(held: Reservation, tell: () => Promise<void>): Promise<void> {
     this.#held.delete(held)
     const leased = this.ledger.leases(held.order.id)
     try {
@@ -179,7 +179,10 @@ export class Desk {
   }
 
   /** Asks for room once: the key of the account that has none, or what became of it. Throws `StoreError`. */
-  #try(order: Order, waited?: number): Held | BudgetRefusal | string | Promise<Held | BudgetRefusal | string> {
+  #try(
+    order: MeteredRequest,
+    waited?: number,
+  ): Reservation | BudgetRefusal | string | Promise<Reservation | BudgetRefusal | string> {
     const budgets = this.#inForce(order.budgets)
     const foreseen = foresee(order, this.habits)
     const claims = claimsOf(order, budgets, foreseen, this.habits, this.ledger.now())
@@ -191,12 +194,12 @@ export class Desk {
       const behind = this.#queue.busy(claims.map(({ account }) => keyOf(account)))
       if (behind !== undefined) return behind
     }
-    const enter = (reserved: Reserved): Held | BudgetRefusal | string => {
+    const enter = (reserved: Reserved): Reservation | BudgetRefusal | string => {
       if (reserved.kind === 'busy') return keyOf(reserved.account)
       if (reserved.kind === 'exhausted') return this.#exhausted(order, budgets, claims, reserved)
       const { most, certain } = foreseen
       const { holds, tail } = reserved
-      const held = new Held(this, order, { budgets, foreseen: most, certain, claims, holds, tail, waited })
+      const held = new Reservation(this, order, { budgets, foreseen: most, certain, claims, holds, tail, waited })
       this.#held.add(held)
       this.#beatLater()
       return held
@@ -206,11 +209,11 @@ export class Desk {
     return reserved ? enter(reserved) : this.#ask(order, budgets, claims).then(enter)
   }
 
-  #reserveNow({ id }: Order, claims: readonly Claim[]): Reserved | undefined {
+  #reserveNow({ id }: MeteredRequest, claims: readonly Claim[]): Reserved | undefined {
     return claims.length === 0 ? { kind: 'held', holds: [], tail: false } : this.ledger.hold(id, claims)
   }
 
-  async #ask({ id }: Order, budgets: readonly Budget[], claims: readonly Claim[]): Promise<Reserved> {
+  async #ask({ id }: MeteredRequest, budgets: readonly Budget[], claims: readonly Claim[]): Promise<Reserved> {
     try {
       const reserved = await this.ledger.ask(id, claims, this.ledger.now() + times.life)
       if (reserved.kind === 'held' && reserved.blind) for (const budget of budgets) this.#blind(budget, reserved.blind)
@@ -224,10 +227,10 @@ export class Desk {
   }
 
   /** Waits in line until there is room, the request is refused, its agent leaves, or its patience ends. */
-  async #wait(order: Order, account: string, signal: StopSignal): Promise<Held | BudgetRefusal> {
+  async #wait(order: MeteredRequest, account: string, signal: StopSignal): Promise<Reservation | BudgetRefusal> {
     const since = this.#clock.elapsed()
     const waited = () => this.#clock.elapsed() - since
-    const { promise, resolve, reject } = Promise.withResolvers<Held | BudgetRefusal>()
+    const { promise, resolve, reject } = Promise.withResolvers<Reservation | BudgetRefusal>()
     const waiter = {
       agent: order.agent,
       since,
@@ -272,7 +275,7 @@ export class Desk {
   }
 
   /** The refusal of a request whose patience has ended. Never rejects. */
-  async #busy(order: Order, key: string): Promise<BudgetRefusal> {
+  async #busy(order: MeteredRequest, key: string): Promise<BudgetRefusal> {
     const [name = ''] = key.split('\n', 1)
     try {
       const budgets = this.#inForce(order.budgets)
@@ -289,7 +292,7 @@ export class Desk {
   }
 
   /** Room was found for a request that has left in the meantime. */
-  async #giveUp(found: Held | BudgetRefusal): Promise<void> {
+  async #giveUp(found: Reservation | BudgetRefusal): Promise<void> {
     if (found.kind === 'held') await found.release()
   }
 
@@ -303,14 +306,14 @@ export class Desk {
   }
 
   /** The accounts of a request that ran on leases are looked at with the next beat. */
-  #review({ accounts, budgets }: Held): void {
+  #review({ accounts, budgets }: Reservation): void {
     for (let i = 0; i < accounts.length; i += 1) {
       const [account, budget] = [accounts[i], budgets[i]]
       if (account && budget) this.#charged.set(keyOf(account), { budget, account })
     }
   }
 
-  async #judge(standing: Standing): Promise<void> {
+  async #judge(standing: BudgetStatus): Promise<void> {
     const { budget, account, used, limit } = standing
     const shares = [...budget.warnAt, 1].filter((share) => used >= limit * share)
     for (const share of shares) {
@@ -327,7 +330,7 @@ export class Desk {
     }
   }
 
-  #exhausted(order: Order, budgets: readonly Budget[], claims: readonly Claim[], found: Exhausted): BudgetRefusal {
+  #exhausted(order: MeteredRequest, budgets: readonly Budget[], claims: readonly Claim[], found: Exhausted): BudgetRefusal {
     const at = claims.findIndex((claim) => sameAccount(claim.account, found.account))
     const [budget, claim] = [budgets[at], claims[at]]
     if (!budget || !claim) throw new Error('the ledger names an account that was not asked for')

@@ -5,7 +5,7 @@ import { weighMost, weighTokens } from './charge.ts'
 import { forecast } from './estimate.ts'
 import { leastPrompt } from './habits.ts'
 import type { Habits } from './habits.ts'
-import type { Order } from './metered-request.ts'
+import type { MeteredRequest } from './metered-request.ts'
 import { contextWindow, priceOf } from './price.ts'
 import type { Amount, Budget, Claim } from './types.ts'
 
@@ -18,7 +18,7 @@ export interface Foreseen {
 }
 
 /** The most tokens that a request may use. */
-export function foresee(order: Order, habits: Habits): Foreseen {
+export function foresee(order: MeteredRequest, habits: Habits): Foreseen {
   const { agent, model, provider, hiddenInput } = order
   const window = model === undefined ? undefined : contextWindow(model, provider, order.prices)
   const ratio = habits.ratio(agent, model ?? '')
@@ -28,7 +28,7 @@ export function foresee(order: Order, habits: Habits): Foreseen {
 
 /** The claims of a request on its budgets, which are those in force now; `undefined`: a budget limits money, and the model has no price. */
 export function claimsOf(
-  order: Order,
+  order: MeteredRequest,
   budgets: readonly Budget[],
   foreseen: Foreseen,
   habits: Habits,
@@ -40,7 +40,14 @@ export function claimsOf(
   return budgets.map((budget) => claimOf(budget, order, foreseen, price, habits, now))
 }
 
-function claimOf(budget: Budget, order: Order, { most, certain }: Foreseen, nano: number, habits: Habits, now: number): Claim {
+function claimOf(
+  budget: Budget,
+  order: MeteredRequest,
+  { most, certain }: Foreseen,
+  nano: number,
+  habits: Habits,
+  now: number,
+): Claim {
   const { agent, fixed } = order
   const account = accountOf(budget, agent, now)
   const limit = { tokens: budget.tokens, nano: budget.nano }
@@ -52,7 +59,7 @@ function claimOf(budget: Budget, order: Order, { most, certain }: Foreseen, nano
 }
 
 /** False for a request whose prompt is not all text in its body: what others used says nothing about it. */
-function isPlain({ hiddenInput, images = 0, sound }: Order): boolean {
+function isPlain({ hiddenInput, images = 0, sound }: MeteredRequest): boolean {
   return !hiddenInput && images === 0 && !sound
 }
 
@@ -60,7 +67,7 @@ function isPlain({ hiddenInput, images = 0, sound }: Order): boolean {
  * Where a reply can be ended at the limit, what most calls use is enough to begin with: a reply that outgrows its hold takes more, or is
  * ended. Where it cannot, the most that it may use is held.
  */
-function expectedHold(order: Order, budget: Budget, worst: Amount, habits: Habits, now: number): Amount {
+function expectedHold(order: MeteredRequest, budget: Budget, worst: Amount, habits: Habits, now: number): Amount {
   const { agent, model = '', bodyBytes, mostOutput } = order
   const known = isPlain(order) ? habits.expect(agent, model, bodyBytes, budget, now) : undefined
   if (!known?.prompt) return worst
@@ -73,7 +80,7 @@ function expectedHold(order: Order, budget: Budget, worst: Amount, habits: Habit
  * What must be left for a request to go alone. A prompt that is sent is charged, so one that surely does not fit is refused; but not on a
  * guess: what is not known of an agent is taken to be cheap, as the reply runs alone.
  */
-function leastOf(order: Order, budget: Budget, certain: TokenCounts, hold: Amount, habits: Habits): Amount {
+function leastOf(order: MeteredRequest, budget: Budget, certain: TokenCounts, hold: Amount, habits: Habits): Amount {
   const { agent, model = '', bodyBytes, images = 0, sound } = order
   const known = isPlain(order) ? habits.usual(agent, model, bodyBytes) : undefined
   const guess = leastPrompt(bodyBytes, images > 0 || sound === true)
@@ -83,12 +90,12 @@ function leastOf(order: Order, budget: Budget, certain: TokenCounts, hold: Amoun
 }
 
 /** True if a running reply is ended where this budget has nothing left. */
-export function cuttable({ stream, fixed }: Order, { atLimit }: Budget): boolean {
+export function cuttable({ stream, fixed }: MeteredRequest, { atLimit }: Budget): boolean {
   return stream && !fixed && atLimit === 'cut'
 }
 
 /** The most it can cost in nano-dollars; `undefined`: the price of the model is not known. */
-function priceMost(order: Order, most: TokenCounts, at: number): number | undefined {
+function priceMost(order: MeteredRequest, most: TokenCounts, at: number): number | undefined {
   if (order.fixed) return order.fixed.nano
   const read = priceAs(order, most, at)
   // Written to a cache for an hour, a prompt costs twice as much.
@@ -97,7 +104,7 @@ function priceMost(order: Order, most: TokenCounts, at: number): number | undefi
 }
 
 /** What these tokens cost in nano-dollars. What asks for a cheaper tier may not get it. */
-function priceAs({ model, provider, prices, tier, sound }: Order, tokens: TokenCounts, at: number): number | undefined {
+function priceAs({ model, provider, prices, tier, sound }: MeteredRequest, tokens: TokenCounts, at: number): number | undefined {
   if (model === undefined) return undefined
   const priced = {
     model,

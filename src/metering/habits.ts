@@ -54,7 +54,7 @@ const newest = 1 / 8
 export type Weights = Pick<Budget, 'weights'>
 
 /** What a call is expected to use at most, as a budget weighs it. */
-export interface Expected {
+export interface ExpectedUse {
   /** A high quantile of prompts, as long as the body of this one; `undefined`: too little is known of them, or not of late. */
   readonly prompt: TokenCounts | undefined
   /** A high quantile of outputs. */
@@ -92,7 +92,7 @@ export class Habits {
   }
 
   /** `undefined`: too little is known. */
-  expect(agent: string, model: string, bytes: number, weights: Weights, now: number): Expected | undefined {
+  expect(agent: string, model: string, bytes: number, weights: Weights, now: number): ExpectedUse | undefined {
     const habit = this.#habits.get(nameOf(agent, model))
     if (!habit || habit.samples.length < least) return undefined
     const view = viewOf(habit, weights)

@@ -9,7 +9,7 @@ import type { Account, Amount, Balance, Claim } from './types.ts'
 const terms = { ofLimit: 0.0025, ofRest: 0.01, holds: 4, unlimited: 64 } as const
 
 /** Part of a lease's use that is on its way to the ledger. It keeps its id until the ledger has it, so that it is charged once. */
-export interface Part {
+export interface LeasePart {
   readonly id: string
   readonly amount: Amount
   readonly requests: number
@@ -29,7 +29,7 @@ export class Lease {
   #held: Amount = nothing
   #holds = 0
   #parts = 0
-  #part: Part | undefined
+  #part: LeasePart | undefined
 
   constructor(id: string, { account, limit }: Pick<Claim, 'account' | 'limit'>, size: Amount) {
     this.id = id
@@ -89,14 +89,14 @@ export class Lease {
   }
 
   /** What was used and not yet reported; `undefined`: nothing. The same until `reported` is called. */
-  part(): Part | undefined {
+  part(): LeasePart | undefined {
     if (!this.#part && this.#requests > 0)
       this.#part = { id: `${this.id}.${(this.#parts += 1)}`, amount: this.#used, requests: this.#requests }
     return this.#part
   }
 
   /** The ledger has charged the part. */
-  reported(part: Part): void {
+  reported(part: LeasePart): void {
     this.#part = undefined
     this.#used = minus(this.#used, part.amount)
     this.#requests -= part.requests

@@ -3,7 +3,7 @@ import type { PriceList } from './price.ts'
 import type { Amount, Budget } from './types.ts'
 
 /** A metered request before it is sent. */
-export interface Order {
+export interface MeteredRequest {
   /** The exchange's. */
   readonly id: string
   readonly agent: string

@@ -5,7 +5,7 @@ import { localTime, windowOf } from './window.ts'
 export type Measure = 'tokens' | 'usd'
 
 /** A budget as it stands, for a person to read. */
-export interface Standing {
+export interface BudgetStatus {
   readonly budget: Budget
   readonly account: Account
   readonly measure: Measure
@@ -17,7 +17,7 @@ export interface Standing {
 }
 
 /** Something that is told once a window. */
-export interface BudgetEvent extends Standing {
+export interface BudgetEvent extends BudgetStatus {
   readonly kind: 'warning' | 'exhausted'
   /** Share of the limit that was passed: 1 when exhausted. */
   readonly share: number
@@ -38,7 +38,7 @@ export interface BudgetRefusal {
 }
 
 /** Each limit of a budget as its account stands. */
-export function standings(budget: Budget, { account, spent }: Pick<Balance, 'account' | 'spent'>): readonly Standing[] {
+export function standings(budget: Budget, { account, spent }: Pick<Balance, 'account' | 'spent'>): readonly BudgetStatus[] {
   const resetsAt = windowOf(budget, account.window).end
   return measures.flatMap((measure) => {
     const limit = limitOf(budget, measure)
@@ -58,7 +58,7 @@ function amountIn({ tokens, nano }: Amount, measure: Measure): number {
 }
 
 /** `Daily token budget "crew" is used up: agent devbot, 5000000 of 5000000 tokens; resets 2026-11-22T00:00:00Z.` */
-function exhaustedText(standing: Standing, agent: string): string {
+function exhaustedText(standing: BudgetStatus, agent: string): string {
   const { budget, measure, limit, resetsAt } = standing
   const name = `${adverbs[budget.window]} ${measure === 'tokens' ? 'token' : 'money'} budget "${budget.id}"`
   if (limit === 0) return `${name} of agent ${agent} is 0, which blocks everything. Retrying will not help.`
@@ -76,7 +76,7 @@ const adverbs: Readonly<Record<Budget['window'], string>> = {
 }
 
 /** `5000000 of 5000000 tokens`, `40.00 of 40.00 dollars`. */
-export function usedText({ measure, used, limit }: Pick<Standing, 'measure' | 'used' | 'limit'>): string {
+export function usedText({ measure, used, limit }: Pick<BudgetStatus, 'measure' | 'used' | 'limit'>): string {
   if (measure === 'tokens') return `${used} of ${limit} tokens`
   return `${dollars(used)} of ${dollars(limit)} dollars`
 }
@@ -86,7 +86,7 @@ function dollars(nano: number): string {
 }
 
 /** The refusal of an agent whose budget is used up. `asked`: what the request would have held, in tokens or nano-dollars. */
-export function exhaustedRefusal(standing: Standing, agent: string, asked?: number): BudgetRefusal {
+export function exhaustedRefusal(standing: BudgetStatus, agent: string, asked?: number): BudgetRefusal {
   return {
     kind: 'refused',
     code: 'budget_exhausted',
@@ -97,7 +97,7 @@ export function exhaustedRefusal(standing: Standing, agent: string, asked?: numb
 }
 
 /** The refusal of a request that needs more than is left: a smaller one may fit. `needs`: tokens, or nano-dollars. */
-export function insufficientRefusal(standing: Standing, agent: string, needs: number): BudgetRefusal {
+export function insufficientRefusal(standing: BudgetStatus, agent: string, needs: number): BudgetRefusal {
   const { budget, measure, used, limit, resetsAt } = standing
   const name = `${adverbs[budget.window]} ${measure === 'tokens' ? 'token' : 'money'} budget "${budget.id}"`
   const holder = budget.per === 'crew' ? `shared by its crew (you are ${agent})` : `agent ${agent}`
@@ -129,7 +129,7 @@ export function refusalOf(
 }
 
 /** ` 0 tokens are left, and this request asks for about 400.` */
-function askedText({ measure, used, limit }: Pick<Standing, 'measure' | 'used' | 'limit'>, asked: number): string {
+function askedText({ measure, used, limit }: Pick<BudgetStatus, 'measure' | 'used' | 'limit'>, asked: number): string {
   return ` ${amountText(measure, Math.max(0, limit - used))} are left; this request asks for about ${amountText(measure, asked)}.`
 }
 

@@ -2,12 +2,12 @@ import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
 import { lesser, nothing } from './amount.ts'
 import type { Basis, Ending, Reckoned } from './charge.ts'
 import { isReported, reckon, weigh } from './charge.ts'
-import type { Desk } from './admissions.ts'
+import type { Admissions } from './admissions.ts'
 import { usualReply } from './estimate.ts'
 import { cuttable } from './forecast.ts'
 import type { BudgetRefusal } from './notice.ts'
 import { exhaustedRefusal, standings } from './notice.ts'
-import type { Order } from './metered-request.ts'
+import type { MeteredRequest } from './metered-request.ts'
 import { costOf, pricedName } from './price.ts'
 import type { Account, Amount, Budget, Claim } from './types.ts'
 
@@ -42,13 +42,13 @@ export interface Progress {
 }
 
 /** One request that is being served, with what is held for it. */
-export class Held {
+export class Reservation {
   readonly kind = 'held'
-  readonly order: Order
+  readonly order: MeteredRequest
   readonly accounts: readonly Account[]
   /** Milliseconds for which it has waited for room; `undefined`: not at all. */
   readonly waited: number | undefined
-  readonly #desk: Desk
+  readonly #desk: Admissions
   readonly #foreseen: TokenCounts
   /** The same without what is somewhere else. */
   readonly #certain: TokenCounts
@@ -67,8 +67,8 @@ export class Held {
   #progress: Progress | undefined
 
   constructor(
-    desk: Desk,
-    order: Order,
+    desk: Admissions,
+    order: MeteredRequest,
     held: {
       readonly budgets: readonly Budget[]
       readonly foreseen: TokenCounts

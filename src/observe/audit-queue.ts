@@ -29,7 +29,7 @@ const retryMs = 1000
  * Writes audit records to a sink, in order, in batches of 256 KiB or 50 ms. `write` never waits: when the sink stalls,
  * records queue up to a bound, and past it they are dropped, counted, and `healthy` is false until the sink moves again.
  */
-export class AuditLog implements Audit {
+export class AuditQueue implements Audit {
   readonly #sink: Sink
   readonly #onResult: NonNullable<AuditLogOptions['onResult']>
   readonly #onTrouble: NonNullable<AuditLogOptions['onTrouble']>

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { Audit, AuditRecord } from '#contracts/audit-record.ts'
 import type { Runs } from '#contracts/runs.ts'
-import { AuditLog } from './audit-queue.ts'
+import { AuditQueue } from './audit-queue.ts'
 import type { Neighbours } from './neighbours.ts'
 import { LineParts, writeAuditLine } from './audit-line.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -14,7 +14,7 @@ import { fileSink } from './file-sink.ts'
 import type { FileSinkOptions } from './file-sink.ts'
 import { streamSink } from './sinks.ts'
 
-export interface TrailOptions {
+export interface AuditTrailOptions {
   readonly stdout: boolean
   /** Path of a file that the same lines are appended to. */
   readonly file?: string | undefined
@@ -33,7 +33,11 @@ export interface TrailOptions {
 /** The operator's log. */
 type Tell = Readonly<Record<'info' | 'error', (fields: object, message: string) => void>>
 
-function fileOptions({ chain, signKey, signEvery, rotate }: TrailOptions, log: Tell | undefined, uid?: number): FileSinkOptions {
+function fileOptions(
+  { chain, signKey, signEvery, rotate }: AuditTrailOptions,
+  log: Tell | undefined,
+  uid?: number,
+): FileSinkOptions {
   return {
     rotation: rotate && { bytes: rotate.size * 1024 * 1024, files: rotate.keepFiles, days: rotate.keepDays },
     chain:
@@ -55,13 +59,13 @@ function fileOptions({ chain, signKey, signEvery, rotate }: TrailOptions, log: T
 }
 
 /** Where every record goes: into the metrics, and to each sink of the settings. */
-export class Trail implements Audit {
+export class AuditTrail implements Audit {
   readonly #metrics: Metrics
   readonly #refuses: boolean
-  readonly #logs = new Map<string, AuditLog>()
+  readonly #logs = new Map<string, AuditQueue>()
   #runs: Pick<Runs, 'boundTo'> | undefined
   /** The same, to go through with each record. */
-  readonly #all: readonly AuditLog[]
+  readonly #all: readonly AuditQueue[]
   readonly #recent = new Recent()
   /** The line of the record that is written, which all take. */
   readonly #line = new LineBuffer(8 * 1024)
@@ -70,14 +74,14 @@ export class Trail implements Audit {
   readonly unpriced = new UnpricedModels()
 
   /** `log`: the operator's, where a sink that takes nothing is named. */
-  constructor(options: TrailOptions, stream: Writable, metrics: Metrics, log?: Tell, uid?: number) {
+  constructor(options: AuditTrailOptions, stream: Writable, metrics: Metrics, log?: Tell, uid?: number) {
     const { stdout, file, nats, whenFull } = options
     this.#metrics = metrics
     this.#refuses = whenFull === 'refuse'
-    const open = (name: string, sink: ConstructorParameters<typeof AuditLog>[0]) =>
+    const open = (name: string, sink: ConstructorParameters<typeof AuditQueue>[0]) =>
       this.#logs.set(
         name,
-        new AuditLog(sink, {
+        new AuditQueue(sink, {
           onResult: (result, records) => metrics.auditResult(name, result, records),
           onDropping(dropping) {
             if (dropping)

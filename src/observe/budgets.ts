@@ -7,7 +7,7 @@ import { readBook } from '#metering/statement.ts'
 import type { BookLine } from '#metering/statement.ts'
 import { nanoDollars } from '#metering/compile.ts'
 import { accountOf, sameAccount } from '#metering/account.ts'
-import { Desk } from '#metering/admissions.ts'
+import { Admissions } from '#metering/admissions.ts'
 import type { BudgetEvent } from '#metering/notice.ts'
 import { moveSpend, spentNow } from '#metering/spent.ts'
 import type { Account, Amount, Blind, Ledger } from '#metering/types.ts'
@@ -61,7 +61,7 @@ export interface BudgetPorts {
  * threshold that was passed.
  */
 export class Budgets {
-  readonly desk: Desk
+  readonly desk: Admissions
   readonly #ports: BudgetPorts
   readonly #webhook: Webhook | undefined
   // Ten gauges are scraped at once and want the same book.
@@ -69,7 +69,7 @@ export class Budgets {
 
   constructor(ports: BudgetPorts) {
     this.#ports = ports
-    this.desk = new Desk({
+    this.desk = new Admissions({
       ledger: ports.ledger,
       clock: ports.clock,
       news: (event) => this.tell(event),

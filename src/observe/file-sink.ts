@@ -4,7 +4,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises'
 import { genesis, linked, linkIn } from './chain.ts'
 import type { Link } from './chain.ts'
 import { moveAway, removeOld } from './rotation.ts'
-import type { Rotation } from './rotation.ts'
+import type { FileRotation } from './rotation.ts'
 import { addHead, headsFile, isSigned, openSignKey, readHeads, signHead } from './signed-heads.ts'
 import type { Head, HeadReason } from './signed-heads.ts'
 import type { Sink } from './sinks.ts'
@@ -21,7 +21,7 @@ export interface ChainOptions {
 }
 
 export interface FileSinkOptions {
-  readonly rotation?: Rotation | undefined
+  readonly rotation?: FileRotation | undefined
   readonly chain?: ChainOptions | undefined
 }
 

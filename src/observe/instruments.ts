@@ -1,3 +1,4 @@
+import type { IdentityGauges } from '#contracts/owners.ts'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { BudgetGauge } from './budgets.ts'
 import { Buckets, Tally } from './counters.ts'
@@ -46,14 +47,6 @@ export interface BundleGauges {
   readonly current: string
   /** The last one of each agent. */
   readonly fetched: readonly { readonly agent: string; readonly bundle: string; readonly at: number }[]
-}
-
-export interface IdentityGauges {
-  readonly lookups: Readonly<Record<string, number>>
-  readonly pods: Readonly<Record<string, number>>
-  readonly lastSync: Readonly<Record<string, number>>
-  readonly ready: Readonly<Record<string, number>>
-  readonly failures: Readonly<Record<string, number>>
 }
 
 export type Instruments = ReturnType<typeof describeMetrics>

@@ -2,7 +2,7 @@
 import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-export interface Rotation {
+export interface FileRotation {
   /** A file that would grow past this ends; 0: never. */
   readonly bytes: number
   /** Most old files; 0: any number. */
@@ -40,7 +40,7 @@ function oldName(path: string, at: number): string {
 }
 
 /** Removes old files past what is kept. Throws the system's error. */
-export async function removeOld(path: string, { files, days }: Rotation, now: number): Promise<void> {
+export async function removeOld(path: string, { files, days }: FileRotation, now: number): Promise<void> {
   const old = await oldFiles(path)
   const times = await Promise.all(old.map((file) => stat(file).then(({ mtimeMs }) => mtimeMs)))
   const gone = old.filter(

@@ -1,5 +1,5 @@
 /** What an operator may do by the page. Each act is asked once more before it is done, and leaves a record. */
-import type { Answer } from '#admin/http.ts'
+import type { HttpAnswer } from '#admin/http.ts'
 import { ProxyError } from '#base/errors.ts'
 import { html } from './html.ts'
 import type { Html } from './html.ts'
@@ -9,7 +9,7 @@ import type { PageSources } from './sources.ts'
 type Form = Readonly<Record<string, unknown>>
 
 /** Asks with the same form, and `sure` in it. */
-function asked(title: string, question: string, action: string, form: Form, back: string): Answer {
+function asked(title: string, question: string, action: string, form: Form, back: string): HttpAnswer {
   const fields = Object.entries(form).map(
     ([name, value]) => html`<input type="hidden" name="${name}" value="${String(value)}" />`,
   )
@@ -20,7 +20,7 @@ function asked(title: string, question: string, action: string, form: Form, back
   return page({ title, at: back, rest })
 }
 
-function said(title: string, at: string, rest: Html, status = 200): Answer {
+function said(title: string, at: string, rest: Html, status = 200): HttpAnswer {
   return page({
     title,
     at,
@@ -30,7 +30,7 @@ function said(title: string, at: string, rest: Html, status = 200): Answer {
   })
 }
 
-export async function reload(form: Form, peer: string, sources: PageSources): Promise<Answer> {
+export async function reload(form: Form, peer: string, sources: PageSources): Promise<HttpAnswer> {
   if (form['sure'] !== 'yes')
     return asked(
       'Read the policy again',
@@ -56,7 +56,7 @@ export async function reload(form: Form, peer: string, sources: PageSources): Pr
   )
 }
 
-export async function setBudget({ account, tokens, usd, sure }: Form, peer: string, sources: PageSources): Promise<Answer> {
+export async function setBudget({ account, tokens, usd, sure }: Form, peer: string, sources: PageSources): Promise<HttpAnswer> {
   const named = accountOf(account)
   const amounts = { tokens: amountOf(tokens, true), usd: amountOf(usd, false) }
   if (
@@ -101,7 +101,7 @@ export function login(
   peer: string,
   sources: PageSources,
   link: (credential: string, url: string) => string,
-): Answer {
+): HttpAnswer {
   if (typeof credential !== 'string' || credential === '')
     return said('Not begun', '/credentials', html`<p class="bad">Name a credential.</p>`, 400)
   if (sure !== 'yes')

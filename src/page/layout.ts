@@ -1,4 +1,4 @@
-import type { Answer } from '#admin/http.ts'
+import type { HttpAnswer } from '#admin/http.ts'
 import { html } from './html.ts'
 import type { Html } from './html.ts'
 
@@ -40,7 +40,7 @@ export interface Page {
   readonly status?: number
 }
 
-export function page({ title, at, live, rest, status = 200 }: Page): Answer {
+export function page({ title, at, live, rest, status = 200 }: Page): HttpAnswer {
   const menu = places.map(([path, name]) => html`<a href="${path}" ${path === at ? html` aria-current="page"` : ''}>${name}</a>`)
   const { text } = html`<!doctype html>
     <html lang="en">
@@ -69,6 +69,6 @@ export function page({ title, at, live, rest, status = 200 }: Page): Answer {
 }
 
 /** Back to a page after an act (RFC 9110 section 15.4.4). */
-export function backTo(path: string): Answer {
+export function backTo(path: string): HttpAnswer {
   return { status: 303, type: 'text/plain', body: '', headers: { ...headers, location: path } }
 }

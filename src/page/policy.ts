@@ -23,13 +23,13 @@ export class Before {
   }
 }
 
-export interface Asked {
+export interface PolicyForm {
   readonly agent: string
   readonly method: string
   readonly url: string
 }
 
-export async function policyRest(sources: PageSources, before: Before, asked: Asked): Promise<Html> {
+export async function policyRest(sources: PageSources, before: Before, asked: PolicyForm): Promise<Html> {
   const { snapshot, issues, lastReload, explain } = sources
   const current = snapshot()
   const reload = lastReload()

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Answer, Route, Routes, Stream } from '#admin/http.ts'
+import type { HttpAnswer, Route, Routes, Stream } from '#admin/http.ts'
 import { text } from '#admin/http.ts'
 import { LoginLinks } from '#admin/login-links.ts'
 import { pagePath } from '#admin/login-routes.ts'
@@ -15,7 +15,7 @@ import { backTo, page } from './layout.ts'
 import { budgetForm, nowLive } from './now.ts'
 import { Before, policyRest } from './policy.ts'
 import { runLive, runsLive } from './runs.ts'
-import { Sessions } from './sessions.ts'
+import { PageSessions } from './sessions.ts'
 import type { PageSources } from './sources.ts'
 import { Spend } from './spend.ts'
 
@@ -31,7 +31,7 @@ export function pages(sources: PageSources): Pages & { readonly stop: () => void
   const links = new LoginLinks(sources.clock)
   const spend = new Spend()
   const before = new Before()
-  const sessions = new Sessions(sources.clock)
+  const sessions = new PageSessions(sources.clock)
   let token: Secret | undefined
   let streams = 0
   spend.start(sources.budgets, () => sources.clock.now())
@@ -149,7 +149,7 @@ function decoded(text: string): string {
 }
 
 /** Not 401: a browser would ask for a password in a window of its own. */
-function signIn(problem?: string): Answer {
+function signIn(problem?: string): HttpAnswer {
   return page({
     title: 'Sign in',
     at: '',

@@ -1,4 +1,4 @@
-import { Runs, timelineOf } from '#timeline/runs.ts'
+import { RunHistory, timelineOf } from '#timeline/runs.ts'
 import { causeText, countsText, stepText } from '#timeline/step-text.ts'
 import type { Mood } from '#timeline/step-text.ts'
 import { count, html, raw, table, time } from './html.ts'
@@ -11,7 +11,7 @@ const classes: Readonly<Record<Mood, string>> = { plain: '', good: 'good', refus
 
 /** The latest runs. */
 export async function runsLive({ lines }: PageSources): Promise<Html> {
-  const found = new Runs()
+  const found = new RunHistory()
   for (const line of await lines()) found.add(line)
   const rows = found
     .summaries()

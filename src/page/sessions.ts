@@ -13,7 +13,7 @@ const minute = 60_000
 const cookie = 'iron_proxy_session'
 
 /** Browsers that gave the admin token once. Only digests of what they hold are kept. */
-export class Sessions {
+export class PageSessions {
   readonly #clock: Clock
   readonly #until = new Map<string, number>()
   #misses = 0

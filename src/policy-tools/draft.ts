@@ -1,6 +1,6 @@
 /** From traffic to a proposal that was tried out: what is proposed allows all that is not left out. */
 import { compileFiles } from '#config/load.ts'
-import type { Loaded } from '#config/load.ts'
+import type { LoadedPolicies } from '#config/load.ts'
 import { covers } from '#credentials/swap/stubs.ts'
 import { decide } from '#policy/decide.ts'
 import type { Agent, Denial, Policy } from '#policy/types.ts'
@@ -28,7 +28,7 @@ export interface Into {
 /**
  * Proposes a policy of its own. `existing` says which agents and credentials there are; its rules are not looked at.
  */
-export async function draftPolicy(traffic: Traffic, existing: Loaded, options: LearnOptions): Promise<Draft> {
+export async function draftPolicy(traffic: Traffic, existing: LoadedPolicies, options: LearnOptions): Promise<Draft> {
   const { snapshot } = existing
   const seeks = traffic.seeks.filter((seek) => isGiven(seek, existing, traffic))
   const compiled = (rules: readonly Proposed[]) => trialOf(rules, [...traffic.peers.keys()])
@@ -47,7 +47,7 @@ export async function draftPolicy(traffic: Traffic, existing: Loaded, options: L
 /** Proposes rules for what a policy does not allow yet, at the end of one of its files. `undefined`: the file has no place for them. */
 export async function draftInto(
   traffic: Traffic,
-  existing: Loaded,
+  existing: LoadedPolicies,
   directory: string,
   into: Into,
   options: LearnOptions,
@@ -133,7 +133,7 @@ function stranger(id: string): Agent {
 }
 
 /** Whether every stub that a request carried is for its host and its agent; what is not is left out. */
-function isGiven(seek: Seek, { snapshot }: Loaded, traffic: Traffic): boolean {
+function isGiven(seek: Seek, { snapshot }: LoadedPolicies, traffic: Traffic): boolean {
   const { agent, ask, credentials } = seek
   const stray = credentials.find((id) => {
     const credential = snapshot?.credentials.get(id)

@@ -8,7 +8,7 @@ import { findLiveKeys } from '#config/live-key.ts'
 import { mistakes } from '#config/mistakes.ts'
 import type { Position } from '#policy/types.ts'
 import { testFileSchema } from './test-schema.ts'
-import type { Expected, TestFile, TestRow } from './test-schema.ts'
+import type { ExpectedVerdict, TestFile, TestRow } from './test-schema.ts'
 
 /** Bytes of the longest test file. */
 export const largestTestFile = 16 * 1024 * 1024
@@ -22,7 +22,7 @@ export interface Case {
   readonly method: string
   readonly target: { readonly url: string } | { readonly name: string }
   readonly headers: NonNullable<TestRow['headers']>
-  readonly expected: Expected
+  readonly expected: ExpectedVerdict
 }
 
 export interface TestSuite {

@@ -78,7 +78,7 @@ export const testFileSchema = z
 
 export type TestFile = z.output<typeof testFileSchema>
 export type TestRow = z.output<typeof rowSchema>
-export type Expected = z.output<typeof expectedSchema>
+export type ExpectedVerdict = z.output<typeof expectedSchema>
 
 /** JSON Schema, draft 7: what YAML editors read. It describes what is written, before defaults. */
 export function testJsonSchema(): Record<string, unknown> {

@@ -2,7 +2,7 @@
 import type { ErrorCode } from '#base/errors.ts'
 import type { Host } from '#base/host.ts'
 import { conditions, coversAgent, coversPort, isWholeHost, looksAtPath, matchesPath, mismatch, question } from './match.ts'
-import type { Condition, Question } from './match.ts'
+import type { Condition, PolicyQuestion } from './match.ts'
 import { mintedBy } from './minting.ts'
 import type { Segments } from './path.ts'
 import type { Agent, AgentId, Ask, Denial, HostVerdict, Policy, Rule, Verdict } from './types.ts'
@@ -25,7 +25,7 @@ export function decideHost(policy: Policy, agent: Agent, host: Host, port?: numb
 }
 
 /** One rule that was looked at on the way: it matched, or `differs` is the first condition that was not met. */
-export interface Step {
+export interface DecisionStep {
   readonly rule: Rule
   readonly differs: Condition | undefined
 }
@@ -35,7 +35,7 @@ export function explainDecision(
   policy: Policy,
   agent: Agent,
   ask: Ask,
-): { readonly steps: readonly Step[]; readonly verdict: Verdict } {
+): { readonly steps: readonly DecisionStep[]; readonly verdict: Verdict } {
   const asked = question(agent.id, ask)
   const steps = 'refused' in asked ? [] : compare(policy, asked)
   return { steps, verdict: decide(policy, agent, ask) }
@@ -63,7 +63,7 @@ function coversAnyPort(policy: Policy, agent: Agent, { host, port }: Ask): boole
 }
 
 /** The verdict of the rule that decides. */
-function apply(rule: Rule, asked: Question): Verdict {
+function apply(rule: Rule, asked: PolicyQuestion): Verdict {
   if (rule.effect === 'deny') return ruleDenied(rule)
   if (asksDns(asked) && !namesPath(rule, asked))
     return deny('dns_over_https', 'DNS over HTTPS is refused unless a rule names its path', rule)
@@ -85,13 +85,13 @@ function turningOnPath({ id, meter, signing }: Rule, mayMint: boolean): string |
 }
 
 /** Whether a rule would have decided by a path that it cannot look at: nothing after it may be asked. */
-function isBlind(rule: Rule, differs: Condition, { obscure }: Question): boolean {
+function isBlind(rule: Rule, differs: Condition, { obscure }: PolicyQuestion): boolean {
   return obscure !== undefined && differs === 'path' && looksAtPath(rule)
 }
 
 /** The rules that `enforce` looks at, in order. */
-function compare(policy: Policy, asked: Question): Step[] {
-  const steps: Step[] = []
+function compare(policy: Policy, asked: PolicyQuestion): DecisionStep[] {
+  const steps: DecisionStep[] = []
   for (const rule of policy.rulesFor(asked.ask.host)) {
     const differs = mismatch(rule, asked)
     steps.push({ rule, differs })
@@ -101,7 +101,7 @@ function compare(policy: Policy, asked: Question): Step[] {
 }
 
 // The refusal names what the best of the allowing rules still lacked.
-function unmatched(lacked: Condition | undefined, { agent, ask }: Question): Denial {
+function unmatched(lacked: Condition | undefined, { agent, ask }: PolicyQuestion): Denial {
   switch (lacked) {
     case undefined:
     case 'agents':
@@ -151,7 +151,7 @@ function overSsh(host: Host): string {
 }
 
 // RFC 8484 section 4.1: the path is the server's choice and `dns` its parameter; `/dns-query` is what servers use.
-function asksDns({ segments, others, ask }: Question): boolean {
+function asksDns({ segments, others, ask }: PolicyQuestion): boolean {
   if (ask.dnsMessage || isDnsQuery(segments)) return true
   if (others.some((other) => isDnsQuery(other.segments))) return true
   return ask.query.length > 1 && /[?&](?:d|%64|%44)(?:n|%6e|%4e)(?:s|%73|%53)=/i.test(ask.query)
@@ -163,7 +163,7 @@ function isDnsQuery(segments: Segments): boolean {
   return segments[last]?.toLowerCase() === 'dns-query'
 }
 
-function namesPath(rule: Rule, { segments }: Question): boolean {
+function namesPath(rule: Rule, { segments }: PolicyQuestion): boolean {
   return rule.paths?.some((pattern) => pattern.at(-1) === segments.at(-1) && matchesPath(pattern, segments)) ?? false
 }
 

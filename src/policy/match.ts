@@ -12,23 +12,23 @@ export const conditions = ['agents', 'host', 'scheme', 'port', 'method', 'path',
 export type Condition = (typeof conditions)[number]
 
 /** A path in one reading, and the git operation that it is. */
-export interface Reading {
+export interface PathReading {
   readonly segments: Segments
   readonly git: GitOperation | undefined
 }
 
 /** An ask with its path taken apart once, however many rules are compared with it. */
-export interface Question extends Reading {
+export interface PolicyQuestion extends PathReading {
   readonly agent: AgentId
   readonly ask: Ask
   /** The path as other servers read it; see `judgePath`. */
-  readonly others: readonly Reading[]
+  readonly others: readonly PathReading[]
   /** Why no rule can look at the path. */
   readonly obscure: string | undefined
 }
 
 /** The ask of an agent, ready to be compared; or why its path cannot be judged. */
-export function question(agent: AgentId, ask: Ask): Question | { readonly refused: string } {
+export function question(agent: AgentId, ask: Ask): PolicyQuestion | { readonly refused: string } {
   const path = judgePath(ask.path)
   if ('refused' in path) return path
   const { segments, others, obscure } = path
@@ -49,7 +49,7 @@ const none: readonly never[] = []
  * The first condition of the rule that is not met; `undefined`: the rule matches. Of a path that no rule can look at, `path`
  * is one that every rule with `paths` or `git` lacks.
  */
-export function mismatch(rule: Rule, asked: Question): Condition | undefined {
+export function mismatch(rule: Rule, asked: PolicyQuestion): Condition | undefined {
   const { agent, ask } = asked
   if (!coversAgent(rule, agent)) return 'agents'
   if (!coversHost(rule.hosts, ask.host)) return 'host'
@@ -69,7 +69,11 @@ export function looksAtPath({ paths, git }: Rule): boolean {
 }
 
 // Two servers may read one path as two. What is allowed must be in every reading; what is refused is so by any of them.
-function inEachReading(rule: Rule, asked: Question, meets: (rule: Rule, reading: Reading, sent: boolean) => boolean): boolean {
+function inEachReading(
+  rule: Rule,
+  asked: PolicyQuestion,
+  meets: (rule: Rule, reading: PathReading, sent: boolean) => boolean,
+): boolean {
   const covered = meets(rule, asked, true)
   if (asked.others.length === 0 || covered !== (rule.effect === 'allow')) return covered
   for (const other of asked.others) {
@@ -98,7 +102,7 @@ function coversHost(patterns: readonly HostPattern[], host: Host): boolean {
 
 // Many servers take `/a/B/` for `/a/b`. A rule that allows is read to the letter; one that refuses (its patterns are
 // compiled in lower case) covers those too, or a slash would be a way around it.
-function coversPaths(rule: Rule, { segments }: Reading, sent: boolean): boolean {
+function coversPaths(rule: Rule, { segments }: PathReading, sent: boolean): boolean {
   const { effect } = rule
   const paths = sent ? rule.paths : rule.otherPaths
   if (paths === undefined) return true
@@ -115,7 +119,7 @@ export function matchesWidely(pattern: PathPattern, segments: Segments): boolean
   return length > 1 && segments[length - 1] === '' && matchesPath(pattern, segments, length - 1, true)
 }
 
-function coversGit(rule: Rule, { git }: Reading): boolean {
+function coversGit(rule: Rule, { git }: PathReading): boolean {
   return rule.git === undefined || (git !== undefined && inGitScope(rule.git, git))
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Host } from '#base/host.ts'
 import { matchesWidely } from './match.ts'
-import type { Question } from './match.ts'
+import type { PolicyQuestion } from './match.ts'
 import { codeProducts } from './minting-code.ts'
 import { awsServices, publicHosts } from './minting-hosts.ts'
 import { services } from './minting-services.ts'
@@ -14,7 +14,7 @@ import type { Segments } from './path.ts'
 import type { Ask, Rule } from './types.ts'
 
 /** What a request would have made, where it is one that is known to answer with a new secret, in any reading of its path. */
-export function mintedBy({ signing }: Pick<Rule, 'signing'>, { ask, segments, others }: Question): string | undefined {
+export function mintedBy({ signing }: Pick<Rule, 'signing'>, { ask, segments, others }: PolicyQuestion): string | undefined {
   const service = isAws(ask.host) ? awsServices.find((each) => each.host.test(ask.host)) : undefined
   if (service !== undefined) return service.mints
   let minted = madeAt(ask, signing, segments)

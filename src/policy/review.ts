@@ -7,7 +7,7 @@ import { isWholeHost } from './match.ts'
 import type { Agent, AgentId, Policy, Rule } from './types.ts'
 
 /** `path` leads to the place in the policy: `['rules', 2, 'hosts', 0]`, rules counted over all files. */
-export interface Finding {
+export interface PolicyFinding {
   readonly severity: 'error' | 'warning'
   readonly path: readonly (string | number)[]
   readonly message: string
@@ -20,7 +20,7 @@ export interface KnownNames {
 }
 
 /** Everything questionable in a compiled policy, in policy order. */
-export function reviewPolicy(policy: Policy, known: KnownNames): Finding[] {
+export function reviewPolicy(policy: Policy, known: KnownNames): PolicyFinding[] {
   return [
     ...reviewAgents([...policy.agents.values()]),
     ...reviewNames(policy.rules, known),
@@ -29,7 +29,7 @@ export function reviewPolicy(policy: Policy, known: KnownNames): Finding[] {
   ]
 }
 
-function reviewAgents(agents: readonly Agent[]): Finding[] {
+function reviewAgents(agents: readonly Agent[]): PolicyFinding[] {
   const findings = overlaps(agents)
   const owners = new Map<string, AgentId>()
   for (const { id, proxyAuth } of agents) {
@@ -44,7 +44,7 @@ function reviewAgents(agents: readonly Agent[]): Finding[] {
 }
 
 // Each range is looked up in every wider one there is, so that ten thousand agents cost ten thousand look-ups, not pairs.
-function overlaps(agents: readonly Agent[]): Finding[] {
+function overlaps(agents: readonly Agent[]): PolicyFinding[] {
   const ranges = agents.flatMap(({ id, cidrs }) => cidrs.map((cidr) => ({ id, cidr })))
   const widths = [...new Set(ranges.map(({ cidr }) => cidr.bits))]
   const owners = new Map<string, Set<AgentId>>()
@@ -52,7 +52,7 @@ function overlaps(agents: readonly Agent[]): Finding[] {
     const key = prefix(cidr, cidr.bits)
     owners.set(key, (owners.get(key) ?? new Set()).add(id))
   }
-  const findings = new Map<string, Finding>()
+  const findings = new Map<string, PolicyFinding>()
   for (const { id, cidr } of ranges) {
     for (const bits of widths.filter((width) => width <= cidr.bits)) {
       for (const other of owners.get(prefix(cidr, bits)) ?? []) {
@@ -72,8 +72,8 @@ function prefix({ base }: Cidr, bits: number): string {
   return `${base.kind()} ${binary.join('').slice(0, bits)}`
 }
 
-function reviewNames(rules: readonly Rule[], known: KnownNames): Finding[] {
-  const findings: Finding[] = []
+function reviewNames(rules: readonly Rule[], known: KnownNames): PolicyFinding[] {
+  const findings: PolicyFinding[] = []
   const first = new Map<string, Rule>()
   for (const rule of rules) {
     const at = ['rules', rule.index]
@@ -98,8 +98,8 @@ function reviewNames(rules: readonly Rule[], known: KnownNames): Finding[] {
 /** A lint and no proof: with more rules than this on one host, only so many earlier ones are compared. */
 const comparedRules = 256
 
-function reviewOrder(rules: readonly Rule[]): Finding[] {
-  const findings: Finding[] = []
+function reviewOrder(rules: readonly Rule[]): PolicyFinding[] {
+  const findings: PolicyFinding[] = []
   const earlier = new Map<string, Rule[]>()
   for (const rule of rules) {
     const before = new Set(
@@ -118,13 +118,13 @@ function reviewOrder(rules: readonly Rule[]): Finding[] {
   return findings
 }
 
-function neverDecides(rule: Rule, covering: Rule): Finding {
+function neverDecides(rule: Rule, covering: Rule): PolicyFinding {
   const message = `rule ${quote(rule.id)} never decides: ${quote(covering.id)} (${placeOf(covering)}) comes first and matches all of it`
   if (rule.effect === 'deny' && covering.effect === 'allow') return error(['rules', rule.index], `${message}; move it up`)
   return warning(['rules', rule.index], `${message}; move it up or remove it`)
 }
 
-function unseenBefore(rule: Rule, before: readonly Rule[]): Finding[] {
+function unseenBefore(rule: Rule, before: readonly Rule[]): PolicyFinding[] {
   const judging = before.find((each) => each.effect === 'deny' && !isWholeHost(each) && sharesAgents(each, rule))
   if (!judging) return []
   return [
@@ -146,7 +146,7 @@ function sharesAgents(one: Rule, other: Rule): boolean {
 }
 
 // What is forwarded or answered by a record never gets our address, so no rule ever sees it.
-function reviewDns({ rules, dns }: Policy): Finding[] {
+function reviewDns({ rules, dns }: Policy): PolicyFinding[] {
   const forwarded = new Set<string>(dns.forward.flatMap(({ zones }) => zones))
   const fixed = new Set<string>(dns.records.map(({ name }) => name))
   if (forwarded.size + fixed.size === 0) return []
@@ -180,10 +180,10 @@ function quote(text: string): string {
   return JSON.stringify(text)
 }
 
-function error(path: Finding['path'], message: string): Finding {
+function error(path: PolicyFinding['path'], message: string): PolicyFinding {
   return { severity: 'error', path, message }
 }
 
-function warning(path: Finding['path'], message: string): Finding {
+function warning(path: PolicyFinding['path'], message: string): PolicyFinding {
   return { severity: 'warning', path, message }
 }

@@ -5,7 +5,7 @@
 import type { Counted, TokenCounts, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, nanoOf, saysError, text } from './count.ts'
-import type { Tally } from './count.ts'
+import type { UsageCount } from './count.ts'
 import { inBlocks, readElsewhere, wantsOf } from './elsewhere.ts'
 import { boundedRetry, noRetry, spoken } from './speech.ts'
 import type {
@@ -132,7 +132,7 @@ function errorBody(type: string, message: string, requestId: string): SpokenRepl
 const inDocument: readonly FieldPath[] = [['type'], ['id'], ['model'], ['usage'], ['error']]
 const nowhere: readonly FieldPath[] = []
 
-function messageTally(): Tally {
+function messageTally(): UsageCount {
   let seen: Reported = {}
   let failed = false
   return {
@@ -166,7 +166,7 @@ const visible: readonly FieldPath[] = [
 ]
 
 /** The events of a stream: counters are cumulative and may be repeated, so the last one set counts, and none is ever added. */
-export class EventTally implements Tally {
+export class EventTally implements UsageCount {
   readonly wants = inEvents
   readonly reports = inEventReports
   readonly visible = visible

@@ -3,7 +3,7 @@ import type { Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { EventTally, readMessages, wantsOfMessages } from './anthropic.ts'
 import { count, countDocuments, hasOne, member, saysError, text, visibleTokens } from './count.ts'
-import type { Tally } from './count.ts'
+import type { UsageCount } from './count.ts'
 import { inConverse, readElsewhere, wantsOf } from './elsewhere.ts'
 import { JsonFields } from './scan/json-fields.ts'
 import { FrameScanner, writeFrame } from './scan/event-stream.ts'
@@ -123,21 +123,21 @@ function modelOf(path: string): string | undefined {
 
 type DocumentOf = (frame: { readonly payload: Uint8Array }) => Uint8Array | undefined
 
-function countFrames(tally: Tally, documentOf: DocumentOf): Counter {
+function countFrames(tally: UsageCount, documentOf: DocumentOf): Counter {
   return new FrameCounter(tally, documentOf)
 }
 
 /** A tally over the documents in frames. */
 class FrameCounter implements Counter {
   reports = 0
-  readonly #tally: Tally
+  readonly #tally: UsageCount
   readonly #scanner: JsonFields
   readonly #frames: FrameScanner
   /** Bytes of text that the agent saw. */
   #text = 0
   #failed = false
 
-  constructor(tally: Tally, documentOf: DocumentOf) {
+  constructor(tally: UsageCount, documentOf: DocumentOf) {
     this.#tally = tally
     this.#scanner = new JsonFields(tally.wants, { measure: tally.visible })
     this.#frames = new FrameScanner((frame) => {
@@ -195,7 +195,7 @@ function chunkOf(payload: Uint8Array): Uint8Array | undefined {
 const failures: readonly FieldPath[] = [['__type'], ['Output', '__type']]
 const failureNames = ['__type', 'Output.__type']
 
-function converseTally(): Tally {
+function converseTally(): UsageCount {
   let usage: Usage | undefined
   let failed = false
   return {
@@ -231,7 +231,7 @@ function converseUsage(usage: unknown, tier: string | undefined): Usage | undefi
 }
 
 /** Claude's document has its usage; for the others, Bedrock counts in two headers. */
-function invokeTally({ header }: ReplyKind): Tally {
+function invokeTally({ header }: ReplyKind): UsageCount {
   const wants: readonly FieldPath[] = [['type'], ['usage'], ['model'], ['id'], ['error'], ...failures]
   let usage: Usage | undefined
   let failed = false

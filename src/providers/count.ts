@@ -6,10 +6,10 @@ import { SseScanner } from './scan/sse.ts'
 import type { Counter, FieldPath, Fields } from './types.ts'
 
 /** How the documents of a reply follow each other. */
-export type Framing = 'json' | 'sse' | 'lines' | 'array'
+export type UsageFraming = 'json' | 'sse' | 'lines' | 'array'
 
 /** What one API's documents say, put together. */
-export interface Tally {
+export interface UsageCount {
   /** Fields that `take` wants. */
   readonly wants: readonly FieldPath[]
   /** Names of the fields that report a usage. */
@@ -28,19 +28,19 @@ export function visibleTokens(bytes: number): number {
 }
 
 /** A counter over the documents of a reply. */
-export function countDocuments(framing: Framing, tally: Tally): Counter {
+export function countDocuments(framing: UsageFraming, tally: UsageCount): Counter {
   return new DocumentCounter(framing, tally)
 }
 
 class DocumentCounter implements Counter {
   reports = 0
-  readonly #tally: Tally
+  readonly #tally: UsageCount
   readonly #scanner: JsonFields
   readonly #frame: Frame
   /** Bytes of text that the agent saw. */
   #text = 0
 
-  constructor(framing: Framing, tally: Tally) {
+  constructor(framing: UsageFraming, tally: UsageCount) {
     this.#tally = tally
     const element = (fields: Fields) => this.#take(fields)
     const scanner = new JsonFields(tally.wants, {
@@ -131,7 +131,7 @@ interface Frame {
   readonly end: () => void
 }
 
-function frame(framing: Exclude<Framing, 'sse'>, scanner: JsonFields, close: () => void): Frame {
+function frame(framing: Exclude<UsageFraming, 'sse'>, scanner: JsonFields, close: () => void): Frame {
   switch (framing) {
     case 'json':
       return { push: (chunk) => scanner.push(chunk), end: close }

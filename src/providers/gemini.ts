@@ -2,7 +2,7 @@
 import type { Counted, Sound, Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, saysError, text } from './count.ts'
-import type { Tally } from './count.ts'
+import type { UsageCount } from './count.ts'
 import { inParts, readElsewhere, wantsOf } from './elsewhere.ts'
 import { classifyOpenai } from './openai.ts'
 import { boundedRetry, spoken } from './speech.ts'
@@ -219,7 +219,7 @@ class ContentCounter implements Counter {
 }
 
 /** Usage is cumulative: the last one counts. */
-function contentTally(below: string): Tally {
+function contentTally(below: string): UsageCount {
   const path = (...keys: string[]): FieldPath => [...(below === '' ? [] : [below.slice(0, -1)]), ...keys]
   let usage: Usage | undefined
   let ended = false

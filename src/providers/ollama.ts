@@ -2,7 +2,7 @@
 import type { Usage } from '#base/usage.ts'
 import { usageWith } from '#base/usage.ts'
 import { count, countDocuments, member, saysError, text } from './count.ts'
-import type { Tally } from './count.ts'
+import type { UsageCount } from './count.ts'
 import { chatSpeech } from './openai/speech.ts'
 import { classifyOpenai } from './openai.ts'
 import type { Call, Classified, Provider, Shape, Speech } from './types.ts'
@@ -79,7 +79,7 @@ const embedShape: Shape = {
 }
 
 /** The line that is `done` has both counts; of a prompt that was in its cache, Ollama leaves the count out: then nobody knows. */
-function tally({ outputless }: { readonly outputless: boolean }): Tally {
+function tally({ outputless }: { readonly outputless: boolean }): UsageCount {
   let usage: Usage | undefined
   let failed = false
   return {

@@ -2,22 +2,12 @@
 import { patternText } from '#base/host.ts'
 import type { HostPattern } from '#base/host.ts'
 import { parseHostPattern, patternWithin } from '#base/host-pattern.ts'
-import type { KeptRun } from '#contracts/runs.ts'
+import type { KeptRun, RunOrder } from '#contracts/runs.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { runBudget } from '#metering/compile.ts'
 import { coversAgent } from '#policy/match.ts'
 import type { Rule } from '#policy/types.ts'
 import type { KnownRun } from './table.ts'
-
-/** Money in US dollars. */
-export interface RunOrder {
-  readonly agent: string
-  readonly ttlSeconds: number
-  readonly label?: string | undefined
-  /** Host patterns; left out: all that the agent may reach. */
-  readonly hosts?: readonly string[] | undefined
-  readonly budget?: KeptRun['budget']
-}
 
 /** Why there is no run. */
 export interface NotMinted {

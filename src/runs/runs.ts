@@ -1,12 +1,12 @@
 import type { Clock } from '#base/clock.ts'
 import { Secret } from '#base/secret.ts'
-import type { KeptRun, KeptRuns, Run, RunStore, Runs as RunsPort } from '#contracts/runs.ts'
+import type { KeptRun, KeptRuns, Run, RunOrder, RunStore, Runs as RunsPort } from '#contracts/runs.ts'
 import { runRecord } from '#contracts/own-records.ts'
 import type { Audit, Ids } from '#contracts/audit-record.ts'
 import type { ProxyAuth } from '#contracts/request.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { draftRun, knownRun, refused } from './order.ts'
-import type { NotMinted, RunOrder } from './order.ts'
+import type { NotMinted } from './order.ts'
 import { digestOf, RunTable } from './table.ts'
 import type { RunsImage } from './table.ts'
 
@@ -25,7 +25,7 @@ export interface RunPorts {
 }
 
 /** A new run. Its password and stubs are told this once. */
-export interface Minted extends RunRow {
+export interface Minted extends ListedRun {
   readonly kind: 'minted'
   readonly username: string
   readonly password: Secret
@@ -33,7 +33,7 @@ export interface Minted extends RunRow {
 }
 
 /** A run as operators see it: times are ISO 8601. */
-export interface RunRow {
+export interface ListedRun {
   readonly run_id: string
   readonly agent: string
   readonly label: string | undefined
@@ -66,7 +66,7 @@ const reasons = { time: 'its time is over', revoked: 'it was revoked' } as const
  * Owns the runs of ephemeral agents, and which run each standing agent is on: what the store knows, in memory, for whoever must be
  * answered at once. A run that ends is ended here first and told then, so that nothing that fails on the way keeps it alive.
  */
-export class Runs implements RunsPort {
+export class RunRegistry implements RunsPort {
   readonly #ports: RunPorts
   readonly #live = new Map<string, Live>()
   readonly #table: RunTable
@@ -126,7 +126,7 @@ export class Runs implements RunsPort {
   }
 
   /** The live runs, oldest first. */
-  rows(): readonly RunRow[] {
+  rows(): readonly ListedRun[] {
     return [...this.#live.values()].map(({ kept }) => rowOf(kept)).toSorted((one, other) => (one.run_id < other.run_id ? -1 : 1))
   }
 
@@ -224,7 +224,7 @@ export class Runs implements RunsPort {
   }
 }
 
-function rowOf({ id, agent, label, hosts, budget, startedAt, expiresAt }: KeptRun): RunRow {
+function rowOf({ id, agent, label, hosts, budget, startedAt, expiresAt }: KeptRun): ListedRun {
   const [created_at = '', expires_at = ''] = [startedAt, expiresAt].map((each) => new Date(each).toISOString())
   return { run_id: id, agent, label, hosts, budget, created_at, expires_at }
 }

@@ -20,7 +20,7 @@ export async function runInside(directory: string): Promise<number> {
   return runProgram(command)
 }
 
-export interface RunOptions {
+export interface InsideOptions {
   /** Stops it: SIGTERM, and SIGKILL when that does not help. */
   readonly signal?: AbortSignal
   readonly cwd?: string
@@ -31,7 +31,7 @@ export interface RunOptions {
 const grace = 5_000
 
 /** Runs a program on our own streams. Rejects when it is not there. */
-export async function runProgram([program = '', ...args]: readonly string[], options: RunOptions = {}): Promise<number> {
+export async function runProgram([program = '', ...args]: readonly string[], options: InsideOptions = {}): Promise<number> {
   const { signal, ...rest } = options
   const child = spawn(program, args, { stdio: 'inherit', ...rest })
   let kill: NodeJS.Timeout | undefined

@@ -12,7 +12,7 @@ export interface FoundProgram {
 }
 
 /** What of the machine decides where it is found. */
-export interface Surroundings {
+export interface SandboxSurroundings {
   /** PATH. */
   readonly path: string
   readonly home: string
@@ -23,7 +23,7 @@ export interface Surroundings {
 const shown = ['/usr', '/bin', '/sbin', '/lib', '/lib64'] as const
 
 /** Finds a program as a shell does. `undefined`: there is none of this name. */
-export async function findProgram(name: string, around: Surroundings): Promise<FoundProgram | undefined> {
+export async function findProgram(name: string, around: SandboxSurroundings): Promise<FoundProgram | undefined> {
   const places = name.includes('/')
     ? [isAbsolute(name) ? name : resolve(around.cwd, name)]
     : around.path
@@ -42,7 +42,7 @@ async function isProgram(path: string): Promise<boolean> {
 /** An interpreter that is itself a script has one too; no real program goes deeper. */
 const deepest = 4
 
-async function parts(path: string, around: Surroundings, depth: number): Promise<FoundProgram> {
+async function parts(path: string, around: SandboxSurroundings, depth: number): Promise<FoundProgram> {
   const mounts: Mount[] = []
   let file = path
   for (let hops = 0; hops < 16 && (await lstat(file)).isSymbolicLink(); hops += 1) {

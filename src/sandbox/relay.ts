@@ -7,7 +7,7 @@ import { parseAuthority, parseHost } from '#base/host.ts'
 import { HelloReader } from '#listeners/client-hello.ts'
 import { answerLocally, framesIn } from './names.ts'
 import { bind, dial, headEnd, join, proxyAuthorization, readOpening, tunnel } from './tunnel.ts'
-import type { Door, ProxyDoor } from './tunnel.ts'
+import type { SandboxDoor, ProxyDoor } from './tunnel.ts'
 
 /** Of a sandbox: inside each is a port, here each is a socket of this name. */
 export const doorNames = ['https', 'http', 'proxy', 'dns'] as const
@@ -18,7 +18,7 @@ export interface RelayOptions {
   readonly directory: string
   readonly proxy: ProxyDoor
   /** DNS of the proxy over TCP, where it knows the agent by the address we dial from; `undefined`: every name is answered here. */
-  readonly dns: Door | undefined
+  readonly dns: SandboxDoor | undefined
 }
 
 /** Serves until disposed. */
@@ -99,7 +99,7 @@ async function relayExplicit(client: Socket, proxy: ProxyDoor): Promise<void> {
 }
 
 /** DNS over a stream (RFC 7766): to the proxy as it is, or answered here with our address. */
-function relayDns(client: Socket, { from }: ProxyDoor, dns: Door | undefined): void {
+function relayDns(client: Socket, { from }: ProxyDoor, dns: SandboxDoor | undefined): void {
   if (dns) {
     const server = dial({ ...dns, from })
     bind(client, server)

@@ -2,12 +2,12 @@
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 
-export interface Door {
+export interface SandboxDoor {
   readonly address: string
   readonly port: number
 }
 
-export interface ProxyDoor extends Door {
+export interface ProxyDoor extends SandboxDoor {
   /** Where we dial from, an address of the agent; `undefined`: the system chooses. */
   readonly from: string | undefined
   readonly username: string
@@ -76,7 +76,7 @@ export function headEnd(bytes: Buffer): number | undefined {
   return at < 0 ? undefined : at + 4
 }
 
-export function dial({ address, port, from }: Door & { readonly from?: string | undefined }): Socket {
+export function dial({ address, port, from }: SandboxDoor & { readonly from?: string | undefined }): Socket {
   return connect({ host: address, port, noDelay: true, ...(from !== undefined && { localAddress: from }) })
 }
 

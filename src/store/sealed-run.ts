@@ -4,7 +4,7 @@ import type { RunFact } from './run-facts.ts'
 import type { Seal } from './seal.ts'
 
 /** A fact as a store has it. */
-export interface RunRow {
+export interface SealedRun {
   readonly name: string
   readonly seq: number
   readonly until: number
@@ -31,12 +31,12 @@ const factShape = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('bound'), agent: z.string(), run: z.string().optional() }),
 ])
 
-export function sealFact({ name, seq, until, ...what }: RunFact, seal: Seal): RunRow {
+export function sealFact({ name, seq, until, ...what }: RunFact, seal: Seal): SealedRun {
   return { name, seq, until, sealed: seal.seal(JSON.stringify(what), contextOf(name)) }
 }
 
 /** `undefined`: it does not open, or is not what its name says; nothing is known of it then. */
-export function openRow({ name, seq, until, sealed }: RunRow, seal: Seal): RunFact | undefined {
+export function openRow({ name, seq, until, sealed }: SealedRun, seal: Seal): RunFact | undefined {
   const text = seal.open(sealed, contextOf(name))
   const what = text === undefined ? undefined : factShape.safeParse(JSON.parse(text)).data
   if (!what) return undefined

@@ -7,10 +7,10 @@ import { ledgerBeside, runsBeside, spentBeside } from './state-files.ts'
 import { StoreError, toStoreError } from './store-error.ts'
 
 export const parts = ['grants', 'ledger', 'runs', 'spent'] as const
-export type Part = (typeof parts)[number]
+export type BackupPart = (typeof parts)[number]
 
 /** Where each part of a state is. */
-export function filesOf(path: string): Readonly<Record<Part, string>> {
+export function filesOf(path: string): Readonly<Record<BackupPart, string>> {
   return { grants: path, ledger: ledgerBeside(path), runs: runsBeside(path), spent: spentBeside(path) }
 }
 
@@ -27,7 +27,7 @@ const layout = `
  * Copies the files of a state, that of a running proxy too, into a new file of mode 0600; gives the parts there were. Throws StoreError
  * where there is no state or it is damaged, and the system's error where the file is there already (`EEXIST`) or cannot be written.
  */
-export function backUp(path: string, to: string, now: number): readonly Part[] {
+export function backUp(path: string, to: string, now: number): readonly BackupPart[] {
   const files = filesOf(path)
   const there = parts.filter((part) => existsSync(files[part]))
   if (!there.some((part) => part !== 'spent'))
@@ -50,7 +50,7 @@ export function backUp(path: string, to: string, now: number): readonly Part[] {
 }
 
 /** The parts of a backup, and when it was made. Throws StoreError. */
-export function readBackup(file: string): { readonly at: number; readonly contents: ReadonlyMap<Part, Uint8Array> } {
+export function readBackup(file: string): { readonly at: number; readonly contents: ReadonlyMap<BackupPart, Uint8Array> } {
   if (!existsSync(file)) throw new StoreError('store_missing', `${file}: is not there`)
   let backup: DatabaseSync | undefined
   try {

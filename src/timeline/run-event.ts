@@ -39,7 +39,7 @@ export const runEventSchema = z.strictObject({
   tokens: z.record(z.string(), z.number()).optional().meta({ description: 'As the harness counts them' }),
 })
 
-export type RunEvent = z.output<typeof runEventSchema>
+export type TimelineEvent = z.output<typeof runEventSchema>
 export type Cause = z.output<typeof causeSchema>
 
 /** The same as JSON Schema, for subscribers; on NATS it is the `data` of a CloudEvent under `swarm.events.run_…`. */

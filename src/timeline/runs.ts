@@ -1,6 +1,6 @@
 /** Runs out of lines: each with what it cost, what was refused and what came of it. */
 import type { AuditRecord, MeteredUsage } from '#contracts/audit-record.ts'
-import type { Cause, RunEvent } from './run-event.ts'
+import type { Cause, TimelineEvent } from './run-event.ts'
 import { stepKey, stepOf } from './step.ts'
 import type { Step } from './step.ts'
 
@@ -35,7 +35,7 @@ const mostLinks = 20
 const linkShape = /https:\/\/github\.com\/[\w.-]+\/[\w.-]+\/(?:pull|issues)\/\d+/g
 
 /** Takes lines in any order, each at most once. */
-export class Runs {
+export class RunHistory {
   readonly #runs = new Map<string, Growing>()
 
   add(line: string): void {
@@ -81,7 +81,7 @@ export function timelineOf(
   id: string,
   lines: Iterable<string>,
 ): { readonly summary: RunSummary | undefined; readonly steps: readonly Step[] } {
-  const runs = new Runs()
+  const runs = new RunHistory()
   const steps = new Map<string, Step>()
   for (const line of lines) {
     // Cheaper than parsing; ids need no escape in JSON.
@@ -128,7 +128,7 @@ function addRecord(run: Growing, record: AuditRecord): void {
     addLink(run, `https://github.com/${repository}/pulls`)
 }
 
-function addEvent(run: Growing, event: RunEvent): void {
+function addEvent(run: Growing, event: TimelineEvent): void {
   run.agent ??= event.agent
   run.by ??= event.by
   if (event.event === 'tool' || event.event === 'edit' || event.event === 'command') run.tools += 1

@@ -1,6 +1,6 @@
 /** Steps and runs as lines for eyes. */
 import type { AuditRecord } from '#contracts/audit-record.ts'
-import type { Cause, RunEvent } from './run-event.ts'
+import type { Cause, TimelineEvent } from './run-event.ts'
 import { tokensOf } from './runs.ts'
 import type { RunSummary } from './runs.ts'
 import type { Step } from './step.ts'
@@ -60,7 +60,7 @@ function recordText(record: AuditRecord): StepText {
   }
 }
 
-function eventText(event: RunEvent): StepText {
+function eventText(event: TimelineEvent): StepText {
   const { tool, head = '', path, exit, reason, outcome, tokens } = event
   const of = (mood: Mood, ...words: (string | undefined)[]): StepText => ({
     what: event.event,
@@ -89,7 +89,7 @@ function eventText(event: RunEvent): StepText {
   }
 }
 
-function countText(tokens: RunEvent['tokens']): string {
+function countText(tokens: TimelineEvent['tokens']): string {
   const counted = Object.entries(tokens ?? {})
   return counted.length === 0 ? '' : `(${counted.map(([name, count]) => `${count.toLocaleString('en')} ${name}`).join(', ')})`
 }

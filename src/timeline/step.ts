@@ -1,6 +1,6 @@
 /** One step of a run, whatever wrote it down. */
 import type { AuditRecord } from '#contracts/audit-record.ts'
-import type { RunEvent } from './run-event.ts'
+import type { TimelineEvent } from './run-event.ts'
 
 /** What the crew's memory keeps, as far as a timeline needs it. */
 export interface MemoryLine {
@@ -14,7 +14,7 @@ export interface MemoryLine {
 
 export type Step =
   | { readonly from: 'audit'; readonly at: number; readonly record: AuditRecord }
-  | { readonly from: 'agent'; readonly at: number; readonly event: RunEvent }
+  | { readonly from: 'agent'; readonly at: number; readonly event: TimelineEvent }
   | { readonly from: 'memory'; readonly at: number; readonly memory: MemoryLine }
 
 const memoryTypes = new Set(['decision', 'incident', 'pattern', 'runbook'])
@@ -41,7 +41,7 @@ export function stepOf(line: string): { readonly run: string; readonly step: Ste
   if (typeof runId !== 'string' || typeof said['event'] !== 'string') return undefined
   return 'verdict' in said
     ? { run: runId, step: { from: 'audit', at, record: said as unknown as AuditRecord } }
-    : { run: runId, step: { from: 'agent', at, event: said as unknown as RunEvent } }
+    : { run: runId, step: { from: 'agent', at, event: said as unknown as TimelineEvent } }
 }
 
 /** What tells a step from another: the same line may come from a file and from NATS. */

@@ -3,7 +3,7 @@ import { codeOf, ProxyError } from '#base/errors.ts'
 import type { Host } from '#base/host.ts'
 import { Secret } from '#base/secret.ts'
 import type { TokenCall, TokenEndpoint, TokenReply } from '#credentials/lease.ts'
-import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
+import type { WhoamiQuestion, WhoamiReply } from '#credentials/whoami/types.ts'
 import { headerValue } from '#journey/headers.ts'
 import type { Audit, Ids } from '#contracts/audit-record.ts'
 import type { Outbound, Upstream } from '#contracts/upstream.ts'
@@ -42,7 +42,7 @@ export class OwnCalls implements TokenCaller, WhoamiAsker {
   }
 
   /** Throws `ProxyError` for what keeps a reply from coming. */
-  async ask(credential: string, host: Host, { path, headers }: Question): Promise<WhoamiReply> {
+  async ask(credential: string, host: Host, { path, headers }: WhoamiQuestion): Promise<WhoamiReply> {
     const call = { method: 'GET', path, headers: ['user-agent', 'iron-proxy', ...headers] }
     return (await this.#make(credential, outbound({ host, port: 443 }, call, 'whoami'), undefined, limits.whoami)).told()
   }

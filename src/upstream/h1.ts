@@ -35,8 +35,8 @@ export class StaleConnection extends Error {}
 
 /** Where a connection belongs: it comes back after each reply, and is forgotten when it closes. */
 export interface Home {
-  release(connection: H1Connection): void
-  forget(connection: H1Connection): void
+  release(connection: UpstreamConnection): void
+  forget(connection: UpstreamConnection): void
 }
 
 /** One request and its reply. */
@@ -55,7 +55,7 @@ interface Turn {
 }
 
 /** A kept-alive HTTP/1.1 connection to an upstream: one request at a time, never pipelined. */
-export class H1Connection implements ReplyEvents, Deadline {
+export class UpstreamConnection implements ReplyEvents, Deadline {
   deadline = Infinity
   /** `address:port` at the other end. */
   readonly #sent: Sent

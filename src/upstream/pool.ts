@@ -8,7 +8,7 @@ import type { ReplySink } from '#contracts/reply.ts'
 import type { RequestBody, Scheme } from '#contracts/request.ts'
 import type { Destination, Dialer } from './dial.ts'
 import { DialTurns } from './dial-turns.ts'
-import { H1Connection } from './h1.ts'
+import { UpstreamConnection } from './h1.ts'
 import type { Home } from './h1.ts'
 
 const mostPools = 512
@@ -33,9 +33,9 @@ export class OriginPool implements Home {
   readonly #destination: Destination
   readonly #means: Means
   /** The last one used is the first to be used again: what is not needed grows old and closes. */
-  readonly #idle: H1Connection[] = []
+  readonly #idle: UpstreamConnection[] = []
   /** With what each holds of its agent's share; nothing where the proxy itself calls. */
-  readonly #connections = new Map<H1Connection, MemoryShare | undefined>()
+  readonly #connections = new Map<UpstreamConnection, MemoryShare | undefined>()
   #closed = false
 
   constructor(scheme: Scheme, destination: Destination, means: Means) {
@@ -51,12 +51,12 @@ export class OriginPool implements Home {
     return this.#open(outbound.agent, signal).then((opened) => opened.send(outbound, body, sink, signal))
   }
 
-  release(connection: H1Connection): void {
+  release(connection: UpstreamConnection): void {
     if (this.#closed) connection.destroy()
     else this.#idle.push(connection)
   }
 
-  forget(connection: H1Connection): void {
+  forget(connection: UpstreamConnection): void {
     this.#connections.delete(connection)
     const at = this.#idle.indexOf(connection)
     if (at >= 0) this.#idle.splice(at, 1)
@@ -83,13 +83,13 @@ export class OriginPool implements Home {
   }
 
   /** Opens a connection for an agent; `undefined`: for a call of the proxy itself, which no agent's share may hold up. */
-  async #open(agent: string | undefined, signal: StopSignal): Promise<H1Connection> {
+  async #open(agent: string | undefined, signal: StopSignal): Promise<UpstreamConnection> {
     const share = agent === undefined ? undefined : this.#shareOf(agent)
     const leave = agent === undefined ? undefined : await this.#means.turns.take(agent)
     try {
       const socket = await this.#dial(signal)
       if (share) socket.once('close', () => share[Symbol.dispose]())
-      const connection = new H1Connection(socket, this, this.#means.deadlines)
+      const connection = new UpstreamConnection(socket, this, this.#means.deadlines)
       this.#connections.set(connection, share)
       return connection
     } catch (error) {

@@ -2,12 +2,12 @@ import type { Clock } from '#base/clock.ts'
 import { SingleFlight } from '#base/async.ts'
 import type { RealValues } from '#credentials/scrub/real-values.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
-import type { Question, WhoamiAnswer } from '#credentials/whoami/types.ts'
+import type { WhoamiQuestion, WhoamiAnswer } from '#credentials/whoami/types.ts'
 import type { WhoamiAsker } from '#contracts/calls.ts'
 import { reasonOf } from './leases/token-call.ts'
 
 /** What was last told of whose a credential is, and when, in milliseconds since the epoch. */
-export type Identity = WhoamiAnswer & { readonly provider: string; readonly at: number }
+export type KnownIdentity = WhoamiAnswer & { readonly provider: string; readonly at: number }
 
 export interface IdentityPorts {
   readonly clock: Clock
@@ -18,12 +18,12 @@ export interface IdentityPorts {
     realValues(): RealValues
   }
   /** Another answer than before. */
-  readonly onChange: (credential: string, identity: Identity) => void
+  readonly onChange: (credential: string, identity: KnownIdentity) => void
 }
 
 interface Told {
   readonly generation: number
-  readonly identity: Identity
+  readonly identity: KnownIdentity
 }
 
 /** Milliseconds until who gave no answer is asked again; twice as many after each, and an hour at most. */
@@ -46,7 +46,7 @@ export const callsAtOnce = 4
 export class Identities {
   readonly #ports: IdentityPorts
   readonly #told = new Map<string, Told>()
-  readonly #calls = new SingleFlight<string, Identity>()
+  readonly #calls = new SingleFlight<string, KnownIdentity>()
   readonly #waiting = new Set<string>()
   readonly #retries = new Map<string, Retry>()
   #credentials: ReadonlyMap<string, Credential> = new Map()
@@ -74,7 +74,7 @@ export class Identities {
   }
 
   /** What was told last; `undefined`: nobody was asked. */
-  of(id: string): Identity | undefined {
+  of(id: string): KnownIdentity | undefined {
     return this.#told.get(id)?.identity
   }
 
@@ -86,7 +86,7 @@ export class Identities {
   }
 
   /** Asks now, with the value in force. `undefined`: there is nobody to ask. Never rejects. */
-  async ask(id: string): Promise<Identity | undefined> {
+  async ask(id: string): Promise<KnownIdentity | undefined> {
     const credential = this.#credentials.get(id)
     if (!credential?.whoami) return undefined
     let generation = 0
@@ -119,7 +119,7 @@ export class Identities {
     }
   }
 
-  async #call(credential: Credential, grant: Grant): Promise<Identity> {
+  async #call(credential: Credential, grant: Grant): Promise<KnownIdentity> {
     return this.#note(credential, grant.generation, await this.#answer(credential, grant))
   }
 
@@ -129,14 +129,14 @@ export class Identities {
     if (!whoami || sent === undefined) return { kind: 'unknown', reason: 'it is not sent as a bearer token' }
     const { provider, host } = whoami
     const { path, headers } = provider.question(host)
-    const question: Question = { path, headers: [...headers, 'authorization', sent] }
+    const question: WhoamiQuestion = { path, headers: [...headers, 'authorization', sent] }
     const answer = provider.read(await this.#ports.asker.ask(id, host, question))
     const echoed = this.#ports.vault.realValues().find(Buffer.from(JSON.stringify(answer)).toString('latin1'))
     return echoed === undefined ? answer : { kind: 'unknown', reason: 'the answer carries a real value' }
   }
 
   /** An answer for an older value comes too late to count. */
-  #note(credential: Credential, generation: number, answer: WhoamiAnswer): Identity {
+  #note(credential: Credential, generation: number, answer: WhoamiAnswer): KnownIdentity {
     const { id, whoami } = credential
     const identity = { ...answer, provider: whoami?.provider.name ?? 'none', at: this.#ports.clock.now() }
     const before = this.#told.get(id)
@@ -169,6 +169,6 @@ export class Identities {
   }
 }
 
-function textOf(identity: Identity | undefined): string {
+function textOf(identity: KnownIdentity | undefined): string {
   return JSON.stringify({ ...identity, at: 0 })
 }

@@ -1,14 +1,14 @@
 import { patternText } from '#base/host.ts'
 import type { Credential } from '#credentials/types.ts'
 import { scopeWords } from '#credentials/whoami/words.ts'
-import type { Identity } from './identities.ts'
+import type { KnownIdentity } from './identities.ts'
 import type { LeaseStatus } from './leases/lease-status.ts'
 
 /** What is known of a grant beyond how its lease is. */
-export interface Known {
+export interface GrantFacts {
   /** Whether there is a value, in force or not. */
   readonly loaded: boolean
-  readonly identity: Identity | undefined
+  readonly identity: KnownIdentity | undefined
   readonly warnings: readonly string[]
 }
 
@@ -16,7 +16,7 @@ export interface Known {
 export function inventory(
   credentials: Iterable<Credential>,
   statuses: readonly LeaseStatus[],
-  known: (credential: Credential) => Known,
+  known: (credential: Credential) => GrantFacts,
 ): readonly object[] {
   const leases = new Map(statuses.map((status) => [status.id, status]))
   return Array.from(credentials, (credential) => {

@@ -9,8 +9,8 @@ import type { WhoamiAsker } from '#contracts/calls.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { useOf } from '#policy/use.ts'
 import { callsAtOnce, Identities } from './identities.ts'
-import type { Identity } from './identities.ts'
-import { Incidents } from './login-events.ts'
+import type { KnownIdentity } from './identities.ts'
+import { LoginEvents } from './login-events.ts'
 import { inventory } from './inventory.ts'
 import { leaseNews } from './leases/lease-status.ts'
 import type { LeaseEvent } from './leases/lease-status.ts'
@@ -18,10 +18,10 @@ import type { LeasePorts } from './leases/leases.ts'
 import { Logins } from './login.ts'
 import type { LoggedIn } from './login.ts'
 import type { Source } from './sources/source.ts'
-import { Vault } from './vault.ts'
-import type { Reading } from './vault.ts'
+import { LiveVault } from './vault.ts'
+import type { SecretReading } from './vault.ts'
 
-export interface CustodyPorts extends Omit<LeasePorts, 'onEvent'> {
+export interface LiveCredentialsPorts extends Omit<LeasePorts, 'onEvent'> {
   /** `undefined`: nobody is asked whose a credential is. */
   readonly asker: WhoamiAsker | undefined
   readonly audit: Audit
@@ -37,20 +37,20 @@ export interface CustodyPorts extends Omit<LeasePorts, 'onEvent'> {
 }
 
 /** The vault, and what an operator has to do with it: how each credential is, whose it is, how to log it in. */
-export class Custody {
-  readonly vault: Vault
-  readonly #ports: CustodyPorts
+export class LiveCredentials {
+  readonly vault: LiveVault
+  readonly #ports: LiveCredentialsPorts
   readonly #identities: Identities | undefined
   readonly #logins: Logins
-  readonly #incidents = new Incidents()
+  readonly #incidents = new LoginEvents()
   /** What was last warned of, by credential. */
   readonly #warned = new Map<string, string>()
   #snapshot: Snapshot | undefined
 
-  constructor(sources: readonly Source[], ports: CustodyPorts) {
+  constructor(sources: readonly Source[], ports: LiveCredentialsPorts) {
     const { asker, caller, clock, tools } = ports
     this.#ports = ports
-    this.vault = new Vault(sources, { ...ports, onEvent: (event) => this.#leased(event) }, ports.changed)
+    this.vault = new LiveVault(sources, { ...ports, onEvent: (event) => this.#leased(event) }, ports.changed)
     this.#identities =
       asker && new Identities({ clock, asker, vault: this.vault, onChange: (id, identity) => this.#identified(id, identity) })
     this.#logins = new Logins({
@@ -136,7 +136,7 @@ export class Custody {
     return this.#snapshot?.credentials.get(id)
   }
 
-  #read(readings: readonly Reading[]): void {
+  #read(readings: readonly SecretReading[]): void {
     const { say, unread } = this.#ports
     for (const { ref, result, detail, credentials } of readings) {
       if (result === 'new') {
@@ -171,7 +171,7 @@ export class Custody {
     this.#ports.changed?.()
   }
 
-  #identified(id: string, identity: Identity): void {
+  #identified(id: string, identity: KnownIdentity): void {
     const { say } = this.#ports
     if (identity.kind === 'unknown') {
       const { provider, reason } = identity

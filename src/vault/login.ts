@@ -5,7 +5,7 @@ import { Secret } from '#base/secret.ts'
 import type { LeaseTools, Pair, TokenEndpoint } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { TokenCaller } from '#contracts/calls.ts'
-import type { Identity } from './identities.ts'
+import type { KnownIdentity } from './identities.ts'
 
 /** Milliseconds a link stays good. */
 const patience = 15 * 60_000
@@ -25,7 +25,7 @@ export interface LoginPorts {
   /** Takes a new pair into force. Gives its generation. */
   accept(credential: string, pair: Pair): Promise<number>
   /** Whose the value in force is; `undefined`: nobody can say. Never rejects. */
-  probe(credential: string): Promise<Identity | undefined>
+  probe(credential: string): Promise<KnownIdentity | undefined>
 }
 
 /** A login that is in force, and what its first use has shown. */
@@ -107,7 +107,7 @@ export class Logins {
   }
 }
 
-function probed(login: string, generation: number, identity: Identity | undefined): Pick<LoggedIn, 'ok' | 'message'> {
+function probed(login: string, generation: number, identity: KnownIdentity | undefined): Pick<LoggedIn, 'ok' | 'message'> {
   switch (identity?.kind) {
     case 'known': {
       const about = identity.about.length > 0 ? ` (${identity.about.join(', ')})` : ''

@@ -35,7 +35,7 @@ interface Lease {
  * The vault as a thread sees it that has it not: looks for values and places them by a copy of what there is, asks for what must
  * be had by calls. The copy is replaced whenever a value changes.
  */
-export class VaultCopy implements Vault {
+export class VaultReplica implements Vault {
   readonly #line: VaultLine
   readonly #clock: Clock
   readonly #values = new Map<string, Value>()

@@ -4,7 +4,7 @@ import type { ScrubPatterns } from '#credentials/scrub/restub.ts'
 import type { Credential } from '#credentials/types.ts'
 
 /** A real value, whose it is, and what agents hold in its place; `undefined`: agents never meet it. */
-export interface Known {
+export interface ScrubValue {
   readonly credential: string
   readonly secret: Secret
   readonly stub: string | undefined
@@ -12,12 +12,12 @@ export interface Known {
 
 /** What replies are searched for, by the credentials it is of; made once, until a value changes. */
 export class Scrubs {
-  readonly #known: (credential: Credential) => readonly Known[]
+  readonly #known: (credential: Credential) => readonly ScrubValue[]
   readonly #made = new Map<string, ScrubPatterns | undefined>()
   #asked: readonly Credential[] | undefined
   #answered: ScrubPatterns | undefined
 
-  constructor(known: (credential: Credential) => readonly Known[]) {
+  constructor(known: (credential: Credential) => readonly ScrubValue[]) {
     this.#known = known
   }
 

@@ -18,14 +18,14 @@ import type { LeaseStatus } from './leases/lease-status.ts'
 import { Leases } from './leases/leases.ts'
 import type { LeasePorts } from './leases/leases.ts'
 import { Scrubs } from './scrubs.ts'
-import type { Known } from './scrubs.ts'
+import type { ScrubValue } from './scrubs.ts'
 import { materialIn, valueIn } from './sources/source.ts'
 import type { Source } from './sources/source.ts'
 import { grantFrom, isValueOf, unavailable } from './static-values.ts'
 import type { Value } from './static-values.ts'
 
 /** What a look at a source came to. Never a value. */
-export interface Reading {
+export interface SecretReading {
   readonly ref: string
   readonly result: 'new' | 'same' | 'failed'
   /** Why it failed; the last good value, if there is one, stays in force. */
@@ -34,7 +34,7 @@ export interface Reading {
   readonly credentials: readonly string[]
 }
 
-export class Vault implements VaultPort {
+export class LiveVault implements VaultPort {
   readonly #sources: readonly Source[]
   readonly #values = new Map<string, Value>()
   readonly #scrubs = new Scrubs((credential) => this.#known(credential))
@@ -59,7 +59,7 @@ export class Vault implements VaultPort {
   }
 
   /** Takes in what a snapshot refers to, reads it all, and forgets what is no longer referred to. */
-  use(snapshot: Snapshot): readonly Reading[] {
+  use(snapshot: Snapshot): readonly SecretReading[] {
     this.#credentials = [...snapshot.credentials.values()]
     const passwords = [...snapshot.policy.agents.values()].flatMap((agent) => agent.proxyAuth.map(({ password }) => password))
     const placed = [...this.#credentials.flatMap(valuesOf), ...passwords]
@@ -77,7 +77,7 @@ export class Vault implements VaultPort {
   }
 
   /** Looks at every source again. */
-  refresh(): readonly Reading[] {
+  refresh(): readonly SecretReading[] {
     const readings = this.#readAll()
     if (readings.some(({ result }) => result === 'new')) {
       this.#leases?.look()
@@ -172,7 +172,7 @@ export class Vault implements VaultPort {
     this.#changed()
   }
 
-  #known(credential: Credential): readonly Known[] {
+  #known(credential: Credential): readonly ScrubValue[] {
     const { id, lease, stubs } = credential
     const placed = valuesOf(credential).flatMap((ref) => this.#value(ref) ?? [])
     const used = Object.values(lease?.refs ?? {}).flatMap((each) => this.#value(each) ?? [])
@@ -187,13 +187,13 @@ export class Vault implements VaultPort {
     return this.#values.get(refName(ref))?.secret
   }
 
-  #readAll(): readonly Reading[] {
+  #readAll(): readonly SecretReading[] {
     const contents = new Map<string, string>()
     return [...this.#refs].flatMap(([name, ref]) => this.#read(name, ref, contents))
   }
 
   /** `contents`: of the files that were read already, so that what goes together comes from one moment. */
-  #read(name: string, ref: SecretRef, contents: Map<string, string>): readonly Reading[] {
+  #read(name: string, ref: SecretRef, contents: Map<string, string>): readonly SecretReading[] {
     const credentials = this.#credentials
       .filter((credential) => refsOf(credential).some((each) => refName(each) === name))
       .map(({ id }) => id)

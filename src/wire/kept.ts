@@ -1,7 +1,7 @@
 const empty = Buffer.alloc(0)
 
 /** Bytes of a head or a trailer block that is not complete yet. It grows by doubling, so that a peer that drips costs what it sends. */
-export class Kept {
+export class KeptBytes {
   #bytes: Buffer = empty
   #length = 0
 

@@ -3,7 +3,7 @@ import { ChunkLine } from './chunk-line.ts'
 import { refusal } from './faults.ts'
 import type { SharedFaults } from './faults.ts'
 import { noFields, readFields } from './fields.ts'
-import { Kept } from './kept.ts'
+import { KeptBytes } from './kept.ts'
 import { isTrailer } from './names.ts'
 import { incomplete } from './types.ts'
 import type { BodyEvents, FieldBlock, Framing, WireLimits, WireRefusal } from './types.ts'
@@ -21,7 +21,7 @@ export abstract class MessageReader {
   readonly #faults: SharedFaults
   #state: State = 'head'
   /** Of a head, or of a trailer block with the line end before it. */
-  readonly #kept = new Kept()
+  readonly #kept = new KeptBytes()
   readonly #line: ChunkLine
   /** Bytes of the body, or of the chunk, that are still to come. */
   #left = 0

@@ -3,17 +3,17 @@ import { dirname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '#base/clock.ts'
 import { Line } from './line.ts'
-import type { DoorPorts, Errand, MainSide, WorkerSide, World } from './protocol.ts'
+import type { DoorPorts, WorkerAssignment, MainSide, WorkerSide, WorkerState } from './protocol.ts'
 
 export interface MemberOptions {
   /** From 1, for the log. */
   readonly index: number
-  readonly errand: Errand
+  readonly errand: WorkerAssignment
   readonly clock: Clock
   readonly say: (level: 'info' | 'warn' | 'error', fields: object, message: string) => void
   /** What its thread may ask. */
   readonly side: () => MainSide
-  readonly world: () => World
+  readonly world: () => WorkerState
   /** It serves now, or no longer. */
   readonly changed: () => void
   readonly restarted: () => void

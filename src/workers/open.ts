@@ -5,15 +5,15 @@ import type { PolicyFile } from '#config/load.ts'
 import type { Settings } from '#config/settings-schema.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Cluster } from '#identity/cluster.ts'
-import type { Runs } from '#runs/runs.ts'
+import type { RunRegistry } from '#runs/runs.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import type { Ledger } from '#metering/types.ts'
 import type { Budgets } from '#observe/budgets.ts'
 import type { Metrics } from '#observe/metrics.ts'
-import type { Trail } from '#observe/audit-trail.ts'
+import type { AuditTrail } from '#observe/audit-trail.ts'
 import type { OwnSocket } from '#upstream/own.ts'
-import type { Custody } from '#vault/live-credentials.ts'
+import type { LiveCredentials } from '#vault/live-credentials.ts'
 import { imageOfValue } from '#vault/replica-state.ts'
 import { Workers } from './workers.ts'
 import { doorAddresses, Plane } from './plane.ts'
@@ -22,15 +22,15 @@ import { perform } from './remote-ledger.ts'
 import type { MainSide } from './protocol.ts'
 
 /** What the main thread has, of which workers see copies. */
-export interface Rooms {
+export interface WorkerRooms {
   readonly ports: Omit<Ports, 'live'>
   readonly ca: LiveCa
-  readonly custody: Custody
+  readonly custody: LiveCredentials
   readonly budgets: Budgets
   readonly ledger: Ledger
   readonly metrics: Metrics
-  readonly trail: Trail
-  readonly runs: Runs
+  readonly trail: AuditTrail
+  readonly runs: RunRegistry
   readonly cluster: Cluster | undefined
   readonly extraRoots: readonly string[]
   readonly clock: Clock
@@ -41,7 +41,7 @@ export interface Rooms {
 }
 
 /** The workers of the settings; `undefined`: this thread serves alone. */
-export function openWorkers(settings: Settings, rooms: Rooms): Workers | undefined {
+export function openWorkers(settings: Settings, rooms: WorkerRooms): Workers | undefined {
   if (settings.workers === 1) return undefined
   const { ca, clock, cluster, custody, extraRoots, metrics, own, policy, runs, say } = rooms
   return new Workers({
@@ -69,12 +69,12 @@ export function openWorkers(settings: Settings, rooms: Rooms): Workers | undefin
 }
 
 /** The data plane of this thread. */
-export function openPlane(settings: Settings, { ports, ca }: Pick<Rooms, 'ports' | 'ca'>): Plane {
+export function openPlane(settings: Settings, { ports, ca }: Pick<WorkerRooms, 'ports' | 'ca'>): Plane {
   return new Plane({ doors: doorAddresses(settings.listen), ports, leaves: ca.leaves })
 }
 
 /** What workers may ask of the rooms there is one of each. */
-function mainSide({ budgets, ca, custody, ledger, metrics, policy, trail }: Rooms): Omit<MainSide, 'pulse'> {
+function mainSide({ budgets, ca, custody, ledger, metrics, policy, trail }: WorkerRooms): Omit<MainSide, 'pulse'> {
   const { vault, logins } = custody
   const find = (id: string): Credential => {
     const credential = policy()?.snapshot.credentials.get(id)

@@ -14,7 +14,7 @@ import type { LoginTaker } from '#contracts/grants.ts'
 import type { Owner } from '#contracts/owners.ts'
 import type { BudgetEvent } from '#metering/notice.ts'
 import type { Account, Blind, Budget } from '#metering/types.ts'
-import type { Order } from '#store/sqlite/ledger.ts'
+import type { LedgerOrder } from '#store/sqlite/ledger.ts'
 import type { OwnSocket } from '#upstream/own.ts'
 import type { GrantImage, VaultImage } from '#vault/replica-state.ts'
 import type { Lines } from './records.ts'
@@ -22,7 +22,7 @@ import type { Lines } from './records.ts'
 export type DoorPorts = { readonly [Door in 'http' | 'https' | 'proxy']?: number }
 
 /** What a worker is made with, and what does not change while it lives. */
-export interface Errand {
+export interface WorkerAssignment {
   readonly upstream: Omit<Settings['upstream'], 'allowPrivate'> & { readonly allowPrivate: readonly string[] }
   readonly listen: Settings['listen']
   readonly advertise: Address
@@ -48,7 +48,7 @@ export interface TrustImage {
 }
 
 /** All that a worker must know before it opens its doors. */
-export interface World {
+export interface WorkerState {
   readonly policy: PolicyImage
   readonly trust: TrustImage
   readonly runs: RunsImage
@@ -75,7 +75,7 @@ export interface Pulse {
 /** What the main thread asks of a worker and tells it. */
 export interface WorkerSide {
   /** Opens the doors. Throws the system's error of the one that cannot be bound. */
-  begin(world: World): Promise<DoorPorts>
+  begin(world: WorkerState): Promise<DoorPorts>
   policy(image: PolicyImage): void
   values(image: VaultImage): void
   trust(image: TrustImage): void
@@ -102,7 +102,7 @@ export interface MainSide {
   grant(credential: string): Promise<GrantImage>
   renew(credential: string, generation: number): Promise<GrantImage | undefined>
   capture(credential: string, endpoint: TokenEndpoint, login: Parameters<LoginTaker['capture']>[2]): Promise<string>
-  ledger(order: Order): Promise<{ readonly now: number; readonly result: unknown }>
+  ledger(order: LedgerOrder): Promise<{ readonly now: number; readonly result: unknown }>
   records(lines: Lines): void
   news(event: BudgetEvent): void
   blind(budget: string, how: Blind | 'refused'): void

@@ -1,8 +1,8 @@
 import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '#metering/types.ts'
-import type { Order } from '#store/sqlite/ledger.ts'
+import type { LedgerOrder } from '#store/sqlite/ledger.ts'
 
 /** Carries an order to the one ledger. Throws what that throws. */
-export type Carry = (order: Order) => Promise<{ readonly now: number; readonly result: unknown }>
+export type Carry = (order: LedgerOrder) => Promise<{ readonly now: number; readonly result: unknown }>
 
 /** The ledger as a thread sees it that has it not: every question goes over, so that there is one truth. */
 export class RemoteLedger implements Ledger {
@@ -81,7 +81,7 @@ export class RemoteLedger implements Ledger {
   /** It is not ours to close. */
   async close(): Promise<void> {}
 
-  async #ask<Result>(order: Order): Promise<Result> {
+  async #ask<Result>(order: LedgerOrder): Promise<Result> {
     const { now, result } = await this.#carry(order)
     this.#heard = { now, elapsed: this.#elapsed() }
     return result as Result
@@ -89,12 +89,12 @@ export class RemoteLedger implements Ledger {
 }
 
 /** Does what was carried over, where the ledger is. Throws what it throws. */
-export async function perform(ledger: Ledger, order: Order): Promise<{ readonly now: number; readonly result: unknown }> {
+export async function perform(ledger: Ledger, order: LedgerOrder): Promise<{ readonly now: number; readonly result: unknown }> {
   const result = await apply(ledger, order)
   return { now: ledger.now(), result }
 }
 
-function apply(ledger: Ledger, order: Order): Promise<unknown> {
+function apply(ledger: Ledger, order: LedgerOrder): Promise<unknown> {
   switch (order.kind) {
     case 'open':
       return ledger.open()

@@ -6,16 +6,16 @@ import { authorityOfImage } from '#ca/authority-replica.ts'
 import { bundlePem } from '#ca/bundle.ts'
 import { deniedAllowance, LeafCache } from '#ca/leaf.ts'
 import { compileFiles } from '#config/load.ts'
-import { OwnersCopy } from '#identity/owners-replica.ts'
+import { OwnersReplica } from '#identity/owners-replica.ts'
 import { RunTable } from '#runs/table.ts'
 import type { Ports } from '#journey/ports.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
-import { Desk } from '#metering/admissions.ts'
+import { Admissions } from '#metering/admissions.ts'
 import { ulids } from '#observe/ids.ts'
 import { openMemory } from '#observe/memory-room.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
 import type { OwnSocket } from '#upstream/own.ts'
-import { VaultCopy } from '#vault/replica.ts'
+import { VaultReplica } from '#vault/replica.ts'
 import type { VaultLine } from '#vault/replica.ts'
 import { hashes } from '#vault/hashes.ts'
 import { Line } from './line.ts'
@@ -23,24 +23,24 @@ import type { Wire } from './line.ts'
 import { doorAddresses, openSender, Plane } from './plane.ts'
 import { Records } from './records.ts'
 import { RemoteLedger } from './remote-ledger.ts'
-import type { DoorPorts, Errand, MainSide, PolicyImage, TrustImage, WorkerSide, World } from './protocol.ts'
+import type { DoorPorts, WorkerAssignment, MainSide, PolicyImage, TrustImage, WorkerSide, WorkerState } from './protocol.ts'
 
 /** Milliseconds between two pulses. */
 const beat = 1_000
 
 /** One worker: a data plane whose neighbours are on the main thread. */
 export class WorkerPlane implements WorkerSide {
-  readonly #errand: Errand
+  readonly #errand: WorkerAssignment
   readonly #main: Line<MainSide>
   readonly #records: Records
-  readonly #vault: VaultCopy
+  readonly #vault: VaultReplica
   readonly #runs = new RunTable(clock)
-  readonly #desk: Desk
+  readonly #desk: Admissions
   readonly #leaves: LeafCache
   readonly #memory: MemoryAccount
   readonly #sender: ReturnType<typeof openSender>
   readonly #lag = monitorEventLoopDelay()
-  #owners: OwnersCopy | undefined
+  #owners: OwnersReplica | undefined
   #own: readonly OwnSocket[] = []
   #issuer: Authority | undefined
   #ours = ''
@@ -49,7 +49,7 @@ export class WorkerPlane implements WorkerSide {
   /** What was told is taken in one after the other: to compile a policy takes a while. */
   #turns: Promise<unknown> = Promise.resolve()
 
-  constructor(errand: Errand, port: Wire) {
+  constructor(errand: WorkerAssignment, port: Wire) {
     this.#errand = errand
     this.#main = new Line<MainSide>(port, this)
     const main = this.#main
@@ -58,8 +58,8 @@ export class WorkerPlane implements WorkerSide {
       grant: (id) => this.#afterAll(main.ask('grant', id)),
       renew: (id, generation) => this.#afterAll(main.ask('renew', id, generation)),
     }
-    this.#vault = new VaultCopy(line, clock)
-    this.#desk = new Desk({
+    this.#vault = new VaultReplica(line, clock)
+    this.#desk = new Admissions({
       ledger: new RemoteLedger(
         (order) => main.ask('ledger', order),
         () => clock.now(),
@@ -83,13 +83,13 @@ export class WorkerPlane implements WorkerSide {
     this.#sender = openSender(settings, errand.extraRoots, this.#memory, () => this.#own)
   }
 
-  begin({ policy, trust, runs, owners, own, ports }: World): Promise<DoorPorts> {
+  begin({ policy, trust, runs, owners, own, ports }: WorkerState): Promise<DoorPorts> {
     return this.#inTurn(async () => {
       this.#trustNow(trust)
       this.#runs.take(runs)
       this.#own = own
       if (owners) {
-        this.#owners = new OwnersCopy()
+        this.#owners = new OwnersReplica()
         this.#owners.take(owners)
       }
       await this.#compile(policy)
@@ -240,6 +240,6 @@ export class WorkerPlane implements WorkerSide {
 }
 
 /** Serves as whoever is at the other end of the port says. */
-export function openWorkerPlane(errand: Errand, port: Wire): WorkerPlane {
+export function openWorkerPlane(errand: WorkerAssignment, port: Wire): WorkerPlane {
   return new WorkerPlane(errand, port)
 }

@@ -14,16 +14,16 @@ import type { OwnSocket } from '#upstream/own.ts'
 import { Member } from './member.ts'
 import { doorAddresses } from './plane.ts'
 import type { DataPlane } from './plane.ts'
-import { Teller } from './shared-ledger.ts'
-import type { DoorPorts, Errand, MainSide, Pulse, TrustImage, World } from './protocol.ts'
+import { SharedLedger } from './shared-ledger.ts'
+import type { DoorPorts, WorkerAssignment, MainSide, Pulse, TrustImage, WorkerState } from './protocol.ts'
 
 /** What the main thread knows, asked whenever a worker has to be told. */
-export interface Known {
+export interface WorkerFacts {
   /** `undefined`: nothing was ever loaded. */
-  readonly policy: () => World['policy'] | undefined
+  readonly policy: () => WorkerState['policy'] | undefined
   readonly trust: () => { readonly issuer: Authority; readonly ours: string }
-  readonly runs: () => World['runs']
-  readonly owners: () => World['owners']
+  readonly runs: () => WorkerState['runs']
+  readonly owners: () => WorkerState['owners']
   readonly pending: () => boolean
   readonly auditRefuses: () => boolean
   readonly own: () => readonly OwnSocket[]
@@ -32,7 +32,7 @@ export interface Known {
 export interface WorkersOptions {
   readonly settings: Settings
   readonly extraRoots: readonly string[]
-  readonly known: Known
+  readonly known: WorkerFacts
   /** What workers may ask; the room itself adds what is about the others among them. */
   readonly main: Omit<MainSide, 'pulse'>
   readonly clock: Clock
@@ -49,10 +49,10 @@ const times = { look: 1_000, patience: 5_000 } as const
 /** Data planes on threads of their own. One that ends of itself costs its own connections, and another takes its place. */
 export class Workers implements DataPlane {
   readonly #options: WorkersOptions
-  readonly #errand: Errand
+  readonly #errand: WorkerAssignment
   readonly #members: readonly Member[]
   readonly #pulses = new Map<Member, Pulse>()
-  readonly #teller: Teller
+  readonly #teller: SharedLedger
   #ports: DoorPorts = {}
   #trust: { readonly issuer: Authority; readonly ours: string } | undefined
   #pending = false
@@ -68,7 +68,7 @@ export class Workers implements DataPlane {
     const { upstream, listen, advertise, workers } = settings
     const allowPrivate = upstream.allowPrivate.map(({ text }) => text)
     const keys = { leafKey: newLeafKey(), ticketKeys: randomBytes(48) }
-    this.#teller = new Teller(options.main.ledger)
+    this.#teller = new SharedLedger(options.main.ledger)
     this.#errand = { upstream: { ...upstream, allowPrivate }, listen, advertise, extraRoots, ...keys, workers }
     this.#members = Array.from({ length: workers }, (_, index) => this.#member(index + 1))
   }
@@ -226,7 +226,7 @@ export class Workers implements DataPlane {
     return member
   }
 
-  #world(): World {
+  #world(): WorkerState {
     // To the others, before this one is told all there is.
     this.notice()
     const { policy, runs, owners, own } = this.#options.known

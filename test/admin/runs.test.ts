@@ -1,8 +1,9 @@
+import type { RunOrder } from '#contracts/runs.ts'
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { runRoutes } from '#admin/runs.ts'
-import type { RunOrder, RunSources } from '#admin/runs.ts'
+import type { RunSources } from '#admin/runs.ts'
 import { serve } from '#admin/http.ts'
 
 const password = randomBytes(12).toString('hex')

@@ -1,6 +1,6 @@
 import type { Address } from '#base/address.ts'
 import { answer, oursOf } from '#dns/answer.ts'
-import type { Answer, Asker } from '#dns/answer.ts'
+import type { DnsAnswer, Asker } from '#dns/answer.ts'
 import { typeLabel } from '#dns/codes.ts'
 import { readQuery } from '#dns/wire.ts'
 import { describe, expect, test } from 'vitest'
@@ -33,14 +33,14 @@ function asker(agent: string, of = sinkhole): Asker {
   return { kind: 'agent', agent: found, snapshot: of }
 }
 
-function ask(name: string, type: TypeName | number, who: Asker = asker('devbot'), addresses = ours): Answer {
+function ask(name: string, type: TypeName | number, who: Asker = asker('devbot'), addresses = ours): DnsAnswer {
   const reading = readQuery(question(name, type))
   if (reading.kind !== 'query') throw new Error(reading.kind)
   return answer(reading, who, addresses)
 }
 
 /** `OUTCOME VERDICT RCODE records; authority` in one line. */
-function told(given: Answer): string {
+function told(given: DnsAnswer): string {
   if (given.kind === 'forward') return `forward to ${given.to.map(({ address }) => address).join()}`
   const { reply, finding } = given
   const records = reply.answers.map((record) => {

@@ -1,11 +1,11 @@
 import type { Address } from '#base/address.ts'
-import { distinctNames, Tally, windowLength } from '#dns/question-log.ts'
-import type { Asking } from '#dns/question-log.ts'
+import { distinctNames, QuestionLog, windowLength } from '#dns/question-log.ts'
+import type { AskedQuestion } from '#dns/question-log.ts'
 import type { AuditRecord } from '#contracts/audit-record.ts'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ManualClock } from '../kit/clock.ts'
 
-const asking: Asking = {
+const asking: AskedQuestion = {
   agent: 'devbot',
   peer: '127.0.1.1' as Address,
   proto: 'udp',
@@ -21,13 +21,17 @@ const asking: Asking = {
 
 let records: AuditRecord[]
 let clock: ManualClock
-let tally: Tally
+let tally: QuestionLog
 beforeEach(() => {
   vi.useFakeTimers()
   records = []
   clock = new ManualClock()
   let next = 0
-  tally = new Tally({ audit: { write: (record) => void records.push(record) }, ids: { next: () => `id-${(next += 1)}` }, clock })
+  tally = new QuestionLog({
+    audit: { write: (record) => void records.push(record) },
+    ids: { next: () => `id-${(next += 1)}` },
+    clock,
+  })
 })
 afterEach(() => vi.useRealTimers())
 
@@ -76,7 +80,7 @@ describe('the tally', () => {
     expect(records).toHaveLength(1)
   })
 
-  test.each<[string, Partial<Asking>]>([
+  test.each<[string, Partial<AskedQuestion>]>([
     ['agent', { agent: 'infrabot' }],
     ['name', { name: 'other.test' }],
     ['type', { qtype: 'AAAA' }],

@@ -1,6 +1,6 @@
 import type { Host } from '#base/host.ts'
 import { writeReply } from '#dns/reply.ts'
-import type { Resource } from '#dns/reply.ts'
+import type { DnsResource } from '#dns/reply.ts'
 import { readQuery } from '#dns/wire.ts'
 import type { Query } from '#dns/wire.ts'
 import { describe, expect, test } from 'vitest'
@@ -16,7 +16,7 @@ const plain = asked(question('Api.GOOD.test', 'A', { id: 7 }))
 const withEdns = asked(question('Api.GOOD.test', 'A', { id: 7, tail: opt() }))
 
 describe('a reply', () => {
-  test.each<[Resource, string]>([
+  test.each<[DnsResource, string]>([
     [{ kind: 'A', address: '10.43.0.53' }, 'Api.GOOD.test A 30 10.43.0.53'],
     [{ kind: 'AAAA', address: 'fd00::53' }, 'Api.GOOD.test AAAA 30 fd00::53'],
     [{ kind: 'CNAME', target: 'other.test' as Host }, 'Api.GOOD.test CNAME 30 other.test'],
@@ -55,7 +55,7 @@ describe('a reply', () => {
   })
 
   test('that is too long loses all its records, keeps OPT, and says so with TC', () => {
-    const answers = Array.from({ length: 40 }, (_, index): Resource => ({ kind: 'A', address: `10.0.0.${index}` }))
+    const answers = Array.from({ length: 40 }, (_, index): DnsResource => ({ kind: 'A', address: `10.0.0.${index}` }))
     const bytes = writeReply(withEdns, { rcode: 'NOERROR', answers, authority: [] }, 512)
     expect(bytes.length).toBeLessThanOrEqual(512)
     expect(read(bytes)).toMatchObject({ tc: true, answers: [], edns: { size: 1232 } })

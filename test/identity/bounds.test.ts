@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Cluster } from '#identity/cluster.ts'
-import { OwnersCopy } from '#identity/owners-replica.ts'
+import { OwnersReplica } from '#identity/owners-replica.ts'
 import { identifyAddress } from '#journey/identify.ts'
 import type { Owner } from '#contracts/owners.ts'
 import { addressOf } from '../journey/parts.ts'
@@ -55,7 +55,7 @@ async function stage(prepare: (tape: Tape) => void, text = policy): Promise<Stag
   tape.put('two', { lists: [list()], watches: [alive()] })
   prepare(tape)
   const failures: string[] = []
-  const copy = new OwnersCopy()
+  const copy = new OwnersReplica()
   const cluster = new Cluster({
     api: tape,
     clock,

@@ -1,13 +1,13 @@
 import { expect, it } from 'vitest'
 import type { Address } from '#base/address.ts'
-import { OwnersCopy } from '#identity/owners-replica.ts'
+import { OwnersReplica } from '#identity/owners-replica.ts'
 import type { Owner } from '#contracts/owners.ts'
 
 const [here, there] = ['10.0.0.1', '10.0.0.2'] as [Address, Address]
 const node: Owner = { kind: 'node' }
 
 it('a copy knows who has which address once it was told, and what it does not know', () => {
-  const copy = new OwnersCopy()
+  const copy = new OwnersReplica()
   expect(copy.at(here)).toEqual({ kind: 'pending' })
   copy.take({ owners: [[here, node]], pending: true })
   expect([copy.at(here), copy.at(there)]).toEqual([node, { kind: 'pending' }])

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
-import { run } from '#journey/exchange.ts'
+import { exchange } from '#journey/exchange.ts'
 import type { CutBy } from '#contracts/audit-record.ts'
 import type { RequestArrival, RequestBody } from '#contracts/request.ts'
 import { canary } from '../kit/credentials.ts'
@@ -32,7 +32,7 @@ async function go(
   cut = new Cancellation<CutBy>(),
   client = new Recorder(),
 ): Promise<Recorder> {
-  await run(arrival, body, client, cut, on.ports)
+  await exchange(arrival, body, client, cut, on.ports)
   expect(on.live.size).toBe(0)
   return client
 }
@@ -226,7 +226,7 @@ describe('what breaks', () => {
   ])('%s is a 500 without a word of why, and one record', async (_name, break_) => {
     const on = await world()
     const client = new Recorder()
-    await run(scoped(), undefined, client, new Cancellation(), { ...on.ports, ...break_(on) })
+    await exchange(scoped(), undefined, client, new Cancellation(), { ...on.ports, ...break_(on) })
     expect([client.status, client.refusal['code']]).toEqual([500, 'internal'])
     expect(on.records).toMatchObject([{ verdict: 'error', code: 'internal', status: 500 }])
     expect(client.text + JSON.stringify(on.records)).not.toMatch(/boom/)

@@ -4,7 +4,7 @@ import type { Owner, Owners } from '#contracts/owners.ts'
 import type { Door } from '#contracts/request.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { env } from '#vault/sources/env.ts'
-import { Vault } from '#vault/vault.ts'
+import { LiveVault } from '#vault/vault.ts'
 import { snapshotOf } from '../kit/policy.ts'
 import { addressOf, proxyAuth } from './parts.ts'
 
@@ -24,7 +24,7 @@ function who(
   auth?: readonly [string, string],
   owners?: Owners,
 ): string {
-  const vault = new Vault([env({ P: 'password of p', Q: 'password of q' })])
+  const vault = new LiveVault([env({ P: 'password of p', Q: 'password of q' })])
   if (snapshot) vault.use(snapshot)
   const found = identify(
     { door, peer: { address: addressOf(address), port: 1 }, proxyAuth: auth && proxyAuth(...auth) },

@@ -3,10 +3,10 @@ import { gzipSync } from 'node:zlib'
 import { Cancellation } from '#base/async.ts'
 import { ProxyError } from '#base/errors.ts'
 import { RefusedFields } from '#journey/refused-fields.ts'
-import { run } from '#journey/exchange.ts'
+import { exchange } from '#journey/exchange.ts'
 import type { CutBy } from '#contracts/audit-record.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
-import { accountOf, Desk } from '#metering/admissions.ts'
+import { accountOf, Admissions } from '#metering/admissions.ts'
 import { figure } from '../kit/figures.ts'
 import { makeLedger } from '../kit/ledger.ts'
 import type { TestLedger } from '../kit/ledger.ts'
@@ -35,7 +35,7 @@ afterEach(() => store[Symbol.asyncDispose]())
 async function world(budget = 'tokens: 100000'): Promise<Snapshot> {
   const snapshot = await snapshotOf(policy(budget))
   const made = worldOf(snapshot)
-  const desk = new Desk({ ledger: store.ledger, clock: made.clock, news: () => {}, patience: 100 })
+  const desk = new Admissions({ ledger: store.ledger, clock: made.clock, news: () => {}, patience: 100 })
   on = Object.assign(made, { ports: { ...made.ports, desk, refusedFields: new RefusedFields(made.clock) } })
   return snapshot
 }
@@ -48,7 +48,7 @@ async function post(
   const client = new Recorder()
   const type = ['content-type', 'application/json', ...headers]
   const arrival = arrivalOf({ host, method, path, headers: type }, { from })
-  await run(arrival, bodyOf([text]), client, new Cancellation<CutBy>(), on.ports)
+  await exchange(arrival, bodyOf([text]), client, new Cancellation<CutBy>(), on.ports)
   return client
 }
 
@@ -180,7 +180,7 @@ describe('a metered request', () => {
     const send = async (count: number) => {
       const client = new Recorder()
       const pieces = ['{"model":"gpt-5","contents":"', ...Array.from({ length: count }, () => piece), '"}']
-      await run(
+      await exchange(
         arrivalOf({ host, method: 'POST', path, headers: ['content-type', 'application/json'] }),
         { ...bodyOf(pieces), length: pieces.reduce((sum, each) => sum + each.length, 0) },
         client,
@@ -336,7 +336,7 @@ describe('a metered request', () => {
       else leaving(cut, 'text/event-stream', text)
       const client = new Recorder()
       const arrival = arrivalOf({ host, method: 'POST', path, headers: ['content-type', 'application/json'] })
-      await run(arrival, bodyOf([body]), client, cut, on.ports)
+      await exchange(arrival, bodyOf([body]), client, cut, on.ports)
       expect(on.records.at(-1)?.usage).toMatchObject({ charged: basis, estimated: true })
       const [balance] = budget ? await store.ledger.balances([accountOf(budget, 'a', store.ledger.now())]) : []
       expect([basis, balance?.spent.tokens, balance?.held.tokens]).toEqual([basis, tokens, 0])
@@ -350,7 +350,7 @@ describe('a metered request', () => {
       const cut = new Cancellation<CutBy>()
       leaving(cut, '', '')
       const arrival = arrivalOf({ host: 'api.anthropic.com', method: 'POST', path: '/v1/messages', headers: [] })
-      await run(arrival, bodyOf([message]), new Recorder(), cut, on.ports)
+      await exchange(arrival, bodyOf([message]), new Recorder(), cut, on.ports)
       const usage = on.records.at(-1)?.usage
       figure(
         `an agent that leaves a reply in one piece, of 64,000 tokens at most: charged ${usage?.input} and ${usage?.output} as ${usage?.charged}`,

@@ -8,13 +8,13 @@ import type { Ports } from '#journey/ports.ts'
 import type { ProxyAuth, RawHeaders, RequestArrival, RequestBody, RequestHead } from '#contracts/request.ts'
 import { LiveSet } from '#journey/live.ts'
 import { MemoryAccount } from '#base/memory-account.ts'
-import { Desk } from '#metering/admissions.ts'
+import { Admissions } from '#metering/admissions.ts'
 import { EmbeddedLedger } from '#store/sqlite/ledger.ts'
 import type { AuditRecord } from '#contracts/audit-record.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { hashes } from '#vault/hashes.ts'
 import { env } from '#vault/sources/env.ts'
-import { Vault } from '#vault/vault.ts'
+import { LiveVault } from '#vault/vault.ts'
 import { ManualClock } from '../kit/clock.ts'
 import { hostOf } from '../kit/policy.ts'
 
@@ -157,7 +157,7 @@ export interface World {
   readonly ports: Ports
   readonly clock: ManualClock
   readonly live: LiveSet
-  readonly vault: Vault
+  readonly vault: LiveVault
   readonly records: AuditRecord[]
   readonly sent: Outbound[]
   /** What the upstream does next. */
@@ -169,7 +169,7 @@ export interface World {
 export function worldOf(snapshot: Snapshot | undefined, variables: Readonly<Record<string, string>> = {}): World {
   const clock = new ManualClock()
   const live = new LiveSet()
-  const vault = new Vault([env(variables)])
+  const vault = new LiveVault([env(variables)])
   if (snapshot) vault.use(snapshot)
   const records: AuditRecord[] = []
   const sent: Outbound[] = []
@@ -192,7 +192,7 @@ export function worldOf(snapshot: Snapshot | undefined, variables: Readonly<Reco
       ids: { next: () => `id-${++count}` },
       policies: { current: () => world.snapshot },
       audit: { write: (record) => void records.push(record) },
-      desk: new Desk({ ledger: new EmbeddedLedger('no file is made before a budget asks for one'), clock, news: () => {} }),
+      desk: new Admissions({ ledger: new EmbeddedLedger('no file is made before a budget asks for one'), clock, news: () => {} }),
       hashes,
       upstream: {
         send: async (outbound, body, sink, signal) => {

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import { Cancellation } from '#base/async.ts'
 import { trustVariables } from '#cli/env.ts'
 import { doctorScript } from '#journey/doctor-script.ts'
-import { run } from '#journey/exchange.ts'
+import { exchange } from '#journey/exchange.ts'
 import type { RequestArrival } from '#contracts/request.ts'
 import { canary } from '../kit/credentials.ts'
 import { snapshotOf } from '../kit/policy.ts'
@@ -22,7 +22,7 @@ async function ask(some: Parameters<typeof arrivalOf>[0]): Promise<Recorder> {
   const client = new Recorder()
   const { ports } = worldOf(await snapshotOf(text), { KEY: real })
   const arrival: RequestArrival = arrivalOf({ host: 'iron-proxy.internal', path: '/v1/self', ...some })
-  await run(arrival, undefined, client, new Cancellation(), { ...ports, bundle: (agent) => `bundle of ${agent}` })
+  await exchange(arrival, undefined, client, new Cancellation(), { ...ports, bundle: (agent) => `bundle of ${agent}` })
   return client
 }
 

@@ -3,7 +3,15 @@ import { type Host, parseHost } from '#base/host.ts'
 import { Secret } from '#base/secret.ts'
 import { compileCredential, credentialSchema } from '#credentials/index.ts'
 import { indexStubs } from '#credentials/swap/stubs.ts'
-import { findStubs, type Found, place, type Placed, type Refused, type SwapAsk, type SwapHead } from '#credentials/swap/swap.ts'
+import {
+  findStubs,
+  type FoundStubs,
+  place,
+  type PlacedValue,
+  type SwapRefusal,
+  type SwapAsk,
+  type SwapHead,
+} from '#credentials/swap/swap.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
 
 /** A real value made for this run; the marks in it make every encoding of it differ from itself. */
@@ -54,7 +62,7 @@ export function ask(request: Request): SwapAsk {
   }
 }
 
-export function find(request: Request): Found | Refused {
+export function find(request: Request): FoundStubs | SwapRefusal {
   return findStubs(ask(request))
 }
 
@@ -66,7 +74,7 @@ export function outcome(request: Request): string {
 }
 
 /** Finds and places; every credential of the request has the value. */
-export function swapped(request: Request, value: string): Placed {
+export function swapped(request: Request, value: string): PlacedValue {
   const asked = ask(request)
   const found = findStubs(asked)
   if (found.kind === 'refused') throw new Error(`refused: ${found.code}: ${found.detail}`)

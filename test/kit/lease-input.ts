@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import type { ProxyError } from '#base/errors.ts'
 import { Secret } from '#base/secret.ts'
-import type { Lease, LeaseInput, Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
+import type { GrantLease, LeaseInput, Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
 
 /** Noon, as the vault would say it. */
@@ -37,7 +37,7 @@ function pair({ access, refresh, expiresAt, scopes }: Given): Pair | undefined {
   }
 }
 
-export function leaseOf({ id, lease }: Credential): Lease {
+export function leaseOf({ id, lease }: Credential): GrantLease {
   if (!lease) throw new Error(`${id} has no lease`)
   return lease
 }

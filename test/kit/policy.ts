@@ -1,5 +1,5 @@
 import { compileFiles } from '#config/load.ts'
-import type { Loaded } from '#config/load.ts'
+import type { LoadedPolicies } from '#config/load.ts'
 import { formatIssue } from '#config/issue.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { parseHost } from '#base/host.ts'
@@ -7,7 +7,7 @@ import type { Host } from '#base/host.ts'
 import type { Agent, Ask } from '#policy/types.ts'
 
 /** Loads policy text as if it stood in `policies/test.yaml`; `version` and an agent `a` are added where they are missing. */
-export async function loadText(text: string): Promise<Loaded> {
+export async function loadText(text: string): Promise<LoadedPolicies> {
   const agents = /^agents:/m.test(text) ? '' : '\nagents: {a: {from: [{cidr: 127.0.0.1}]}, b: {from: [{cidr: 127.0.0.2}]}}\n'
   const bytes = Buffer.from(`version: 1\n${text}${agents}`)
   return compileFiles('policies', [{ file: 'policies/test.yaml', bytes }])

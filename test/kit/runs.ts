@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { AdminSources } from '#admin/server.ts'
 import { ulids } from '#observe/ids.ts'
-import { Runs } from '#runs/runs.ts'
+import { RunRegistry } from '#runs/runs.ts'
 import type { AuditRecord } from '#contracts/audit-record.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { ManualClock } from './clock.ts'
@@ -24,7 +24,7 @@ export function runsOf(snapshot: Snapshot, hub = new RunHub(), clock = new Manua
   const records: AuditRecord[] = []
   const cut: string[] = []
   const held = { snapshot: snapshot as Snapshot | undefined }
-  const runs = new Runs({
+  const runs = new RunRegistry({
     clock,
     ids: ulids(() => clock.now()),
     random: (bytes) => randomBytes(bytes).toString('base64url'),

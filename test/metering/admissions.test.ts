@@ -2,9 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { noTokens, usageWith } from '#base/usage.ts'
 import { compileBudget } from '#metering/compile.ts'
 import type { BudgetText } from '#metering/compile.ts'
-import { accountOf, Desk } from '#metering/admissions.ts'
-import type { Order } from '#metering/admissions.ts'
-import type { Held } from '#metering/reservation.ts'
+import { accountOf, Admissions } from '#metering/admissions.ts'
+import type { MeteredRequest } from '#metering/admissions.ts'
+import type { Reservation } from '#metering/reservation.ts'
 import type { BudgetEvent, BudgetRefusal } from '#metering/notice.ts'
 import type { Budget } from '#metering/types.ts'
 import { ManualClock } from '../kit/clock.ts'
@@ -16,7 +16,7 @@ import { countedOf } from './usages.ts'
 let on: TestLedger
 let clock: ManualClock
 let news: BudgetEvent[]
-let desk: Desk
+let desk: Admissions
 let cuts: BudgetRefusal[]
 
 beforeEach(async () => {
@@ -24,7 +24,7 @@ beforeEach(async () => {
   clock = new ManualClock()
   news = []
   cuts = []
-  desk = new Desk({ ledger: on.ledger, clock, news: (event) => news.push(event), patience: 1000 })
+  desk = new Admissions({ ledger: on.ledger, clock, news: (event) => news.push(event), patience: 1000 })
 })
 
 afterEach(async () => {
@@ -46,7 +46,7 @@ const budget = (parts: Partial<BudgetText> = {}): Budget =>
   })
 
 let count = 0
-const order = (some: Partial<Order> = {}): Order => ({
+const order = (some: Partial<MeteredRequest> = {}): MeteredRequest => ({
   id: `order-${(count += 1)}`,
   agent: 'devbot',
   budgets: [budget()],
@@ -63,7 +63,7 @@ const order = (some: Partial<Order> = {}): Order => ({
 })
 
 const signal = new AbortController().signal
-async function admit(some: Partial<Order> = {}): Promise<Held> {
+async function admit(some: Partial<MeteredRequest> = {}): Promise<Reservation> {
   const held = await desk.admit(order(some), signal)
   if (held.kind === 'refused') throw new Error(held.reason)
   return held
@@ -234,7 +234,7 @@ describe('the desk', () => {
     const wide = budget({ tokens: 5_000_000 })
     for (let i = 0; i < 4; i += 1) await (await admit({ budgets: [wide], bodyBytes: 100_000 })).settle(used(25_000, 500))
     await desk.close()
-    desk = new Desk({ ledger: on.ledger, clock, news: (event) => news.push(event) })
+    desk = new Admissions({ ledger: on.ledger, clock, news: (event) => news.push(event) })
     const ask = async (left: number) => {
       await on.ledger.set(accountOf(wide, 'devbot', on.ledger.now()), { tokens: 5_000_000 - left, nano: 0 })
       return desk.admit(order({ budgets: [wide], bodyBytes: 100_000, mostOutput: 32_000 }), signal)
@@ -390,7 +390,7 @@ describe('a ledger that cannot be written', () => {
 
 describe('while the ledger cannot be asked', () => {
   const told: string[] = []
-  const blindly = (): Desk => {
+  const blindly = (): Admissions => {
     told.length = 0
     const ledger = Object.create(on.ledger, {
       open: { value: () => Promise.reject(new Error('away')) },
@@ -398,7 +398,7 @@ describe('while the ledger cannot be asked', () => {
       settle: { value: () => Promise.reject(new Error('away')) },
       now: { value: () => clock.now() },
     }) as typeof on.ledger
-    return new Desk({ ledger, clock, news: () => {}, blind: ({ id }, how) => told.push(`${id} ${how}`) })
+    return new Admissions({ ledger, clock, news: () => {}, blind: ({ id }, how) => told.push(`${id} ${how}`) })
   }
 
   it('a request is refused, and told', async () => {

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { usageWith } from '#base/usage.ts'
 import { compileBudget } from '#metering/compile.ts'
-import { accountOf, Desk } from '#metering/admissions.ts'
-import type { Order } from '#metering/admissions.ts'
-import type { Held } from '#metering/reservation.ts'
+import { accountOf, Admissions } from '#metering/admissions.ts'
+import type { MeteredRequest } from '#metering/admissions.ts'
+import type { Reservation } from '#metering/reservation.ts'
 import type { Budget, Ledger } from '#metering/types.ts'
 import { systemClock as clock } from '#observe/system-clock.ts'
 import { figure } from '../kit/figures.ts'
@@ -43,7 +43,7 @@ interface Told {
 }
 
 async function work({ weights, left, known, agents = 1 }: Crew, ledger: Ledger): Promise<Told> {
-  const open = () => new Desk({ ledger, clock, news: () => {}, patience })
+  const open = () => new Admissions({ ledger, clock, news: () => {}, patience })
   let desk = open()
   const budget: Budget = {
     ...compileBudget('day', {
@@ -112,7 +112,7 @@ async function work({ weights, left, known, agents = 1 }: Crew, ledger: Ledger):
   return { ...told, served, spent: (balance?.spent.tokens ?? 0) - (limit - left) }
 }
 
-function orderOf(id: string, agent: number, budget: Budget, cut: () => void): Order {
+function orderOf(id: string, agent: number, budget: Budget, cut: () => void): MeteredRequest {
   return {
     id,
     agent: `agent-${agent}`,
@@ -130,7 +130,7 @@ function orderOf(id: string, agent: number, budget: Budget, cut: () => void): Or
 }
 
 /** A reply: two seconds until it begins, and 80 tokens a second, as its agent's clock runs. */
-async function stream(held: Held, cut: AbortSignal, seed: number): Promise<void> {
+async function stream(held: Reservation, cut: AbortSignal, seed: number): Promise<void> {
   const tokens = { input: 300, cache_read: 24_200, cache_write: 500, output: 1 }
   const output = 120 + ((seed * 7919) % 700)
   const counted = (visibleOutput: number, final: boolean) =>

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { AuditLog } from '#observe/audit-queue.ts'
+import { AuditQueue } from '#observe/audit-queue.ts'
 import { fileSink } from '#observe/file-sink.ts'
 import { within } from '../kit/within.ts'
 
@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 it('a file that was moved away is noticed within seconds, with no signal and no line lost', async () => {
-  const log = new AuditLog(fileSink(path))
+  const log = new AuditQueue(fileSink(path))
   log.put('before')
   await log.flush()
   renameSync(path, `${path}.1`)
@@ -35,7 +35,7 @@ it('a file that cannot be written is said once, and once when it can again', { t
   // A folder in its place can be opened for nothing.
   mkdirSync(path)
   const said: (string | undefined)[] = []
-  const log = new AuditLog(fileSink(path), {
+  const log = new AuditQueue(fileSink(path), {
     onTrouble: (error) => void said.push((error as NodeJS.ErrnoException | undefined)?.code),
   })
   log.put('one')

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { AuditLog, type AuditLogOptions } from '#observe/audit-queue.ts'
+import { AuditQueue, type AuditLogOptions } from '#observe/audit-queue.ts'
 import { fileSink } from '#observe/file-sink.ts'
 import { streamSink, type Sink } from '#observe/sinks.ts'
 import { record } from './records.ts'
@@ -190,7 +190,7 @@ function toFile(name = 'audit.jsonl') {
 
 function counted(sink: Sink, options: AuditLogOptions = {}) {
   const results = { ok: 0, error: 0, dropped: 0 }
-  const log = new AuditLog(sink, { ...options, onResult: (result, records) => (results[result] += records) })
+  const log = new AuditQueue(sink, { ...options, onResult: (result, records) => (results[result] += records) })
   return { log, results }
 }
 

@@ -5,7 +5,7 @@ import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { auditLine } from '#observe/audit-line.ts'
 import { createMetrics } from '#observe/metrics.ts'
-import { Trail } from '#observe/audit-trail.ts'
+import { AuditTrail } from '#observe/audit-trail.ts'
 import { record } from './records.ts'
 
 let folder: string
@@ -24,7 +24,7 @@ describe('the trail', () => {
     const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
     const stdout = new PassThrough()
     const file = join(folder, 'audit.jsonl')
-    const trail = new Trail({ stdout: true, file }, stdout, metrics)
+    const trail = new AuditTrail({ stdout: true, file }, stdout, metrics)
     trail.write(record({ id: 'one' }))
     trail.write(record({ id: 'two' }))
     expect(Object.keys(trail.depth).toSorted()).toEqual(['file', 'stdout'])
@@ -44,7 +44,7 @@ describe('the trail', () => {
     for (const how of ['record', 'line'] as const) {
       const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
       const stdout = new PassThrough()
-      const trail = new Trail({ stdout: true }, stdout, metrics)
+      const trail = new AuditTrail({ stdout: true }, stdout, metrics)
       for (const row of rows) {
         if (how === 'record') trail.write(row)
         else trail.take(Buffer.from(auditLine(row)))
@@ -59,7 +59,7 @@ describe('the trail', () => {
   it('has only the sinks of the settings', async () => {
     const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
     const stdout = new PassThrough()
-    const trail = new Trail({ stdout: false }, stdout, metrics)
+    const trail = new AuditTrail({ stdout: false }, stdout, metrics)
     trail.write(record())
     await trail.close()
     expect([trail.depth, stdout.read()]).toEqual([{}, null])
@@ -68,7 +68,7 @@ describe('the trail', () => {
   it('says of names and budgets on which run their agent is; an exchange has said it itself', async () => {
     const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
     const file = join(folder, 'audit.jsonl')
-    const trail = new Trail({ stdout: false, file }, new PassThrough(), metrics)
+    const trail = new AuditTrail({ stdout: false, file }, new PassThrough(), metrics)
     trail.follow({ boundTo: (agent) => (agent === 'devbot' ? 'wake-1' : undefined) })
     for (const type of ['dns', 'budget', 'request'] as const) trail.write(record({ type, runId: undefined }))
     trail.write(record({ type: 'dns', agent: 'other', runId: undefined }))
@@ -82,7 +82,7 @@ describe('the trail', () => {
   it('opens its file again for whoever rotates it, and loses nothing', async () => {
     const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
     const file = join(folder, 'audit.jsonl')
-    const trail = new Trail({ stdout: false, file }, new PassThrough(), metrics)
+    const trail = new AuditTrail({ stdout: false, file }, new PassThrough(), metrics)
     trail.write(record({ id: 'before' }))
     while ((trail.depth['file'] ?? 0) > 0) await new Promise((resolve) => setTimeout(resolve, 5))
     await rename(file, `${file}.1`)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { AuditLog } from '#observe/audit-queue.ts'
+import { AuditQueue } from '#observe/audit-queue.ts'
 import { natsSink } from '#observe/nats.ts'
 import { hasNats, startNats } from '../kit/nats.ts'
 import { within } from '../kit/within.ts'
@@ -46,7 +46,7 @@ describe.skipIf(!hasNats)('the sink for NATS', () => {
   it('goes on where it stopped once NATS is back, and loses and repeats nothing', async () => {
     await using nats = await startNats()
     const results: string[] = []
-    const log = new AuditLog(natsSink(place(nats.url)), { onResult: (result, count) => results.push(`${result} ${count}`) })
+    const log = new AuditQueue(natsSink(place(nats.url)), { onResult: (result, count) => results.push(`${result} ${count}`) })
     log.put(lineOf('A1'))
     await log.flush()
     await nats.kill()
@@ -65,7 +65,7 @@ describe('without NATS', () => {
   it('lines queue up to a bound, what is over it is counted, and closing does not wait for what will not come', async () => {
     const lost: number[] = []
     const sink = natsSink(place('nats://127.0.0.1:1'))
-    const log = new AuditLog(sink, {
+    const log = new AuditQueue(sink, {
       queueBytes: 3 * (lineOf('A1').length + 1),
       onResult: (result, count) => void (result === 'dropped' && lost.push(count)),
     })

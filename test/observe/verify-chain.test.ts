@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { AuditLog } from '#observe/audit-queue.ts'
+import { AuditQueue } from '#observe/audit-queue.ts'
 import { genesis, linked, linkIn } from '#observe/chain.ts'
 import { fileSink } from '#observe/file-sink.ts'
 import { oldFiles, removeOld } from '#observe/rotation.ts'
@@ -30,7 +30,7 @@ interface Wanted {
 
 /** What one process writes, from its start to its stop. */
 async function written(ids: readonly string[], { every = 10, bytes = 0, files = 0 }: Wanted = {}): Promise<void> {
-  const log = new AuditLog(
+  const log = new AuditQueue(
     fileSink(path, { chain: { key, every: { records: every, seconds: 60 } }, rotation: { bytes, files, days: 0 } }),
   )
   for (const id of ids) {
@@ -181,7 +181,7 @@ describe('a chained audit', () => {
 
   it('is whole where others rotate it, under whatever name, and where the chain begins in a file that was there', async () => {
     await writeFile(path, '{"id":"old"}\n')
-    const log = new AuditLog(fileSink(path, { chain: { key, every: { records: 10, seconds: 60 } } }))
+    const log = new AuditQueue(fileSink(path, { chain: { key, every: { records: 10, seconds: 60 } } }))
     log.write(record({ id: 'one' }))
     await log.flush()
     await rename(path, join(folder, 'moved'))
@@ -192,7 +192,7 @@ describe('a chained audit', () => {
   })
 
   it('signs after so many seconds what waits for no further record', async () => {
-    const log = new AuditLog(fileSink(path, { chain: { key, every: { records: 1_000, seconds: 0.01 } } }))
+    const log = new AuditQueue(fileSink(path, { chain: { key, every: { records: 1_000, seconds: 0.01 } } }))
     log.write(record())
     await log.flush()
     await expect.poll(async () => (await readHeads(headsFile(path))).at(-1)?.reason).toBe('time')

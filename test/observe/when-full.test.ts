@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { createMetrics } from '#observe/metrics.ts'
-import { Trail } from '#observe/audit-trail.ts'
+import { AuditTrail } from '#observe/audit-trail.ts'
 import { record } from './records.ts'
 
 /** A stream that takes nothing until it is let go. */
@@ -24,7 +24,7 @@ function trailOf(whenFull: 'drop' | 'refuse' | undefined) {
   const said: string[] = []
   const metrics = createMetrics({ version: '0', revision: 'x', node: 'v' }, { runtime: false })
   const say = (_fields: object, message: string): void => void said.push(message)
-  const trail = new Trail({ stdout: true, whenFull }, stream, metrics, { info: say, error: say })
+  const trail = new AuditTrail({ stdout: true, whenFull }, stream, metrics, { info: say, error: say })
   /** Writes until that holds, or far more than the queue takes. */
   const writeUntil = (holds: () => boolean): void => {
     for (let i = 0; i < 200_000 && !holds(); i += 1) trail.write(record())

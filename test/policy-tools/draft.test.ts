@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compileFiles } from '#config/load.ts'
-import type { Loaded } from '#config/load.ts'
+import type { LoadedPolicies } from '#config/load.ts'
 import type { Seen } from '#policy-tools/audit-lines.ts'
 import { draftInto, draftPolicy } from '#policy-tools/draft.ts'
 import { askOf } from '#policy-tools/traffic.ts'
@@ -17,7 +17,7 @@ const credentials = await loadText(`credentials:
   other: {kind: bearer, stub: stub-of-other, secret: {env: KEY}, hosts: [y.test], agents: [b]}
 `)
 
-async function learned(records: readonly Partial<Seen>[], existing: Loaded = empty, include: readonly Risk[] = []) {
+async function learned(records: readonly Partial<Seen>[], existing: LoadedPolicies = empty, include: readonly Risk[] = []) {
   const { text, leftOut } = await draftPolicy(trafficOf(records, include), existing, options)
   const rules = text.slice(text.indexOf('rules:')).split('\n')
   return { text, rules: rules.filter((line) => line !== '' && line !== 'rules:'), leftOut: leftOut.split('\n').slice(1, -1) }

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { narrow } from '#journey/ephemeral.ts'
 import { identify } from '#journey/identify.ts'
-import { Vault } from '#vault/vault.ts'
+import { LiveVault } from '#vault/vault.ts'
 import type { Minted } from '#runs/runs.ts'
 import { addressOf, proxyAuth } from '../journey/parts.ts'
 import { hostOf, snapshotOf } from '../kit/policy.ts'
@@ -43,7 +43,7 @@ async function stage(...[hub, clock]: [hub?: RunHub, clock?: ManualClock]) {
     const found = identify(
       { door: 'proxy', peer: { address: addressOf(address), port: 1 }, proxyAuth: proxyAuth(username, password) },
       on.runs.over(on.held.snapshot),
-      { vault: new Vault([]), runs: on.runs },
+      { vault: new LiveVault([]), runs: on.runs },
     )
     return found.kind === 'deny' ? found.code : `${found.agent.id} on ${found.runId}`
   }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { Runs, timelineOf } from '#timeline/runs.ts'
+import { RunHistory, timelineOf } from '#timeline/runs.ts'
 import { headLength } from '#timeline/head.ts'
 import { runEventSchema } from '#timeline/run-event.ts'
-import type { RunEvent } from '#timeline/run-event.ts'
+import type { TimelineEvent } from '#timeline/run-event.ts'
 import { causeText, countsText, stepText } from '#timeline/step-text.ts'
 import { stepOf } from '#timeline/step.ts'
 import { auditLine } from '#observe/audit-line.ts'
@@ -16,8 +16,8 @@ function audit(second: number, some: Parameters<typeof record>[0] = {}): string 
   return auditLine(record({ id: `audit-${(count += 1)}`, time: at(second), runId: id, ...some }))
 }
 
-function event(second: number, some: Partial<RunEvent> & Pick<RunEvent, 'event'>): string {
-  const line: RunEvent = { id: `event-${(count += 1)}`, time: at(second), type: 'run', agent: 'devbot', runId: id, ...some }
+function event(second: number, some: Partial<TimelineEvent> & Pick<TimelineEvent, 'event'>): string {
+  const line: TimelineEvent = { id: `event-${(count += 1)}`, time: at(second), type: 'run', agent: 'devbot', runId: id, ...some }
   expect(runEventSchema.safeParse(line).success).toBe(true)
   return JSON.stringify(line)
 }
@@ -42,7 +42,7 @@ describe('a run', () => {
   it('is joined from audit, hooks and memory, whatever their order, each line once', () => {
     const lines = story()
     for (const order of [lines, lines.toReversed(), [...lines, ...lines]]) {
-      const runs = new Runs()
+      const runs = new RunHistory()
       order.forEach((line) => runs.add(line))
       expect(runs.summaries()).toEqual([
         {
@@ -89,7 +89,7 @@ describe('a run', () => {
   })
 
   it('is named with its counts, and nothing that is nothing', () => {
-    const runs = new Runs()
+    const runs = new RunHistory()
     story().forEach((line) => runs.add(line))
     const [run] = runs.summaries()
     expect(run && countsText(run)).toBe(

@@ -4,9 +4,9 @@ import { ProxyError } from '#base/errors.ts'
 import { Secret } from '#base/secret.ts'
 import { RealValues } from '#credentials/scrub/real-values.ts'
 import type { Credential } from '#credentials/types.ts'
-import type { Question, WhoamiReply } from '#credentials/whoami/types.ts'
+import type { WhoamiQuestion, WhoamiReply } from '#credentials/whoami/types.ts'
 import { Identities } from '#vault/identities.ts'
-import type { Identity } from '#vault/identities.ts'
+import type { KnownIdentity } from '#vault/identities.ts'
 import { ManualClock } from '../kit/clock.ts'
 import { credential } from '../kit/credentials.ts'
 import { octocat, whoamiReply } from '../kit/whoami.ts'
@@ -22,13 +22,13 @@ const github = credential('github', {
 interface Asked {
   readonly credential: string
   readonly host: string
-  readonly question: Question
+  readonly question: WhoamiQuestion
 }
 
 /** Identities over values and replies that a test sets. */
 function stage(reply: () => WhoamiReply | Promise<WhoamiReply> = () => whoamiReply(200, octocat)) {
   const asked: Asked[] = []
-  const changes: (readonly [string, Identity])[] = []
+  const changes: (readonly [string, KnownIdentity])[] = []
   const state = { value: `value-${randomBytes(12).toString('hex')}`, generation: 1, reply, holds: true }
   const clock = new ManualClock()
   const identities = new Identities({

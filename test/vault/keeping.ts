@@ -6,7 +6,7 @@ import { leaseTools } from '#vault/leases/jwt.ts'
 import type { LeaseEvent } from '#vault/leases/lease-status.ts'
 import type { LeasePorts } from '#vault/leases/leases.ts'
 import type { Source } from '#vault/sources/source.ts'
-import { Vault } from '#vault/vault.ts'
+import { LiveVault } from '#vault/vault.ts'
 import { makeCanary } from '../kit/canary.ts'
 import { ManualClock } from '../kit/clock.ts'
 import { credential } from '../kit/credentials.ts'
@@ -42,7 +42,7 @@ export const minted = credential('minted', {
 
 /** A vault with all that is around it, over files that are entries of a map. */
 export interface Keeping {
-  readonly vault: Vault
+  readonly vault: LiveVault
   readonly clock: ManualClock
   readonly provider: Provider
   readonly store: MemoryStore
@@ -101,7 +101,7 @@ async function build(around: Pick<Keeping, 'clock' | 'provider' | 'files' | 'sto
     abandonedAfter: 0,
     ...options.ports,
   }
-  const vault = new Vault([sourceOf(files)], ports)
+  const vault = new LiveVault([sourceOf(files)], ports)
   vault.use(snapshotWith(credentials))
   await settled()
   const keeping: Keeping = {

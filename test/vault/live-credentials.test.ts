@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { TokenCaller } from '#contracts/calls.ts'
 import type { AuditRecord } from '#contracts/audit-record.ts'
-import { Custody } from '#vault/live-credentials.ts'
+import { LiveCredentials } from '#vault/live-credentials.ts'
 import { leaseTools } from '#vault/leases/jwt.ts'
 import { env } from '#vault/sources/env.ts'
 import { ManualClock } from '../kit/clock.ts'
@@ -51,7 +51,7 @@ function stage({ asks = true, caller, store = new MemoryStore() }: Around = {}) 
   const records: AuditRecord[] = []
   const said: { readonly level: string; readonly event: unknown; readonly detail: unknown }[] = []
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const custody = new Custody([env({ KEY: privateKey.export({ type: 'pkcs8', format: 'pem' }) })], {
+  const custody = new LiveCredentials([env({ KEY: privateKey.export({ type: 'pkcs8', format: 'pem' }) })], {
     store,
     caller: caller ?? minting(clock),
     asker: asks

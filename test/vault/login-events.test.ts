@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { Incidents } from '#vault/login-events.ts'
+import { LoginEvents } from '#vault/login-events.ts'
 import type { LeaseEvent } from '#vault/leases/lease-status.ts'
 
 type Kind = LeaseEvent['kind']
 
-function turns(incidents: Incidents, kinds: readonly Kind[], credential = 'claude'): readonly string[] {
+function turns(incidents: LoginEvents, kinds: readonly Kind[], credential = 'claude'): readonly string[] {
   return kinds.map((kind) => incidents.turn({ kind, credential }))
 }
 
@@ -18,11 +18,11 @@ describe('an incident', () => {
     ['is none while a refresh fails', ['refresh_failed', 'store_failed', 'refreshed'], ['none', 'none', 'none']],
     ['begins anew after it has ended', ['needs_login', 'adopted', 'needs_login'], ['begun', 'recovered', 'begun']],
   ])('%s', (_name, kinds, expected) => {
-    expect(turns(new Incidents(), kinds)).toEqual(expected)
+    expect(turns(new LoginEvents(), kinds)).toEqual(expected)
   })
 
   it('is of one credential, and is forgotten with it', () => {
-    const incidents = new Incidents()
+    const incidents = new LoginEvents()
     expect(turns(incidents, ['needs_login'], 'claude')).toEqual(['begun'])
     expect(turns(incidents, ['needs_login', 'adopted'], 'codex')).toEqual(['begun', 'recovered'])
     incidents.keep(new Set(['claude']))

@@ -5,7 +5,7 @@ import { Secret } from '#base/secret.ts'
 import { compileCredential, credentialSchema } from '#credentials/index.ts'
 import type { Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
-import type { Identity } from '#vault/identities.ts'
+import type { KnownIdentity } from '#vault/identities.ts'
 import { inventory } from '#vault/inventory.ts'
 import { leaseTools } from '#vault/leases/jwt.ts'
 import { Logins } from '#vault/login.ts'
@@ -26,7 +26,7 @@ function claude(more: object = {}): Credential {
   )
 }
 
-function stage(credential: Credential | undefined = claude(), reply?: Partial<TokenReply>, identity?: Identity) {
+function stage(credential: Credential | undefined = claude(), reply?: Partial<TokenReply>, identity?: KnownIdentity) {
   const clock = new ManualClock()
   const access = randomBytes(24).toString('hex')
   const calls: TokenCall[] = []

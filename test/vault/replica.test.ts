@@ -2,10 +2,10 @@ import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { Scrubber } from '#credentials/scrub/restub.ts'
 import type { Credential } from '#credentials/types.ts'
-import { VaultCopy } from '#vault/replica.ts'
+import { VaultReplica } from '#vault/replica.ts'
 import type { VaultLine } from '#vault/replica.ts'
 import { env } from '#vault/sources/env.ts'
-import { Vault } from '#vault/vault.ts'
+import { LiveVault } from '#vault/vault.ts'
 import { ManualClock } from '../kit/clock.ts'
 import { canary } from '../kit/credentials.ts'
 import { snapshotOf } from '../kit/policy.ts'
@@ -33,11 +33,11 @@ function session(): string {
 async function stage(line: Partial<VaultLine> = {}) {
   const variables: Record<string, string> = { KEY: canary(), PASSWORD: canary(), SEED: canary(), SESSION: session() }
   const snapshot = await snapshotOf(text)
-  const vault = new Vault([env(variables)])
+  const vault = new LiveVault([env(variables)])
   vault.use(snapshot)
   const clock = new ManualClock()
   const asked: string[] = []
-  const copy = new VaultCopy(
+  const copy = new VaultReplica(
     {
       grant: async (id) => {
         asked.push(id)

@@ -4,7 +4,7 @@ import { Scrubber } from '#credentials/scrub/restub.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { Snapshot } from '#contracts/snapshot.ts'
 import { env } from '#vault/sources/env.ts'
-import { Vault } from '#vault/vault.ts'
+import { LiveVault } from '#vault/vault.ts'
 import { canary } from '../kit/credentials.ts'
 import { snapshotOf } from '../kit/policy.ts'
 
@@ -18,9 +18,9 @@ rules: [{id: r, hosts: [good.test, same.test, lost.test], credentials: [key, sam
 
 async function holding(
   variables: Record<string, string>,
-): Promise<{ vault: Vault; snapshot: Snapshot; of: (id: string) => Credential }> {
+): Promise<{ vault: LiveVault; snapshot: Snapshot; of: (id: string) => Credential }> {
   const snapshot = await snapshotOf(text)
-  const vault = new Vault([env(variables)])
+  const vault = new LiveVault([env(variables)])
   vault.use(snapshot)
   return {
     vault,
@@ -33,7 +33,7 @@ async function holding(
   }
 }
 
-const scrubbed = (vault: Vault, credentials: readonly Credential[], body: string): string => {
+const scrubbed = (vault: LiveVault, credentials: readonly Credential[], body: string): string => {
   const patterns = vault.scrub(credentials)
   return patterns ? new Scrubber(patterns).scrubText(body) : body
 }
@@ -42,7 +42,7 @@ describe('the vault', () => {
   it('says of each source what it found, and never the value', async () => {
     const value = canary()
     const variables = { KEY: ` ${value}\n`, PASSWORD: canary() }
-    const vault = new Vault([env(variables)])
+    const vault = new LiveVault([env(variables)])
     const readings = vault.use(await snapshotOf(text))
     expect(readings).toEqual([
       { ref: 'env:KEY', result: 'new', credentials: ['key', 'same'] },
@@ -113,7 +113,7 @@ describe('the vault', () => {
 
   it('names the files to watch', async () => {
     const snapshot = await snapshotOf(text.replace('{env: KEY}', '{file: secrets/key}'))
-    const vault = new Vault([env({}), (await import('#vault/sources/file.ts')).file])
+    const vault = new LiveVault([env({}), (await import('#vault/sources/file.ts')).file])
     expect(vault.use(snapshot)[0]).toMatchObject({ result: 'failed', detail: 'ENOENT' })
     expect(vault.paths()).toEqual([expect.stringMatching(/secrets\/key$/)])
   })

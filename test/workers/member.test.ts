@@ -5,7 +5,7 @@ import { imageOfAuthority } from '#ca/authority-replica.ts'
 import { newLeafKey } from '#ca/leaf.ts'
 import { settingsSchema } from '#config/settings-schema.ts'
 import { Member } from '#workers/member.ts'
-import type { MainSide, World } from '#workers/protocol.ts'
+import type { MainSide, WorkerState } from '#workers/protocol.ts'
 import { makeTestAuthority } from '../kit/ca.ts'
 import { ManualClock } from '../kit/clock.ts'
 import { within } from '../kit/within.ts'
@@ -24,7 +24,7 @@ const errand = {
 }
 
 /** All that a thread needs to serve, of a policy that lets nobody do anything. */
-function world(): World {
+function world(): WorkerState {
   const { authority, certPem } = makeTestAuthority('Test CA')
   const bytes = Buffer.from('version: 1\nagents: {a: {from: [{cidr: 127.0.0.1}]}}\nrules: []\n')
   return {
@@ -47,7 +47,7 @@ afterEach(async () => {
   started = []
 })
 
-function stage(given: () => World = world) {
+function stage(given: () => WorkerState = world) {
   const clock = new ManualClock()
   const said: string[] = []
   const pulses: string[] = []
@@ -68,7 +68,7 @@ function stage(given: () => World = world) {
 }
 
 it('a thread that never served is told of to whoever wanted it, and is not started again', async () => {
-  const on = stage(() => ({}) as World)
+  const on = stage(() => ({}) as WorkerState)
   await expect(on.member.start()).rejects.toThrow()
   expect(on.member.up).toBe(false)
   await on.member.close()
@@ -96,7 +96,7 @@ it('a thread that serves gives signs of life, and one that gives none for thirty
 
 it('a place whose thread keeps ending is filled after longer and longer pauses', async () => {
   let good = true
-  const on = stage(() => (good ? world() : ({} as World)))
+  const on = stage(() => (good ? world() : ({} as WorkerState)))
   await on.member.start()
   good = false
   for (let look = 0; look < 30; look += 1) on.member.look()

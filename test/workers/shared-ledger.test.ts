@@ -1,23 +1,23 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { Account, Amount, Claim } from '#metering/types.ts'
-import type { Order } from '#store/sqlite/ledger.ts'
+import type { LedgerOrder } from '#store/sqlite/ledger.ts'
 import { perform } from '#workers/remote-ledger.ts'
-import { Teller } from '#workers/shared-ledger.ts'
+import { SharedLedger } from '#workers/shared-ledger.ts'
 import { makeLedger } from '../kit/ledger.ts'
 import { within } from '../kit/within.ts'
 
 const account: Account = { budget: 'day', holder: 'devbot', window: 0 }
 const tokens = (count: number): Amount => ({ tokens: count, nano: 0 })
 
-function reserve(id: string, count: number): Order {
+function reserve(id: string, count: number): LedgerOrder {
   const claim: Claim = { account, limit: { tokens: 100, nano: undefined }, hold: tokens(count), least: tokens(1) }
   return { kind: 'reserve', id, claims: [claim], deadline: Date.now() + 60_000 }
 }
 
 async function stage() {
   const made = await makeLedger()
-  const teller = new Teller((order) => perform(made.ledger, order))
+  const teller = new SharedLedger((order) => perform(made.ledger, order))
   const told: string[] = []
   const customer = (name: string) => ({ room: () => void told.push(name) })
   const balance = async () => (await made.ledger.balances([account]))[0]
@@ -65,7 +65,9 @@ describe('a teller', () => {
   it('leaves to the ledger what it cannot be told now', async () => {
     let down = false
     await using made = await makeLedger()
-    const teller = new Teller((order) => (down ? Promise.reject(new Error('the disk is full')) : perform(made.ledger, order)))
+    const teller = new SharedLedger((order) =>
+      down ? Promise.reject(new Error('the disk is full')) : perform(made.ledger, order),
+    )
     const customer = { room: () => {} }
     await teller.order(customer, reserve('a', 30))
     down = true

@@ -3,11 +3,11 @@
  * `notify` hands it JSON with `type`; the plugin for OpenCode speaks as Claude Code does.
  * Sources: docs.claude.com/en/docs/claude-code/hooks, developers.openai.com/codex/hooks, geminicli.com/docs/hooks/reference.
  */
-import type { Cause, RunEvent } from '#timeline/run-event.ts'
+import type { Cause, TimelineEvent } from '#timeline/run-event.ts'
 import { headOf } from './head-of.ts'
 
 /** An event without what the run adds to it. */
-export type Seen = Pick<RunEvent, 'event' | 'by' | 'tool' | 'head' | 'path' | 'exit' | 'reason' | 'outcome' | 'tokens'>
+export type Seen = Pick<TimelineEvent, 'event' | 'by' | 'tool' | 'head' | 'path' | 'exit' | 'reason' | 'outcome' | 'tokens'>
 
 type Said = Readonly<Record<string, unknown>>
 

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { appendFileSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { RunEvent } from '#timeline/run-event.ts'
+import type { TimelineEvent } from '#timeline/run-event.ts'
 import { seenIn } from './from-hook.ts'
 
 const { env } = process
@@ -46,7 +46,7 @@ function attempt(what: string, act: () => void): void {
 const said = inputOf(process.argv[2])
 const runId = runNow()
 const session = said['session_id'] ?? said['thread-id']
-const events = seenIn(said, { schedule: env['RUN_SCHEDULE'] || undefined }).map((seen): RunEvent => ({
+const events = seenIn(said, { schedule: env['RUN_SCHEDULE'] || undefined }).map((seen): TimelineEvent => ({
   id: randomUUID(),
   time: new Date().toISOString(),
   type: 'run',

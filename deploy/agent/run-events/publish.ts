@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { jetstream } from '@nats-io/jetstream'
 import { connect, credsAuthenticator } from '@nats-io/transport-node'
-import type { RunEvent } from '#timeline/run-event.ts'
+import type { TimelineEvent } from '#timeline/run-event.ts'
 
 /** Milliseconds: a hook waits for us, and the line is in the file already. */
 const patience = 2_000
 
 /** Publishes events in the form of the proxy's, each once (`Nats-Msg-Id`), to the stream that takes its subjects. */
 export async function publish(
-  events: readonly RunEvent[],
+  events: readonly TimelineEvent[],
   { url, credentials }: { readonly url: string; readonly credentials: string | undefined },
 ): Promise<void> {
   const connection = await connect({

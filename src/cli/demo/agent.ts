@@ -1,10 +1,10 @@
 import { join } from 'node:path'
 import { stubs } from './policy.ts'
 import { run } from './program.ts'
-import type { Run, RunOptions } from './program.ts'
+import type { ProgramRun, RunOptions } from './program.ts'
 
 /** By DNS + SNI the agent knows of no proxy and its names lead there; by CONNECT it was told of one. */
-export type Door = 'sni' | 'connect'
+export type DemoDoor = 'sni' | 'connect'
 
 /** Where the agent finds the doors, and the CA it trusts. */
 export interface Way {
@@ -13,7 +13,7 @@ export interface Way {
   readonly caFile: string
 }
 
-export interface Ask {
+export interface DemoAsk {
   readonly method?: string
   readonly url: string
   readonly headers?: Readonly<Record<string, string>>
@@ -22,14 +22,14 @@ export interface Ask {
   readonly compressed?: boolean
 }
 
-export interface Reply extends Run {
+export interface DemoReply extends ProgramRun {
   /** 0: there was none. */
   readonly status: number
   readonly body: string
 }
 
 /** The agent: real curl and git, in a home of its own with nothing in it but stubs. Remembers all it was ever given. */
-export class Agent {
+export class DemoAgent {
   readonly #way: Way
   readonly #options: RunOptions
   readonly #received: string[] = []
@@ -50,7 +50,7 @@ export class Agent {
     return this.#received.join('\n')
   }
 
-  async curl(door: Door, { method = 'GET', url, headers = {}, data, compressed }: Ask): Promise<Reply> {
+  async curl(door: DemoDoor, { method = 'GET', url, headers = {}, data, compressed }: DemoAsk): Promise<DemoReply> {
     const { https, proxy, caFile } = this.#way
     const { hostname } = new URL(url)
     const args = ['-q', '--silent', '--show-error', '--no-buffer', '--include', '--cacert', caFile, '--request', method]
@@ -68,7 +68,7 @@ export class Agent {
     return { ...done, status, body: end < 0 ? '' : done.stdout.slice(end + 4) }
   }
 
-  async git(door: Door, args: readonly string[], cwd?: string): Promise<Run> {
+  async git(door: DemoDoor, args: readonly string[], cwd?: string): Promise<ProgramRun> {
     const { https, proxy, caFile } = this.#way
     const settings = [`http.sslCAInfo=${caFile}`, 'credential.helper=']
     if (door === 'sni') settings.push(`http.curloptResolve=github.com:${https}:${this.address}`)
@@ -77,7 +77,7 @@ export class Agent {
   }
 
   /** The URL of a repository with the stub as its password, as an agent's git config would have it. */
-  repository(door: Door, name: string): string {
+  repository(door: DemoDoor, name: string): string {
     // Where a Service maps 443 to the door, no port is named.
     const port = door === 'sni' ? `:${this.#way.https}` : ''
     return `https://agent:${stubs.github}@github.com${port}/${name}.git`
@@ -88,7 +88,7 @@ export class Agent {
     return join(this.home, name)
   }
 
-  #heard(done: Run): Run {
+  #heard(done: ProgramRun): ProgramRun {
     this.#received.push(done.stdout, done.stderr)
     return done
   }

@@ -9,7 +9,7 @@ import type { Command, ExitCode, Terminal } from '../command.ts'
 import { createShow } from './show.ts'
 import { makeFolder, setStage } from './stage.ts'
 import type { Stage } from './stage.ts'
-import type { Step, Told } from './step.ts'
+import type { DemoStep, Told } from './step.ts'
 import { steps } from './steps.ts'
 import { findTools } from './tools.ts'
 
@@ -62,7 +62,7 @@ async function play(terminal: Terminal, signal: AbortSignal): Promise<ExitCode> 
 }
 
 /** A step that breaks off did not go as said; those after it may. */
-async function tryStep(step: Step, stage: Stage): Promise<Told> {
+async function tryStep(step: DemoStep, stage: Stage): Promise<Told> {
   try {
     return await step.act(stage)
   } catch (error) {

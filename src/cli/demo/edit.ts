@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { addedRule, policy } from './policy.ts'
 import { deniedAsk, gotRefusal } from './refusals.ts'
 import { saw, sent } from './step.ts'
-import type { Step } from './step.ts'
+import type { DemoStep } from './step.ts'
 
 /** Milliseconds in which an edit must be in force. */
 const promised = 2_000
 
-export const edit: Step = {
+export const edit: DemoStep = {
   title: 'the policy is edited while all runs: what was refused passes, with no restart',
   async act({ agent, upstream, signal, writePolicy }) {
     const before = await agent.curl('sni', deniedAsk)

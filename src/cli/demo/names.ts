@@ -1,10 +1,10 @@
 import { Resolver } from 'node:dns/promises'
-import type { Step } from './step.ts'
+import type { DemoStep } from './step.ts'
 
 const allowed = 'api.github.com'
 const unlisted = 'unlisted.example.net'
 
-export const names: Step = {
+export const names: DemoStep = {
   title: 'DNS: an allowed name leads to the proxy, and no name is ever looked up for an agent',
   async act({ ports, agent }) {
     const resolver = new Resolver({ timeout: 2_000, tries: 1 })

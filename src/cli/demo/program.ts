@@ -10,7 +10,7 @@ export interface RunOptions {
   readonly signal: AbortSignal
 }
 
-export interface Run {
+export interface ProgramRun {
   /** Exit code; -1 when a signal ended it. */
   readonly code: number
   readonly stdout: string
@@ -27,7 +27,7 @@ export async function run(
   program: string,
   args: readonly string[],
   { path, home, cwd, input, signal }: RunOptions,
-): Promise<Run> {
+): Promise<ProgramRun> {
   const child = spawn(program, args, {
     cwd: cwd ?? home,
     // A proxy variable, curlrc or gitconfig of this machine would decide where the demo goes.

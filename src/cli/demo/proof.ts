@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AuditRecord } from '#contracts/audit-record.ts'
 import type { Stage } from './stage.ts'
-import type { Step } from './step.ts'
+import type { DemoStep } from './step.ts'
 
-export const proof: Step = {
+export const proof: DemoStep = {
   title: 'the audit says what happened, and no real value is anywhere but upstream',
   async act(stage) {
     const record = await swapRecord(stage)

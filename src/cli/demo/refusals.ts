@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import type { Ask, Door, Reply } from './agent.ts'
+import type { DemoAsk, DemoDoor, DemoReply } from './agent.ts'
 import { stubs } from './policy.ts'
 import type { Stage } from './stage.ts'
 import { saw, sent } from './step.ts'
-import type { Row, Step } from './step.ts'
+import type { Row, DemoStep } from './step.ts'
 
-export const deniedAsk: Ask = { url: 'https://pypi.org/simple/' }
+export const deniedAsk: DemoAsk = { url: 'https://pypi.org/simple/' }
 
 /** Each is a 403 that says why, and no packet reaches the upstream. */
-export const refusals: readonly Step[] = [
+export const refusals: readonly DemoStep[] = [
   refusal('no rule names this host: refused, and the client can read why', 'sni', 'host_denied', () => deniedAsk),
   refusal('a rule refuses this request, and gives its reason', 'connect', 'rule_denied', () => ({
     method: 'DELETE',
@@ -29,7 +29,7 @@ export const refusals: readonly Step[] = [
   })),
 ]
 
-function refusal(title: string, door: Door, code: string, askOf: (stage: Stage) => Ask): Step {
+function refusal(title: string, door: DemoDoor, code: string, askOf: (stage: Stage) => DemoAsk): DemoStep {
   return {
     title: `${title} (by ${door === 'sni' ? 'DNS + SNI' : 'CONNECT'})`,
     async act(stage) {
@@ -48,13 +48,13 @@ function refusal(title: string, door: Door, code: string, askOf: (stage: Stage) 
 }
 
 /** A refusal as the agent reads it. */
-export function gotRefusal(reply: Reply): Row {
+export function gotRefusal(reply: DemoReply): Row {
   const { code, message } = refusalIn(reply)
   return ['agent got', `${reply.status} ${code}: ${message}`]
 }
 
 /** What is in the JSON of a refusal; a body that is none has no code. */
-function refusalIn({ body }: Reply): { readonly code: string; readonly message: string } {
+function refusalIn({ body }: DemoReply): { readonly code: string; readonly message: string } {
   try {
     const { error } = JSON.parse(body) as { readonly error: { readonly code: string; readonly message: string } }
     return { code: error.code, message: error.message }

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Door } from './agent.ts'
+import type { DemoDoor } from './agent.ts'
 import { basicPassword } from './git-backend.ts'
 import type { Stage } from './stage.ts'
 import { saw } from './step.ts'
-import type { Row, Step } from './step.ts'
-import type { Seen } from './upstream.ts'
+import type { Row, DemoStep } from './step.ts'
+import type { SeenRequest } from './upstream.ts'
 
-export const clone: Step = {
+export const clone: DemoStep = {
   title: 'git clone: the stub is the password, by CONNECT and by DNS + SNI',
   async act(stage) {
     const { upstream, tools } = stage
@@ -30,7 +30,7 @@ export const clone: Step = {
   },
 }
 
-async function cloneBy(door: Door, { agent }: Stage): Promise<{ readonly rows: readonly Row[]; readonly done: boolean }> {
+async function cloneBy(door: DemoDoor, { agent }: Stage): Promise<{ readonly rows: readonly Row[]; readonly done: boolean }> {
   const url = agent.repository(door, 'crew/app')
   const { code, stderr } = await agent.git(door, ['clone', '--quiet', url, `app-${door}`])
   const text = await readFile(agent.file(join(`app-${door}`, 'README.md')), 'utf8').catch(() => stderr)
@@ -41,7 +41,7 @@ async function cloneBy(door: Door, { agent }: Stage): Promise<{ readonly rows: r
   return { rows, done: code === 0 && text.startsWith('cloned') }
 }
 
-export const push: Step = {
+export const push: DemoStep = {
   title: 'git push: crew/app may be written, crew/infra only read',
   async act(stage) {
     const { agent, upstream } = stage
@@ -71,10 +71,10 @@ export const push: Step = {
 }
 
 /** Of the requests git makes, those that carry the objects. */
-const isFetch = ({ method, path }: Seen): boolean => method === 'POST' && path.endsWith('/git-upload-pack')
-const isPush = ({ method, path }: Seen): boolean => method === 'POST' && path.endsWith('/git-receive-pack')
+const isFetch = ({ method, path }: SeenRequest): boolean => method === 'POST' && path.endsWith('/git-upload-pack')
+const isPush = ({ method, path }: SeenRequest): boolean => method === 'POST' && path.endsWith('/git-receive-pack')
 
-function hasToken({ headers }: Seen, { reals }: Stage): boolean {
+function hasToken({ headers }: SeenRequest, { reals }: Stage): boolean {
   return basicPassword(headers.authorization) === reals.github
 }
 

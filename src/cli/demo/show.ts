@@ -5,13 +5,13 @@ import { line } from '../command.ts'
 import type { Terminal } from '../command.ts'
 import { hosts, policy, stubs } from './policy.ts'
 import type { Stage } from './stage.ts'
-import type { Row, Step, Told } from './step.ts'
+import type { Row, DemoStep, Told } from './step.ts'
 
 type Style = Parameters<typeof styleText>[0]
 
 export interface Show {
   opening(stage: Stage): void
-  step(number: number, step: Step, told: Told): void
+  step(number: number, step: DemoStep, told: Told): void
   closing(asSaid: number, of: number, seconds: number): void
 }
 

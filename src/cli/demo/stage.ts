@@ -11,17 +11,17 @@ import type { Settings } from '#config/settings-schema.ts'
 import { createLog } from '#observe/log.ts'
 import { revision, version } from '../about.ts'
 import type { Terminal } from '../command.ts'
-import { Agent } from './agent.ts'
+import { DemoAgent } from './agent.ts'
 import { hosts, policy } from './policy.ts'
 import { run } from './program.ts'
 import type { RunOptions } from './program.ts'
 import type { Tools } from './tools.ts'
 import { startUpstream } from './upstream.ts'
-import type { Reals, Upstream } from './upstream.ts'
+import type { Reals, DemoUpstream } from './upstream.ts'
 
 export interface Stage extends AsyncDisposable {
-  readonly agent: Agent
-  readonly upstream: Upstream
+  readonly agent: DemoAgent
+  readonly upstream: DemoUpstream
   readonly ports: Readonly<Record<PortName, number>>
   readonly reals: Reals
   readonly tools: Tools
@@ -72,7 +72,7 @@ export async function setStage(folder: string, tools: Tools, terminal: Terminal,
   const ports = { dns: 0, http: 0, https: 0, proxy: 0, metrics: 0, admin: 0, ...app.ports }
   const owned = stack.move()
   return {
-    agent: new Agent({ https: ports.https, proxy: ports.proxy, caFile: path('ca.crt') }, options),
+    agent: new DemoAgent({ https: ports.https, proxy: ports.proxy, caFile: path('ca.crt') }, options),
     upstream,
     ports,
     reals,

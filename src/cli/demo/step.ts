@@ -1,9 +1,9 @@
-import type { Ask } from './agent.ts'
+import type { DemoAsk } from './agent.ts'
 import type { Stage } from './stage.ts'
-import type { Seen } from './upstream.ts'
+import type { SeenRequest } from './upstream.ts'
 
 /** One thing the product promises, tried out. */
-export interface Step {
+export interface DemoStep {
   /** What is said to happen. */
   readonly title: string
   act(stage: Stage): Promise<Told>
@@ -20,18 +20,18 @@ export interface Told {
 export type Row = readonly [who: string, text: string]
 
 /** What the agent sent, with the headers that matter. */
-export function sent({ method = 'GET', url, headers = {} }: Ask): Row {
+export function sent({ method = 'GET', url, headers = {} }: DemoAsk): Row {
   const fields = Object.entries(headers).map(([name, value]) => `   ${name}: ${value}`)
   return ['agent sent', `${method} ${url}${fields.join('')}`]
 }
 
 /** What reached the upstream. */
-export function saw(requests: readonly Seen[]): Row {
+export function saw(requests: readonly SeenRequest[]): Row {
   const text = requests.map((each) => `${each.method} ${each.path}   ${credentialOf(each)}`.trimEnd())
   return ['upstream saw', text.length > 0 ? text.join('\n') : 'nothing']
 }
 
-function credentialOf({ headers }: Seen): string {
+function credentialOf({ headers }: SeenRequest): string {
   const key = headers['x-api-key']
   if (key !== undefined) return `x-api-key: ${String(key)}`
   const { authorization } = headers

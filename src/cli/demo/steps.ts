@@ -4,7 +4,7 @@ import { names } from './names.ts'
 import { proof } from './proof.ts'
 import { refusals } from './refusals.ts'
 import { clone, push } from './repositories.ts'
-import type { Step } from './step.ts'
+import type { DemoStep } from './step.ts'
 import { scrub, stream, swaps } from './swaps.ts'
 
-export const steps: readonly Step[] = [names, ...swaps, ...refusals, scrub, stream, clone, push, edit, proof]
+export const steps: readonly DemoStep[] = [names, ...swaps, ...refusals, scrub, stream, clone, push, edit, proof]

@@ -1,18 +1,18 @@
 /** What becomes of a credential on its way out, and on its way back. */
-import type { Ask, Door } from './agent.ts'
+import type { DemoAsk, DemoDoor } from './agent.ts'
 import { stubs } from './policy.ts'
 import { saw, sent } from './step.ts'
-import type { Step } from './step.ts'
+import type { DemoStep } from './step.ts'
 
-const whoAmI: Ask = { url: 'https://api.github.com/user', headers: { Authorization: `Bearer ${stubs.github}` } }
+const whoAmI: DemoAsk = { url: 'https://api.github.com/user', headers: { Authorization: `Bearer ${stubs.github}` } }
 
 /** The same request through both doors: one journey is behind them. */
-export const swaps: readonly Step[] = [
+export const swaps: readonly DemoStep[] = [
   swap('sni', 'curl by DNS + SNI: the stub leaves, the real token arrives'),
   swap('connect', 'curl by CONNECT: an explicit proxy works the same'),
 ]
 
-function swap(door: Door, title: string): Step {
+function swap(door: DemoDoor, title: string): DemoStep {
   return {
     title,
     async act({ agent, upstream, reals }) {
@@ -30,12 +30,12 @@ function swap(door: Door, title: string): Step {
   }
 }
 
-export const scrub: Step = {
+export const scrub: DemoStep = {
   title: 'a server that repeats the token: on its way back it is the stub again, compressed or not',
   async act({ agent, upstream, reals }) {
     const headers = { Authorization: `Bearer ${stubs.github}` }
-    const plain: Ask = { url: 'https://api.github.com/debug', headers }
-    const zipped: Ask = { url: 'https://api.github.com/debug?gzip', headers, compressed: true }
+    const plain: DemoAsk = { url: 'https://api.github.com/debug', headers }
+    const zipped: DemoAsk = { url: 'https://api.github.com/debug?gzip', headers, compressed: true }
     const first = await agent.curl('sni', plain)
     const second = await agent.curl('connect', zipped)
     const [echo, zippedEcho] = upstream.newRequests()
@@ -56,10 +56,10 @@ export const scrub: Step = {
   },
 }
 
-export const stream: Step = {
+export const stream: DemoStep = {
   title: 'a model answers in a stream: each event passes at once, nothing is collected',
   async act({ agent, upstream, reals }) {
-    const ask: Ask = {
+    const ask: DemoAsk = {
       method: 'POST',
       url: 'https://api.anthropic.com/v1/messages',
       headers: { 'x-api-key': stubs.claude, 'content-type': 'application/json' },

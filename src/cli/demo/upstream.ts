@@ -15,7 +15,7 @@ import type { Repositories } from './git-backend.ts'
 import { hosts } from './policy.ts'
 
 /** A request as it arrived: this is what the proxy made of the agent's. */
-export interface Seen {
+export interface SeenRequest {
   readonly host: string
   readonly method: string
   readonly path: string
@@ -26,12 +26,12 @@ export interface Seen {
   readonly written: number[]
 }
 
-export interface Upstream extends AsyncDisposable {
+export interface DemoUpstream extends AsyncDisposable {
   readonly port: number
   /** The root that its certificate stands on; not the proxy's CA. */
   readonly rootPem: string
   /** What arrived since this was last asked. */
-  newRequests(): readonly Seen[]
+  newRequests(): readonly SeenRequest[]
 }
 
 export interface Reals {
@@ -43,9 +43,9 @@ export interface Reals {
 const pace = 120
 
 /** Starts the server on a free port of loopback. */
-export async function startUpstream(reals: Reals, repositories: Repositories): Promise<Upstream> {
+export async function startUpstream(reals: Reals, repositories: Repositories): Promise<DemoUpstream> {
   const { rootPem, cert, key } = certificate()
-  const seen: Seen[] = []
+  const seen: SeenRequest[] = []
   const server = createServer({ cert, key }, (request, response) => {
     const { method = '', url: path = '', headers } = request
     const visit = { host: String(headers.host).replace(/:\d+$/, ''), method, path, headers, reply: '', written: [] }
@@ -67,7 +67,7 @@ export async function startUpstream(reals: Reals, repositories: Repositories): P
 }
 
 async function answer(
-  visit: Seen,
+  visit: SeenRequest,
   request: IncomingMessage,
   response: ServerResponse,
   reals: Reals,
@@ -96,7 +96,7 @@ function sendJson(response: ServerResponse, status: number, body: object): void 
 }
 
 /** Gives back what it was sent, as debug endpoints and error pages do. */
-function reflect(visit: Seen, response: ServerResponse): void {
+function reflect(visit: SeenRequest, response: ServerResponse): void {
   visit.reply = JSON.stringify({ authorization: visit.headers.authorization })
   const zip = visit.path.endsWith('gzip')
   response.writeHead(200, { 'content-type': 'application/json', ...(zip && { 'content-encoding': 'gzip' }) })
@@ -104,7 +104,7 @@ function reflect(visit: Seen, response: ServerResponse): void {
 }
 
 /** Server-sent events, each in its own time. */
-async function stream(visit: Seen, response: ServerResponse): Promise<void> {
+async function stream(visit: SeenRequest, response: ServerResponse): Promise<void> {
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   for (const word of ['No', 'key', 'was', 'here']) {
     if (visit.written.length > 0) await sleep(pace)

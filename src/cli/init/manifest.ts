@@ -14,7 +14,7 @@ export interface Manifest {
   readonly node: YAMLMap
 }
 
-export interface Stream {
+export interface ManifestStream {
   readonly documents: readonly Document[]
   readonly isJson: boolean
   readonly style: ToStringOptions
@@ -22,7 +22,7 @@ export interface Stream {
 }
 
 /** Reads a stream. Strings say what is wrong, each with line and column. */
-export function readStream(text: string): Stream | readonly string[] {
+export function readStream(text: string): ManifestStream | readonly string[] {
   const lineEnd = text.includes('\r\n') ? '\r\n' : '\n'
   const plain = text.replace(/^\uFEFF/, '').replaceAll('\r\n', '\n')
   const lines = new LineCounter()
@@ -36,7 +36,7 @@ export function readStream(text: string): Stream | readonly string[] {
 }
 
 /** Every object in a stream, those in lists among them. */
-export function manifestsIn({ documents }: Pick<Stream, 'documents'>): readonly Manifest[] {
+export function manifestsIn({ documents }: Pick<ManifestStream, 'documents'>): readonly Manifest[] {
   return documents.flatMap((document) => manifestsAt(document, document.contents, undefined))
 }
 
@@ -51,7 +51,7 @@ function manifestsAt(document: Document, node: unknown, listed: string | undefin
 }
 
 /** Prints a stream as it was written, with more objects after it. */
-export function printStream({ documents, isJson, lineEnd, style }: Stream, more: readonly object[]): string {
+export function printStream({ documents, isJson, lineEnd, style }: ManifestStream, more: readonly object[]): string {
   if (isJson) return printJson(documents, more)
   const printed = [
     ...documents.map((each) => each.toString({ ...style, lineWidth: 0, directives: false })),

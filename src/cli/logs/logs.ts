@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileFault } from '#base/file-fault.ts'
 import type { AuditRecord } from '#contracts/audit-record.ts'
-import { exit, Failure, line, UsageError } from '../command.ts'
+import { exit, CommandFailure, line, UsageError } from '../command.ts'
 import type { Command, Input, Terminal } from '../command.ts'
 import { readOperatorSettings, settingHelp, settingOptions } from '../settings.ts'
 import { entryText } from './entry.ts'
@@ -58,7 +58,8 @@ export const logs: Command = {
     const { settings } = await readOperatorSettings({ positionals: [], values }, terminal)
     if (!settings) return exit.config
     const path = typeof file === 'string' ? file : settings.audit.file
-    if (typeof file === 'string' && !existsSync(file)) throw new Failure(`${file}: cannot be read: it is not there`, exit.noInput)
+    if (typeof file === 'string' && !existsSync(file))
+      throw new CommandFailure(`${file}: cannot be read: it is not there`, exit.noInput)
     const source = path !== undefined && existsSync(path) ? linesOfFile(path) : linesOfProxy(settings)
     const look = async () => {
       try {
@@ -67,8 +68,8 @@ export const logs: Command = {
           .flatMap(parsed)
           .filter(wanted)
       } catch (error) {
-        if (error instanceof Failure || path === undefined) throw error
-        throw new Failure(`${path}: cannot be read: ${fileFault(error)}`, exit.noInput)
+        if (error instanceof CommandFailure || path === undefined) throw error
+        throw new CommandFailure(`${path}: cannot be read: ${fileFault(error)}`, exit.noInput)
       }
     }
     const show = (record: AuditRecord) =>

@@ -4,13 +4,13 @@ import type { Settings } from '#config/settings-schema.ts'
 import { toldByAdmin } from '../admin.ts'
 
 /** Hands over the lines that were written since it was asked last; the first time all it has. */
-export type Lines = () => Promise<readonly string[]>
+export type LogLines = () => Promise<readonly string[]>
 
 /** Bytes of a file that are read at once, from its end the first time. */
 const mostBytes = 16 * 1024 * 1024
 
 /** Follows a file by its name: one that was rotated away is read to its end by its successor's first line. */
-export function linesOfFile(file: string): Lines {
+export function linesOfFile(file: string): LogLines {
   let at: { readonly ino: number; offset: number } | undefined
   let rest = ''
   return async () => {
@@ -31,7 +31,7 @@ export function linesOfFile(file: string): Lines {
 }
 
 /** Asks the running proxy for what followed the last record that it gave. */
-export function linesOfProxy(settings: Settings): Lines {
+export function linesOfProxy(settings: Settings): LogLines {
   let last = ''
   return async () => {
     const answer = String(

@@ -1,7 +1,7 @@
 /** The events of a crew out of NATS JetStream: what the proxy and the hooks of its agents published. */
 import { readFile } from 'node:fs/promises'
 import type { Settings } from '#config/settings-schema.ts'
-import { exit, Failure } from '../command.ts'
+import { exit, CommandFailure } from '../command.ts'
 
 /** Milliseconds for a connection and for each answer. */
 const patience = 5_000
@@ -9,7 +9,7 @@ const patience = 5_000
 /** Hands over the payload of each event that the stream holds, oldest first. Throws `Failure`. */
 export async function eachEvent({ audit: { nats } }: Settings, take: (line: string) => void): Promise<void> {
   const { url, subject, credentials } = nats
-  if (url === undefined) throw new Failure('audit.nats.url is not set: there is no NATS to read', exit.config)
+  if (url === undefined) throw new CommandFailure('audit.nats.url is not set: there is no NATS to read', exit.config)
   const { connect, credsAuthenticator } = await import('@nats-io/transport-node')
   const { jetstream, jetstreamManager } = await import('@nats-io/jetstream')
   try {
@@ -40,6 +40,6 @@ export async function eachEvent({ audit: { nats } }: Settings, take: (line: stri
       await connection.close()
     }
   } catch (error) {
-    throw new Failure(`${url}: the events cannot be read: ${(error as Error).message}`, exit.unavailable)
+    throw new CommandFailure(`${url}: the events cannot be read: ${(error as Error).message}`, exit.unavailable)
   }
 }

@@ -1,7 +1,7 @@
 /** runs/ answers: what happened in a run, and what came of it? `sources.ts` and `nats.ts` are where lines come from. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Settings } from '#config/settings-schema.ts'
-import { Runs, timelineOf } from '#timeline/runs.ts'
+import { RunHistory, timelineOf } from '#timeline/runs.ts'
 import type { RunSummary } from '#timeline/runs.ts'
 import { causeText, countsText, stepText } from '#timeline/step-text.ts'
 import { stepKey, stepOf } from '#timeline/step.ts'
@@ -88,7 +88,7 @@ function textOf(value: string | boolean | undefined): string | undefined {
 }
 
 async function list(settings: Settings, asked: Asked, { stdout, stderr }: Terminal): Promise<ExitCode> {
-  const found = new Runs()
+  const found = new RunHistory()
   await lines(settings, asked, (text) => found.add(text))
   const summaries = found
     .summaries()

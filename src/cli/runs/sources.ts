@@ -3,9 +3,9 @@ import { createReadStream, existsSync } from 'node:fs'
 import type { Settings } from '#config/settings-schema.ts'
 import { oldFiles } from '#observe/rotation.ts'
 import { fileFault } from '#base/file-fault.ts'
-import { exit, Failure } from '../command.ts'
+import { exit, CommandFailure } from '../command.ts'
 import { linesOfFile, linesOfProxy } from '../logs/sources.ts'
-import type { Lines } from '../logs/sources.ts'
+import type { LogLines } from '../logs/sources.ts'
 
 /** What the command line names, in place of the settings. */
 export interface Named {
@@ -21,7 +21,8 @@ interface Places {
 
 function placesOf({ audit, runs }: Settings, named: Named): Places {
   for (const file of [named.audit, ...(named.events ?? []), named.memory])
-    if (file !== undefined && !existsSync(file)) throw new Failure(`${file}: cannot be read: it is not there`, exit.noInput)
+    if (file !== undefined && !existsSync(file))
+      throw new CommandFailure(`${file}: cannot be read: it is not there`, exit.noInput)
   const file = named.audit ?? audit.file
   return {
     audit: file !== undefined && existsSync(file) ? file : undefined,
@@ -40,7 +41,7 @@ export async function eachLine(settings: Settings, named: Named, take: (line: st
 }
 
 /** What is new at each call, the first time what is at hand. */
-export function newLines(settings: Settings, named: Named): Lines {
+export function newLines(settings: Settings, named: Named): LogLines {
   const { audit, others } = placesOf(settings, named)
   const sources = [audit === undefined ? linesOfProxy(settings) : linesOfFile(audit), ...others.map(linesOfFile)]
   return async () => (await Promise.all(sources.map((lines) => lines()))).flat()
@@ -58,6 +59,6 @@ async function eachLineOf(file: string, take: (line: string) => void): Promise<v
       for (const line of lines) take(line)
     }
   } catch (error) {
-    throw new Failure(`${file}: cannot be read: ${fileFault(error)}`, exit.noInput)
+    throw new CommandFailure(`${file}: cannot be read: ${fileFault(error)}`, exit.noInput)
   }
 }

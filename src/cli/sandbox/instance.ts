@@ -11,7 +11,7 @@ import { adminSocket } from '#config/settings-schema.ts'
 import type { Settings } from '#config/settings-schema.ts'
 import { loadSettings } from '#config/settings.ts'
 import { askAdmin } from '../admin.ts'
-import { exit, Failure, line } from '../command.ts'
+import { exit, CommandFailure, line } from '../command.ts'
 import type { Input, Terminal } from '../command.ts'
 import { homeInstance, standardFile } from '../settings.ts'
 
@@ -79,7 +79,8 @@ export interface Status {
 export async function statusOf({ settings }: Instance): Promise<Status | undefined> {
   const answer = await askAdmin(settings, 'GET', '/v1/status', undefined, 5_000)
   if (answer.status === 0) return undefined
-  if (answer.status !== 200) throw new Failure('the proxy that runs does not let us in; see `adminToken`', exit.unavailable)
+  if (answer.status !== 200)
+    throw new CommandFailure('the proxy that runs does not let us in; see `adminToken`', exit.unavailable)
   return answer.body as Status
 }
 
@@ -129,7 +130,7 @@ export async function startProxy(
     if (await Promise.race([ended, sleep(40, false)])) break
   }
   const said = (await readFile(logFile, 'utf8').catch(() => '')).trim().split('\n').slice(-3).join('\n')
-  throw new Failure(`the proxy does not start; ${logFile} ends with:\n${said}`, exit.unavailable)
+  throw new CommandFailure(`the proxy does not start; ${logFile} ends with:\n${said}`, exit.unavailable)
 }
 
 /** Another place for each door whose usual port is taken; a port that someone chose is left to fail. */

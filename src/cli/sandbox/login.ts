@@ -4,7 +4,7 @@ import { copyFile, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import type { ReadStream } from 'node:tty'
-import { exit, Failure, line } from '../command.ts'
+import { exit, CommandFailure, line } from '../command.ts'
 import type { Terminal } from '../command.ts'
 import type { Login, Profile } from './profiles.ts'
 
@@ -45,7 +45,7 @@ export async function ensureLogin(
     await keep(join(policies, byKey.secret), key.trim())
     return byKey
   }
-  throw new Failure(`there is no login or key for ${program}: ${waysOf(profile, policies).join('; ')}`, exit.config)
+  throw new CommandFailure(`there is no login or key for ${program}: ${waysOf(profile, policies).join('; ')}`, exit.config)
 }
 
 async function adopt({ adopt: change, example }: Profile, policies: string, { secret }: Login): Promise<void> {

@@ -8,7 +8,7 @@ import { setValue } from '#config/edit.ts'
 import { formatIssue } from '#config/issue.ts'
 import { loadPolicies } from '#config/load.ts'
 import type { Policy } from '#policy/types.ts'
-import { exit, Failure } from '../command.ts'
+import { exit, CommandFailure } from '../command.ts'
 import { anyProgram } from './profiles.ts'
 import type { Profile } from './profiles.ts'
 
@@ -43,7 +43,10 @@ export async function ensurePolicy(
   if (before?.agents.has(wanted)) return { agent: wanted, policy: before }
   if (asked !== undefined) {
     const known = [...(before?.agents.keys() ?? [])].join(', ') || 'none'
-    throw new Failure(`the policies in ${directory} have no agent ${JSON.stringify(asked)}; there is ${known}`, exit.config)
+    throw new CommandFailure(
+      `the policies in ${directory} have no agent ${JSON.stringify(asked)}; there is ${known}`,
+      exit.config,
+    )
   }
   const [only, other] = [...(before?.agents.keys() ?? [])]
   // A policy of the user's own, with one agent: that is who speaks.
@@ -53,7 +56,7 @@ export async function ensurePolicy(
   await mkdir(join(directory, 'secrets'), { recursive: true, mode: 0o700 })
   await writeFile(file, profile === undefined ? anyProgram.policy : policyText(profile), { flag: 'wx', mode: 0o600 }).catch(
     (error: NodeJS.ErrnoException) => {
-      throw new Failure(
+      throw new CommandFailure(
         `${file}: the policy of ${wanted} cannot be written there (${error.code}); give an agent with --agent`,
         exit.cantCreate,
       )
@@ -67,7 +70,7 @@ async function load(directory: string): Promise<Policy> {
   const { snapshot, issues } = await loadPolicies(directory)
   if (snapshot) return snapshot.policy
   const errors = issues.filter(({ severity }) => severity === 'error').map(formatIssue)
-  throw new Failure(`the policy does not load:\n${errors.join('\n')}`, exit.config)
+  throw new CommandFailure(`the policy does not load:\n${errors.join('\n')}`, exit.config)
 }
 
 export interface Standing {
@@ -87,7 +90,7 @@ export function standingOf(policy: Policy, agent: string): Standing {
   const address = parseAddress(from)
   const there = [...policy.agents.values()].filter(({ cidrs }) => address && cidrs.some((cidr) => inCidr(address, cidr)))
   if (there.length > 0 && !there.some(({ id }) => id === agent))
-    throw new Failure(
+    throw new CommandFailure(
       `${from} is an address of agent ${there[0]?.id}, so that a run of ${agent} would be refused there; give ${agent} an address of its own in 127.0.0.0/8, or narrow that range`,
       exit.config,
     )

@@ -12,7 +12,7 @@ import type { ProxyDoor } from '#sandbox/tunnel.ts'
 import { findWall } from '#sandbox/wall.ts'
 import type { WallKind } from '#sandbox/wall.ts'
 import { askAdmin, toldByAdmin } from '../admin.ts'
-import { exit, Failure, line, UsageError } from '../command.ts'
+import { exit, CommandFailure, line, UsageError } from '../command.ts'
 import type { Command, Terminal } from '../command.ts'
 import { settingHelp, settingOptions } from '../settings.ts'
 import { findInstance, startProxy, statusOf } from './instance.ts'
@@ -73,13 +73,13 @@ export const sandbox: Command = {
     const program = basename(name)
     const home = await realpath(terminal.env['HOME'] ?? '/')
     const work = await realpath(String(dir ?? '.')).catch(() => {
-      throw new Failure(`${String(dir)}: there is no such folder`, exit.noInput)
+      throw new CommandFailure(`${String(dir)}: there is no such folder`, exit.noInput)
     })
     const instance = await findInstance({ positionals: [], values }, terminal)
     if (!instance) return exit.config
     const around = { path: terminal.env['PATH'] ?? '', home, cwd: work }
     const found = await findProgram(name, around)
-    if (!found) throw new Failure(`there is no program ${JSON.stringify(name)} in PATH`, exit.noInput)
+    if (!found) throw new CommandFailure(`there is no program ${JSON.stringify(name)} in PATH`, exit.noInput)
     const kind = await wallFor(wall, around.path)
     await refuseWork(work, home, instance)
 
@@ -151,7 +151,7 @@ async function wallFor(asked: string | boolean | undefined, path: string): Promi
     throw new UsageError('--wall takes bubblewrap or unshare')
   const found = await findWall(asked, { PATH: path })
   if (typeof found === 'string') return found
-  throw new Failure(`no wall can be built here, so nothing is started: ${found.refusal}`, exit.noPermission)
+  throw new CommandFailure(`no wall can be built here, so nothing is started: ${found.refusal}`, exit.noPermission)
 }
 
 /** The running proxy, which knows the agent; started, or asked to read its policies again, where it does not. */
@@ -164,11 +164,12 @@ async function runningProxy(
   if (!status) {
     const made = await startProxy(instance, terminal)
     if (made.status.listen['proxy'] === undefined)
-      throw new Failure('listen.proxy is off, and a sandbox speaks through it', exit.config)
+      throw new CommandFailure('listen.proxy is off, and a sandbox speaks through it', exit.config)
     return made
   }
   if (!status.agents.some(({ id }) => id === agent)) await toldByAdmin(instance.settings, 'POST', '/v1/reload')
-  if (status.listen['proxy'] === undefined) throw new Failure('listen.proxy is off, and a sandbox speaks through it', exit.config)
+  if (status.listen['proxy'] === undefined)
+    throw new CommandFailure('listen.proxy is off, and a sandbox speaks through it', exit.config)
   return { status, started: undefined }
 }
 

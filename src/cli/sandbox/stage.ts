@@ -13,7 +13,7 @@ import type { FoundProgram } from '#sandbox/program.ts'
 import * as unshare from '#sandbox/unshare.ts'
 import { bundleInside, homeInside, isWithin, oursInside, viewOf } from '#sandbox/view.ts'
 import type { WallKind } from '#sandbox/wall.ts'
-import { exit, Failure } from '../command.ts'
+import { exit, CommandFailure } from '../command.ts'
 import type { Terminal } from '../command.ts'
 import { trustVariables } from '../env.ts'
 import { homeInstance } from '../settings.ts'
@@ -31,7 +31,7 @@ export interface StageOptions {
   readonly extra: { readonly read: readonly string[]; readonly env: readonly string[] }
 }
 
-export interface Stage extends AsyncDisposable {
+export interface SandboxStage extends AsyncDisposable {
   /** Of the relay's sockets. */
   readonly sockets: string
   readonly command: readonly string[]
@@ -44,9 +44,12 @@ const noWork = ['/', '/usr', '/etc', '/var', '/home', '/root', '/tmp', '/run', '
 export async function refuseWork(work: string, home: string, instance: Instance): Promise<void> {
   const fix = 'change to the folder of a project, or name one with --dir'
   if (noWork.some((path) => path === work) || isWithin(home, work))
-    throw new Failure(`${work} is your home, above it, or the system’s: the program would see all of it; ${fix}`, exit.usage)
+    throw new CommandFailure(
+      `${work} is your home, above it, or the system’s: the program would see all of it; ${fix}`,
+      exit.usage,
+    )
   const ours = (await hiddenPaths(instance.settings)).find(({ path, directory }) => directory && isWithin(work, path))
-  if (ours) throw new Failure(`${work} is within ${ours.path}, which no sandbox may see; ${fix}`, exit.usage)
+  if (ours) throw new CommandFailure(`${work} is within ${ours.path}, which no sandbox may see; ${fix}`, exit.usage)
 }
 
 /** Policies, secrets, state and CA key: never in sight, wherever they are. */
@@ -85,7 +88,7 @@ async function hiddenPaths(settings: Settings): Promise<readonly { readonly path
 }
 
 /** Makes the files; they are gone when disposed. */
-export async function setStage(options: StageOptions): Promise<Stage> {
+export async function setStage(options: StageOptions): Promise<SandboxStage> {
   const { terminal, kind, work, instance, program, args, stubs, extra } = options
   await using stack = new AsyncDisposableStack()
   const directory = await mkdtemp(join(await realpath(tmpdir()), 'iron-proxy-'))
@@ -135,7 +138,7 @@ export async function setStage(options: StageOptions): Promise<Stage> {
 }
 
 function missing(path: string): never {
-  throw new Failure(`${path}: --read names nothing that is there`, exit.noInput)
+  throw new CommandFailure(`${path}: --read names nothing that is there`, exit.noInput)
 }
 
 function linkAt(path: string): string | undefined {
@@ -179,7 +182,7 @@ function environment({ terminal, program, stubs, extra }: StageOptions): Readonl
     const [name, value] = at < 0 ? [text, terminal.env[text] ?? ''] : [text.slice(0, at), text.slice(at + 1)]
     const looksLike = liveKey(value)
     if (looksLike !== undefined)
-      throw new Failure(
+      throw new CommandFailure(
         `--env ${name} holds ${looksLike}: no secret goes into a sandbox; make it a credential of the policy`,
         exit.usage,
       )

@@ -64,9 +64,9 @@ export const resources = {
   networkpolicies: 'networking.k8s.io',
 } as const
 
-export type Resource = keyof typeof resources
+export type ClusterResource = keyof typeof resources
 
-const resourceField = z.enum(Object.keys(resources) as [Resource, ...Resource[]])
+const resourceField = z.enum(Object.keys(resources) as [ClusterResource, ...ClusterResource[]])
 const labelField = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, { error: 'write a Kubernetes name' })
 
 const capabilitiesSchema = z

@@ -1,5 +1,5 @@
 /** What a signature of an agent says that it was made with. The signature itself is thrown away. */
-export interface Claim {
+export interface AwsClaim {
   readonly keyId: string
   readonly region: string
   readonly service: string
@@ -14,16 +14,16 @@ const inHeader = new RegExp(
 const inParam = new RegExp(`^${scope}$`)
 
 /** The claim of an Authorization header. */
-export function readClaim(authorization: string): Claim | undefined {
+export function readClaim(authorization: string): AwsClaim | undefined {
   return claimOf(inHeader.exec(authorization))
 }
 
 /** The claim of the parameter X-Amz-Credential of a presigned URL, and of its X-Amz-SignedHeaders. */
-export function readPresignedClaim(credential: string, signedHeaders: string): Claim | undefined {
+export function readPresignedClaim(credential: string, signedHeaders: string): AwsClaim | undefined {
   return claimOf([...(inParam.exec(credential) ?? []), signedHeaders])
 }
 
-function claimOf(found: readonly string[] | null): Claim | undefined {
+function claimOf(found: readonly string[] | null): AwsClaim | undefined {
   const [, keyId, region, service, signed] = found ?? []
   if (keyId === undefined || region === undefined || service === undefined || signed === undefined) return undefined
   return { keyId, region, service, signed: new Set(signed.toLowerCase().split(';')) }

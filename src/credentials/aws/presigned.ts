@@ -4,7 +4,7 @@
  */
 import { ProxyError } from '#base/errors.ts'
 import { readPresignedClaim } from './claim.ts'
-import type { Claim } from './claim.ts'
+import type { AwsClaim } from './claim.ts'
 import { encodePercent, readParams } from '../swap/query-string.ts'
 
 /** Parameters that are written anew. */
@@ -18,7 +18,7 @@ const replaced: ReadonlySet<string> = new Set(
 const longest = 300
 
 export interface Presigned {
-  readonly claim: Claim
+  readonly claim: AwsClaim
   /** The rest of the query, as it was sent. */
   readonly rest: string
   /** Seconds for which it is still good, at most `longest`. */

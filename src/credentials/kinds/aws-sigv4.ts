@@ -3,7 +3,7 @@ import { ProxyError } from '#base/errors.ts'
 import { secretRefField } from '#base/fields.ts'
 import { chunkSigning, resignChunks } from '../aws/chunks.ts'
 import { readClaim, readPresignedClaim } from '../aws/claim.ts'
-import type { Claim } from '../aws/claim.ts'
+import type { AwsClaim } from '../aws/claim.ts'
 import { presignedQuery, readPresigned } from '../aws/presigned.ts'
 import type { Presigned } from '../aws/presigned.ts'
 import { awsSigner, type SigningKey } from '../aws/signer.ts'
@@ -68,7 +68,7 @@ function never(): never {
 const most = 8 << 20
 
 function placer(config: Config): Placer {
-  const faultOf = (claim: Claim) => faultIn(config, claim)
+  const faultOf = (claim: AwsClaim) => faultIn(config, claim)
   return {
     headers: ['authorization', tokenHeader],
     params: [keyParam, tokenParam],
@@ -102,14 +102,14 @@ function placer(config: Config): Placer {
 }
 
 /** Why this credential does not sign for what was claimed; `undefined`: it does. */
-function faultIn({ regions, services }: Config, { region, service }: Claim): string | undefined {
+function faultIn({ regions, services }: Config, { region, service }: AwsClaim): string | undefined {
   if (!regions.includes(region)) return `it was signed for the region ${region}, and not for ${regions.join(', ')}`
   if (!services.includes(service)) return `it was signed for the service ${service}, and not for ${services.join(', ')}`
   return undefined
 }
 
 /** Also where a rule lets foreign credentials pass, only what was claimed with the stub is signed. */
-function own(config: Config, claim: Claim): Claim {
+function own(config: Config, claim: AwsClaim): AwsClaim {
   const fault = [config.stub, config.accessKeyId].includes(claim.keyId)
     ? faultIn(config, claim)
     : 'it was signed with another key than the stub'

@@ -4,10 +4,10 @@ import { secretRefField } from '#base/fields.ts'
 import { parseHost } from '#base/host.ts'
 import { Secret } from '#base/secret.ts'
 import { signAssertion } from '../oauth/assertion.ts'
-import type { Window } from '../oauth/assertion.ts'
+import type { ValidityWindow } from '../oauth/assertion.ts'
 import { bearerPlacer } from './bearer.ts'
 import { commonFields, credentialKind, stubField } from '../swap/fields.ts'
-import type { Lease, LeaseAnswer, LeaseInput, TokenCall, TokenReply } from '../lease.ts'
+import type { GrantLease, LeaseAnswer, LeaseInput, TokenCall, TokenReply } from '../lease.ts'
 import { asObject, objectIn, pairOf, tokenIn } from '../oauth/token-pair.ts'
 import { later } from '../oauth/token-reply.ts'
 
@@ -54,9 +54,9 @@ export const githubApp = credentialKind({
 })
 
 /** GitHub takes ten minutes at most, and wants `iat` in its own past. */
-const window: Window = { before: 60, after: 540 }
+const window: ValidityWindow = { before: 60, after: 540 }
 
-function leaseOf(config: Config): Lease {
+function leaseOf(config: Config): GrantLease {
   const { host, prefix } = config.apiHost
   const path = `${prefix}/app/installations/${config.installationId}/access_tokens`
   return {

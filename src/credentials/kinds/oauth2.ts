@@ -1,7 +1,7 @@
 import type { SecretRef } from '#base/secret.ts'
 import { bearerPlacer } from './bearer.ts'
 import { credentialKind } from '../swap/fields.ts'
-import type { Lease } from '../lease.ts'
+import type { GrantLease } from '../lease.ts'
 import { askForToken } from '../oauth/oauth2-call.ts'
 import { loginOf } from '../oauth/oauth2-login.ts'
 import { oauth2Schema } from '../oauth/oauth2-schema.ts'
@@ -21,7 +21,7 @@ export const oauth2 = credentialKind({
   placer: (config) => bearerPlacer(config.stubs.access),
 })
 
-function leaseOf(config: OAuth2Config): Lease {
+function leaseOf(config: OAuth2Config): GrantLease {
   const { tokenEndpoint, stubs, scopes, clientId } = config
   const answering = { stubs, scopes, clientId, other: config.answers?.other ?? 'deny' } as const
   return {

@@ -4,7 +4,7 @@ import type { Secret } from '#base/secret.ts'
 import type { LeaseInput, LeaseTools } from '../lease.ts'
 
 /** Seconds before and after now in which an assertion holds: clocks differ by a minute. */
-export interface Window {
+export interface ValidityWindow {
   readonly before: number
   readonly after: number
 }
@@ -13,7 +13,7 @@ export interface Window {
 export function signAssertion(
   header: Parameters<LeaseTools['signJwt']>[0],
   claims: Readonly<Record<string, unknown>>,
-  { before, after }: Window,
+  { before, after }: ValidityWindow,
   { secrets, now, tools }: LeaseInput,
 ): string {
   const key = needSecret(secrets, 'privateKey')

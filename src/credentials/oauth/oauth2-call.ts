@@ -1,7 +1,7 @@
 /** The call that gets a token: what each grant shows, and how the client says who it is. */
 import { ProxyError } from '#base/errors.ts'
 import { needSecret, signAssertion } from './assertion.ts'
-import type { Window } from './assertion.ts'
+import type { ValidityWindow } from './assertion.ts'
 import type { LeaseInput, TokenCall } from '../lease.ts'
 import type { OAuth2Config } from './oauth2-schema.ts'
 import { basicClient, endpointUrl, tokenCall } from './token-endpoint.ts'
@@ -18,7 +18,7 @@ const jsonHosts: ReadonlySet<string> = new Set([
 ])
 
 /** Five minutes in all: longer ones are refused by some, and it is used at once. */
-const window: Window = { before: 60, after: 240 }
+const window: ValidityWindow = { before: 60, after: 240 }
 
 /** Throws `credential_unavailable` when a token, a secret or a key is missing. */
 export function askForToken(config: OAuth2Config, given: LeaseInput): TokenCall {

@@ -49,7 +49,7 @@ export interface BodyPlacement {
   readonly end: number
 }
 
-export interface Found {
+export interface FoundStubs {
   readonly kind: 'found'
   readonly placements: readonly Placement[]
   /** Without grants: the first credential whose stub stands where it belongs. */
@@ -57,7 +57,7 @@ export interface Found {
 }
 
 /** Why a request must not go out as it is. */
-export interface Refused {
+export interface SwapRefusal {
   readonly kind: 'refused'
   readonly code: ErrorCode
   /** The credential whose stub was misused. */
@@ -66,7 +66,7 @@ export interface Refused {
   readonly detail: string
 }
 
-export interface Placed {
+export interface PlacedValue {
   readonly headers: readonly string[]
   readonly query: string
   readonly swaps: readonly Swap[]
@@ -76,7 +76,7 @@ export interface Placed {
  * Finds the stubs in a request head and says whether they, and everything else that looks like a credential, belong
  * there. For bodies see `findInBody`: a stub that no kind looks for in one stays a stub.
  */
-export function findStubs(ask: SwapAsk): Found | Refused {
+export function findStubs(ask: SwapAsk): FoundStubs | SwapRefusal {
   const guarded = guards(ask)
   const placements: Placement[] = []
   const refused =
@@ -99,7 +99,7 @@ function guards({ head, index, foreign: rule }: SwapAsk): Guards {
   return { malformed: scoped, foreign: scoped && rule === 'refuse' }
 }
 
-function searchHeaders(ask: SwapAsk, guarded: Guards, placements: Placement[]): Refused | undefined {
+function searchHeaders(ask: SwapAsk, guarded: Guards, placements: Placement[]): SwapRefusal | undefined {
   const { index, head } = ask
   for (let at = 1; at < head.headers.length; at += 2) {
     const sent = head.headers[at - 1] ?? ''
@@ -143,13 +143,13 @@ function stubsInValue(index: StubIndex, value: string, basic: ReturnType<typeof 
   return stubsIn(index, value)
 }
 
-function searchPath(ask: SwapAsk): Refused | undefined {
+function searchPath(ask: SwapAsk): SwapRefusal | undefined {
   const { path } = ask.head
   const stub = stubInPath(ask.index, path) ?? (path.includes('%') ? stubInPath(ask.index, decodePercent(path)) : undefined)
   return stub === undefined ? undefined : misplaced(ask, stub, 'the path')
 }
 
-function searchQuery(ask: SwapAsk, guarded: Guards, placements: Placement[]): Refused | undefined {
+function searchQuery(ask: SwapAsk, guarded: Guards, placements: Placement[]): SwapRefusal | undefined {
   const { index, head } = ask
   if (head.query.length < 2) return undefined
   const strange: string[] = []
@@ -175,7 +175,7 @@ function searchQuery(ask: SwapAsk, guarded: Guards, placements: Placement[]): Re
 }
 
 /** Of a credential sent twice, the upstream may read either: which one would be up to it. */
-function refuseRepeats(head: SwapHead, placements: readonly Placement[]): Refused | undefined {
+function refuseRepeats(head: SwapHead, placements: readonly Placement[]): SwapRefusal | undefined {
   for (const placement of placements) {
     const { credential, name } = placement
     const repeated =
@@ -200,7 +200,7 @@ function isRepeated(headers: readonly string[], name: string): boolean {
 }
 
 /** The credential that a stub means in this request, or why it means none. */
-function judge(ask: SwapAsk, stub: string): Credential | Refused {
+function judge(ask: SwapAsk, stub: string): Credential | SwapRefusal {
   const { head, agent } = ask
   const holders = ask.index.byStub.get(stub) ?? []
   const here = holders.filter((each) => covers(each, head.host))
@@ -215,22 +215,22 @@ function judge(ask: SwapAsk, stub: string): Credential | Refused {
   return granted ?? refuse('stub_misplaced', credential.id, `the rule for this request does not give ${credential.id}`)
 }
 
-function misplaced(ask: SwapAsk, stub: string, place: string, fault?: string): Refused {
+function misplaced(ask: SwapAsk, stub: string, place: string, fault?: string): SwapRefusal {
   const credential = judge(ask, stub)
   if (isRefused(credential)) return credential
   const detail = `${credential.id} does not use its stub as sent in ${place}`
   return refuse('stub_misplaced', credential.id, fault === undefined ? detail : `${detail}: ${fault}`)
 }
 
-function foreign(place: string): Refused {
+function foreign(place: string): SwapRefusal {
   return refuse('foreign_credential', undefined, `${place} carries a credential that is not a stub`)
 }
 
-function refuse(code: ErrorCode, credential: string | undefined, detail: string): Refused {
+function refuse(code: ErrorCode, credential: string | undefined, detail: string): SwapRefusal {
   return { kind: 'refused', code, credential, detail }
 }
 
-function isRefused(judged: Credential | Refused): judged is Refused {
+function isRefused(judged: Credential | SwapRefusal): judged is SwapRefusal {
   return 'code' in judged
 }
 
@@ -238,7 +238,7 @@ function isRefused(judged: Credential | Refused): judged is Refused {
  * Writes real values where `findStubs` found stubs. Everything else is the same byte for byte. Throws
  * `credential_unavailable` when a grant is missing or its value cannot stand in a request head.
  */
-export function place(head: SwapHead, placements: readonly Placement[], grants: readonly Grant[]): Placed {
+export function place(head: SwapHead, placements: readonly Placement[], grants: readonly Grant[]): PlacedValue {
   if (placements.length === 0) return { headers: head.headers, query: head.query, swaps: [] }
   const headers = [...head.headers]
   const edits: { readonly start: number; readonly end: number; readonly text: string }[] = []

@@ -16,7 +16,7 @@ export const whoamiField = z
   .meta({ description: 'Who says whose the value is and what it may do; default: by the hosts, where they are exactly theirs' })
 
 /** What a policy entry says that matters here. */
-export interface Asked {
+export interface IdentityQuestion {
   readonly whoami?: z.output<typeof whoamiField>
   readonly hosts: readonly HostPattern[]
 }
@@ -26,7 +26,7 @@ export interface Asked {
  * to be written out, and only where it can be sent as a bearer token. `usual` is what its kind has in place of the default.
  */
 export function whoamiOf(
-  { whoami, hosts }: Asked,
+  { whoami, hosts }: IdentityQuestion,
   placer: Pick<Placer, 'header' | 'headers'>,
   stub: string | undefined,
   usual?: string,

@@ -2,7 +2,7 @@ import type { IdentityProvider, Need } from './types.ts'
 import { scopeWords } from './words.ts'
 
 /** What is known of a grant, and what the policy makes of it. */
-export interface Held {
+export interface HeldScopes {
   /** As the provider says. */
   readonly scopes: readonly string[]
   /** As the policy asks for; `undefined`: it asks for nothing in particular. */
@@ -26,7 +26,7 @@ const allowed = {
 const harmless: ReadonlySet<string> = new Set(['openid', 'offline_access'])
 
 /** What an operator should look at: a grant that is wider than the policy uses, or lacks what the policy needs. */
-export function reviewGrant({ scopes, wanted, use, provider }: Held): readonly string[] {
+export function reviewGrant({ scopes, wanted, use, provider }: HeldScopes): readonly string[] {
   const held = scopeWords(scopes)
   const includes = (one: string, other: string): boolean => provider?.includes(one, other) ?? one === other
   const unused = use === 'none' ? [] : held.filter((scope) => order.indexOf(provider?.need(scope) ?? 'none') > order.indexOf(use))

@@ -10,7 +10,7 @@ export interface IdentityProvider {
   /** Credentials scoped to exactly this host are asked here unless the policy says otherwise. */
   readonly host: string
   /** What to ask at a host of the credential: a GET, with the value as its bearer token. */
-  question(host: Host): Question
+  question(host: Host): WhoamiQuestion
   /** Never throws. */
   read(reply: WhoamiReply): WhoamiAnswer
   /** Whether whoever holds `held` may do what `wanted` stands for. */
@@ -22,7 +22,7 @@ export interface IdentityProvider {
 /** What a scope is good for: see `Use` of the policy, and `nobody` for what no agent should have. */
 export type Need = 'reads' | 'writes' | 'all' | 'nobody'
 
-export interface Question {
+export interface WhoamiQuestion {
   /** With its query. */
   readonly path: string
   /** Flat name, value pairs; Host and Authorization are added. */

@@ -1,7 +1,7 @@
 /** Chat completions, legacy completions and embeddings. */
 import type { Counted, Usage } from '#base/usage.ts'
 import { count, countDocuments, member, saysError, text } from '../count.ts'
-import type { Tally } from '../count.ts'
+import type { UsageCount } from '../count.ts'
 import type { Asked, FieldPath, Fields, ReplyKind, Shape } from '../types.ts'
 import { inChat, readElsewhere, wantsOf } from '../elsewhere.ts'
 import { askForUsage } from './amend.ts'
@@ -97,7 +97,7 @@ const visible: readonly FieldPath[] = [
 ]
 
 /** The last usage counts: some servers report a running one with every chunk. */
-class ChatTally implements Tally {
+class ChatTally implements UsageCount {
   readonly wants = reported
   readonly reports = usages
   readonly visible = visible

@@ -1,7 +1,7 @@
 /** Responses: one document, or events of which one of the last holds it. */
 import type { Counted, Usage } from '#base/usage.ts'
 import { count, countDocuments, saysError, text } from '../count.ts'
-import type { Tally } from '../count.ts'
+import type { UsageCount } from '../count.ts'
 import { inResponses, readElsewhere, wantsOf } from '../elsewhere.ts'
 import type { Asked, FieldPath, Fields, Shape } from '../types.ts'
 import { responsesSpeech } from './speech.ts'
@@ -44,7 +44,7 @@ const inDocument: readonly FieldPath[] = [
 ]
 const nowhere: readonly FieldPath[] = []
 
-function documentTally(): Tally {
+function documentTally(): UsageCount {
   let usage: Usage | undefined
   let failed = false
   return {
@@ -72,7 +72,7 @@ const usages = ['response.usage']
 const visible: readonly FieldPath[] = [['delta']]
 
 /** `response.completed`, `.incomplete` and `.failed` hold the response as it is in the end. */
-class EventTally implements Tally {
+class EventTally implements UsageCount {
   readonly wants = inEvents
   readonly reports = usages
   readonly visible = visible

@@ -5,7 +5,7 @@ import { pairContext, readPair, reasonContext, writePair } from '../sealed-pair.
 import { scriptOf } from './client.ts'
 import { grantsScript } from './grants-script.ts'
 import type { Journal, SealedRow } from './journal.ts'
-import type { Member, RedisLink } from './link.ts'
+import type { RedisMember, RedisLink } from './link.ts'
 import type { Seal } from '../seal.ts'
 import { StoreError } from '../store-error.ts'
 
@@ -34,7 +34,7 @@ type Row = z.output<typeof rowShape>
  * whoever was paused and comes late finds another one and writes nothing. The newest row that is known here stays known, so that
  * a server that lost it is given it back.
  */
-export class RedisGrants implements GrantStore, Member {
+export class RedisGrants implements GrantStore, RedisMember {
   readonly #link: RedisLink
   readonly #journal: Journal
   readonly #seal: Seal

@@ -30,7 +30,7 @@ const terms = { share: 0.05, plenty: 5, life: 30_000, renew: 5_000, margin: 2_00
  * Shares of budgets that are set aside for this replica alone, so that what it lets through while it is blind is within the limit
  * whatever the others do. Each is used up once, and gone when it is not renewed.
  */
-export class Leases {
+export class RedisLeases {
   readonly #wanted = new Map<string, { account: Account; limit: Limit; at: number }>()
   readonly #leases = new Map<string, Lease>()
   /** By request; where in its claims each stands. */

@@ -3,10 +3,10 @@ import type { Account, Amount, Balance, Claim, Ledger, Lesson, Reserved } from '
 import { accountKey, accountOfKey, mustBeWhole } from '../amounts.ts'
 import type { Journal, Owed } from './journal.ts'
 import { ledgerScript } from './ledger-script.ts'
-import { Leases } from './leases.ts'
+import { RedisLeases } from './leases.ts'
 import { LedgerClock } from '../ledger-clock.ts'
 import { scriptOf } from './client.ts'
-import type { Member, RedisLink } from './link.ts'
+import type { RedisMember, RedisLink } from './link.ts'
 import { StoreError } from '../store-error.ts'
 
 /** A hold of a request that still runs here. */
@@ -34,10 +34,10 @@ const batch = 200
  * server that lost something is told again before it is asked. While the server is away, requests run on what this replica has
  * leased, and settlements wait in the journal.
  */
-export class RedisLedger implements Ledger, Member {
+export class RedisLedger implements Ledger, RedisMember {
   readonly #link: RedisLink
   readonly #journal: Journal
-  readonly #leases = new Leases()
+  readonly #leases = new RedisLeases()
   readonly #live = new Map<string, Live>()
   /** When each was settled, on the monotonic clock. */
   readonly #settled = new Map<string, number>()

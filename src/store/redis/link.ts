@@ -20,7 +20,7 @@ export interface LinkOptions extends ClientOptions {
 }
 
 /** Who keeps something in Redis. */
-export interface Member {
+export interface RedisMember {
   /** Tells the server what it may have lost. Called before anything else is asked of it. */
   bring(): Promise<void>
   /** Called again and again while the link is up. */
@@ -61,7 +61,7 @@ export class RedisLink {
   readonly shown: string
   readonly #options: LinkOptions
   readonly #client: Redis | Cluster
-  readonly #members = new Set<Member>()
+  readonly #members = new Set<RedisMember>()
   #era: string | undefined
   #up = false
   #why: StoreError
@@ -104,7 +104,7 @@ export class RedisLink {
     return this.#offset === undefined ? undefined : Date.now() - performance.now() - this.#offset
   }
 
-  enter(member: Member): void {
+  enter(member: RedisMember): void {
     this.#members.add(member)
   }
 
@@ -114,7 +114,7 @@ export class RedisLink {
   }
 
   /** The last one out closes the connection. */
-  leave(member: Member): void {
+  leave(member: RedisMember): void {
     this.#members.delete(member)
     if (this.#members.size > 0 || this.#closed) return
     this.#closed = true

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Ended, KeptRun, KeptRuns, RunStore } from '#contracts/runs.ts'
 import { scriptOf } from './client.ts'
 import type { Journal } from './journal.ts'
-import type { Member, RedisLink } from './link.ts'
+import type { RedisMember, RedisLink } from './link.ts'
 import { runsScript } from './runs-script.ts'
 import { boundFact, endedFact, liveFact, RunFacts } from '../run-facts.ts'
 import type { RunFact } from '../run-facts.ts'
@@ -37,7 +37,7 @@ const batch = 200
  * The promises of `RunStore` in Redis, for all replicas. Each knows all facts, so that whoever speaks is found in memory, and a
  * server that has lost some is told again. A change is heard of on a channel; a look twice a second makes up for what was not heard.
  */
-export class RedisRuns implements RunStore, Member {
+export class RedisRuns implements RunStore, RedisMember {
   readonly #link: RedisLink
   readonly #journal: Journal
   readonly #seal: Seal

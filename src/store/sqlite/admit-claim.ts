@@ -1,4 +1,4 @@
-/** Whether a claim fits its account. `redis-ledger-script.ts` says the same in Lua; one suite of tests holds both to it. */
+/** Whether a claim fits its account. `redis/ledger-script.ts` says the same in Lua; one suite of tests holds both to it. */
 import type { Amount, Balance, Claim, Reserved } from '#metering/types.ts'
 
 const measures = [

@@ -1,6 +1,6 @@
 /**
  * store/ answers: what survives a restart? Rotated pairs and runs, sealed, and spend; each write is on disk before it counts.
- * Its neighbours: the vault decides what to write and when, identity has the runs, journey/ports.ts says what every store
+ * Its neighbours: the vault decides what to write and when, runs/ has the runs, contracts/grants.ts says what every store
  * promises. This one is a file, for one replica; processes on the same machine may share it.
  */
 import { DatabaseSync } from 'node:sqlite'

@@ -8,7 +8,7 @@ import { accountsIn, openAccounts } from './accounts.ts'
 import type { Accounts } from './accounts.ts'
 import { transact } from './database.ts'
 import { describeRemade, HeldFile } from './held-file.ts'
-import type { Answer, Asked, Order } from './ledger.ts'
+import type { LedgerAnswer, LedgerRequest, LedgerOrder } from './ledger.ts'
 import { toStoreError } from '../store-error.ts'
 
 const { path } = workerData as { readonly path: string }
@@ -16,7 +16,7 @@ const { path } = workerData as { readonly path: string }
 const pause = { open: 1_000, forget: 3_600_000 } as const
 
 /** What changes nothing needs no transaction. */
-const reads: ReadonlySet<Order['kind']> = new Set<Order['kind']>(['balances', 'accounts', 'lessons', 'open'])
+const reads: ReadonlySet<LedgerOrder['kind']> = new Set<LedgerOrder['kind']>(['balances', 'accounts', 'lessons', 'open'])
 
 let open: { readonly database: DatabaseSync; readonly accounts: Accounts; readonly file: HeldFile } | undefined
 let remade: string | undefined
@@ -24,9 +24,9 @@ let firstOpen = true
 let failedAt = Number.NEGATIVE_INFINITY
 let failure: unknown
 let forgotAt = Number.NEGATIVE_INFINITY
-let waiting: Asked[] = []
+let waiting: LedgerRequest[] = []
 
-parentPort?.on('message', (asked: Asked) => {
+parentPort?.on('message', (asked: LedgerRequest) => {
   waiting.push(asked)
   // What else has arrived by the next turn goes with it.
   if (waiting.length === 1) setImmediate(work)
@@ -42,7 +42,7 @@ function work(): void {
   if (batch.some(({ order }) => order.kind === 'close')) parentPort?.close()
 }
 
-function answers(batch: readonly Asked[]): readonly Answer[] {
+function answers(batch: readonly LedgerRequest[]): readonly LedgerAnswer[] {
   try {
     const { database, accounts } = ready()
     const kept = accounts.kept()
@@ -50,7 +50,7 @@ function answers(batch: readonly Asked[]): readonly Answer[] {
     // Until the time of the file is known there, what is said of the time may be a clock that is wrong since before our start.
     const resumed = batch.every((each) => each.resumed)
     const now = resumed ? asked.now : Math.max(asked.now, kept.now)
-    const answer = ({ seq, order }: Asked): Answer => ({
+    const answer = ({ seq, order }: LedgerRequest): LedgerAnswer => ({
       seq,
       kept: resumed ? undefined : kept,
       result: apply(order, accounts, now),
@@ -106,7 +106,7 @@ function close(): void {
   open = undefined
 }
 
-function apply(order: Order, accounts: Accounts, now: number): unknown {
+function apply(order: LedgerOrder, accounts: Accounts, now: number): unknown {
   switch (order.kind) {
     case 'reserve':
       return accounts.reserve(order.id, order.claims, order.deadline, now)

@@ -7,7 +7,7 @@ import { StoreError } from '../store-error.ts'
 import type { StoreFault } from '../store-error.ts'
 
 /** What the thread is asked to do. */
-export type Order =
+export type LedgerOrder =
   | { readonly kind: 'open' }
   | { readonly kind: 'reserve'; readonly id: string; readonly claims: readonly Claim[]; readonly deadline: number }
   | { readonly kind: 'extend'; readonly ids: readonly string[]; readonly deadline: number }
@@ -29,16 +29,16 @@ export type Order =
   | { readonly kind: 'lessons' }
   | { readonly kind: 'close' }
 
-export interface Asked {
+export interface LedgerRequest {
   readonly seq: number
   /** The ledger's time, and what to keep beside it. */
   readonly time: { readonly now: number; readonly floor: number }
   /** False until what the file has kept of the time is known here. */
   readonly resumed: boolean
-  readonly order: Order
+  readonly order: LedgerOrder
 }
 
-export interface Answer {
+export interface LedgerAnswer {
   readonly seq: number
   /** What the file had kept of the time when it was opened. */
   readonly kept?: KeptTime | undefined
@@ -169,7 +169,7 @@ export class EmbeddedLedger implements Ledger {
     await worker.terminate()
   }
 
-  async #ask<Result>(order: Order): Promise<Result> {
+  async #ask<Result>(order: LedgerOrder): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     this.#seq += 1
     this.#waiting.set(this.#seq, { resolve, reject })
@@ -179,7 +179,7 @@ export class EmbeddedLedger implements Ledger {
     const kept = this.#clock.kept(this.#wall(), this.#elapsed())
     const time = { now: Math.floor(kept.now), floor: Math.floor(kept.floor) }
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-    worker.postMessage({ seq: this.#seq, time, resumed: this.#resumed, order } satisfies Asked)
+    worker.postMessage({ seq: this.#seq, time, resumed: this.#resumed, order } satisfies LedgerRequest)
     try {
       return (await promise) as Result
     } finally {
@@ -190,14 +190,14 @@ export class EmbeddedLedger implements Ledger {
   #thread(): Worker {
     if (this.#worker) return this.#worker
     const worker = new Worker(new URL('ledger-worker.ts', import.meta.url), { workerData: { path: this.#path } })
-    worker.on('message', (answers: readonly Answer[]) => this.#take(answers))
+    worker.on('message', (answers: readonly LedgerAnswer[]) => this.#take(answers))
     worker.on('error', (error: unknown) => this.#lose(worker, error))
     worker.on('exit', () => this.#lose(worker))
     this.#worker = worker
     return worker
   }
 
-  #take(answers: readonly Answer[]): void {
+  #take(answers: readonly LedgerAnswer[]): void {
     const remade = answers[0]?.remade
     if (remade !== undefined) this.#onRemade(remade)
     for (const { seq, kept, result, fault } of answers) {

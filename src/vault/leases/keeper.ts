@@ -2,16 +2,16 @@ import type { Clock } from '#base/clock.ts'
 import { ProxyError } from '#base/errors.ts'
 import type { Pair } from '#credentials/lease.ts'
 import type { Credential, Grant } from '#credentials/types.ts'
-import type { Course, Turn } from './renewal.ts'
+import type { Renewal, RenewalTurn } from './renewal.ts'
 import { ForcedCalls } from './forced-calls.ts'
 import type { LeaseEvent, LeaseStatus, LeaseValue } from './lease-status.ts'
 import { deadAt, pauseAfter, phaseOf, refreshAt } from './lease-times.ts'
-import type { Held } from './lease-times.ts'
+import type { HeldLease } from './lease-times.ts'
 import { reasonOf } from './token-call.ts'
 import { waitUntil } from './wait.ts'
 
 export interface KeeperOptions {
-  readonly course: Course
+  readonly course: Renewal
   readonly clock: Clock
   /** From 0 to 1. */
   readonly random: () => number
@@ -20,7 +20,7 @@ export interface KeeperOptions {
   readonly onChange: () => void
 }
 
-type Later = Turn & { readonly kind: 'later' }
+type Later = RenewalTurn & { readonly kind: 'later' }
 
 /** Milliseconds between looks at the store when only others can change something, and for requests that fail. */
 const idleLook = 30_000
@@ -39,9 +39,9 @@ const mostTurns = 3
 export class Keeper {
   #credential: Credential
   readonly #options: KeeperOptions
-  readonly #course: Course
+  readonly #course: Renewal
   readonly #clock: Clock
-  #held: Held | undefined
+  #held: HeldLease | undefined
   /** The one before: replies to requests that carried it are still on their way. */
   #previous: Pair | undefined
   #ended: string | undefined
@@ -262,7 +262,7 @@ export class Keeper {
     }
   }
 
-  #settle(turn: Turn): void {
+  #settle(turn: RenewalTurn): void {
     const wasUnwritten = this.#unwritten
     this.#unwritten = turn.kind === 'unwritten'
     switch (turn.kind) {
@@ -294,7 +294,7 @@ export class Keeper {
   }
 
   /** Only ever forward: what comes late from an older generation is nothing to go by. */
-  #take(held: Held, kind: LeaseEvent['kind'], detail?: string): void {
+  #take(held: HeldLease, kind: LeaseEvent['kind'], detail?: string): void {
     if (this.#held && held.generation <= this.#held.generation) return
     this.#previous = this.#held?.pair
     this.#held = held
@@ -344,14 +344,14 @@ export class Keeper {
     return this.#held ? Math.max(0, deadAt(this.#held) - this.#clock.now()) : 0
   }
 
-  #usable(): Held | undefined {
+  #usable(): HeldLease | undefined {
     const held = this.#held
     if (!held || phaseOf(held, this.#clock.now()) === 'dead') return undefined
     // Refused by the upstream and by the token endpoint: whoever sends it now is answered 401.
     return this.#ended !== undefined && this.#refused >= held.generation ? undefined : held
   }
 
-  #isDue(held: Held): boolean {
+  #isDue(held: HeldLease): boolean {
     return this.#refused >= held.generation || phaseOf(held, this.#clock.now()) !== 'fresh'
   }
 
@@ -392,6 +392,6 @@ export class Keeper {
   }
 }
 
-function grantOf(credential: Credential, held: Held): Grant {
+function grantOf(credential: Credential, held: HeldLease): Grant {
   return { credential, secret: held.pair.access, generation: held.generation, until: deadAt(held) }
 }

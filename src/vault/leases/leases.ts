@@ -3,11 +3,11 @@ import type { Clock } from '#base/clock.ts'
 import { ProxyError } from '#base/errors.ts'
 import { refName } from '#base/secret.ts'
 import type { Secret, SecretRef } from '#base/secret.ts'
-import type { Lease, LeaseInput, LeaseTools, Pair } from '#credentials/lease.ts'
+import type { GrantLease, LeaseInput, LeaseTools, Pair } from '#credentials/lease.ts'
 import type { Credential } from '#credentials/types.ts'
 import type { GrantStore } from '#contracts/grants.ts'
 import type { TokenCaller } from '#contracts/calls.ts'
-import type { Course } from './renewal.ts'
+import type { Renewal } from './renewal.ts'
 import { Keeper } from './keeper.ts'
 import type { LeaseEvent, LeaseStatus, LeaseValue } from './lease-status.ts'
 import { Minting } from './minting.ts'
@@ -39,7 +39,7 @@ export interface LeaseMaterials {
 
 interface Kept {
   /** As the policy in force has it. */
-  readonly current: { lease: Lease }
+  readonly current: { lease: GrantLease }
   readonly keeper: Keeper
   seedDigest: string
   refsDigest: string
@@ -117,7 +117,7 @@ export class Leases {
     await Promise.all(this.#leaving.values())
   }
 
-  #enter(credential: Credential, lease: Lease): void {
+  #enter(credential: Credential, lease: GrantLease): void {
     const { id } = credential
     const { clock, random, onEvent } = this.#ports
     const current = { lease }
@@ -127,9 +127,9 @@ export class Leases {
     keeper.open(this.#leaving.get(id))
   }
 
-  #course(id: string, current: { readonly lease: Lease }): Course {
+  #course(id: string, current: { readonly lease: GrantLease }): Renewal {
     const { store, caller, clock, tools, abandonedAfter, marksByOurClock } = this.#ports
-    const lease = (): Lease => current.lease
+    const lease = (): GrantLease => current.lease
     const calling: Calling = { credential: id, lease, caller, clock, tools, secrets: () => this.#secrets(lease()) }
     const seed = new Seed(lease, () => {
       const ref = lease().seed
@@ -149,7 +149,7 @@ export class Leases {
     this.#leaving.set(id, left)
   }
 
-  #secrets(lease: Lease): LeaseInput['secrets'] {
+  #secrets(lease: GrantLease): LeaseInput['secrets'] {
     return Object.fromEntries(
       Object.entries(lease.refs).flatMap(([name, ref]) => {
         const secret = this.#materials.valueOf(ref)
@@ -158,7 +158,7 @@ export class Leases {
     )
   }
 
-  #digests({ seed, refs }: Lease): Pick<Kept, 'seedDigest' | 'refsDigest'> {
+  #digests({ seed, refs }: GrantLease): Pick<Kept, 'seedDigest' | 'refsDigest'> {
     return { seedDigest: this.#digest(seed ? [seed] : []), refsDigest: this.#digest(Object.values(refs)) }
   }
 

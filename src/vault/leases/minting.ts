@@ -1,16 +1,16 @@
 import type { Pair } from '#credentials/lease.ts'
-import type { Course, Loaded, Turn } from './renewal.ts'
-import type { Held } from './lease-times.ts'
+import type { Renewal, LoadedLease, RenewalTurn } from './renewal.ts'
+import type { HeldLease } from './lease-times.ts'
 import type { Seed } from './seed.ts'
 import { makeCall, prepareCall } from './token-call.ts'
 import type { Calling } from './token-call.ts'
 
 /** A lease whose call can be made again at no loss: its pair is in memory only. */
-export class Minting implements Course {
+export class Minting implements Renewal {
   readonly #calling: Calling
   readonly #seed: Seed
   #generation = 0
-  #held: Held | undefined
+  #held: HeldLease | undefined
   #refused: string | undefined
   #closed = false
 
@@ -19,7 +19,7 @@ export class Minting implements Course {
     this.#seed = seed
   }
 
-  async load(): Promise<Loaded> {
+  async load(): Promise<LoadedLease> {
     const seen = this.#seed.read()
     if (seen.kind !== 'new') return this.#loaded('kept', seen.kind === 'bad' ? seen.reason : undefined)
     this.#seed.taken(seen.digest)
@@ -27,7 +27,7 @@ export class Minting implements Course {
     return this.#loaded('seed', undefined)
   }
 
-  async next(held: Held | undefined): Promise<Turn> {
+  async next(held: HeldLease | undefined): Promise<RenewalTurn> {
     if (this.#closed) return { kind: 'waiting', why: 'closed' }
     if (this.#refused !== undefined) return { kind: 'refused', reason: this.#refused }
     if (this.#held && this.#held.generation > (held?.generation ?? 0)) return { kind: 'held', held: this.#held, by: 'store' }
@@ -50,12 +50,12 @@ export class Minting implements Course {
     }
   }
 
-  async login(pair: Pair): Promise<Held> {
+  async login(pair: Pair): Promise<HeldLease> {
     this.#refused = undefined
     return this.#keep(pair, undefined)
   }
 
-  async reopen(): Promise<Held | undefined> {
+  async reopen(): Promise<HeldLease | undefined> {
     this.#refused = undefined
     return this.#held
   }
@@ -64,13 +64,13 @@ export class Minting implements Course {
     this.#closed = true
   }
 
-  #keep(pair: Pair, since: number | undefined): Held {
+  #keep(pair: Pair, since: number | undefined): HeldLease {
     this.#generation += 1
     this.#held = { pair, generation: this.#generation, since }
     return this.#held
   }
 
-  #loaded(from: Loaded['from'], seedTrouble: string | undefined): Loaded {
+  #loaded(from: LoadedLease['from'], seedTrouble: string | undefined): LoadedLease {
     return { held: this.#held, from, ended: this.#refused, seedTrouble }
   }
 }

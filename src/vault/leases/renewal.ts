@@ -1,25 +1,25 @@
 /** How a lease's next pair is had: `rotation.ts` where the call spends what it is made with, `minting.ts` where not. */
 import type { Pair } from '#credentials/lease.ts'
-import type { Held } from './lease-times.ts'
+import type { HeldLease } from './lease-times.ts'
 
-export interface Course {
+export interface Renewal {
   /** Takes in the seed, when it has one not seen before, and what is kept. Throws StoreError. */
-  load(): Promise<Loaded>
+  load(): Promise<LoadedLease>
   /**
    * One attempt at a newer pair than `held`. `urgent` answers, each time it is asked, whether `held` can no longer be
    * used, so that someone waits. Never throws.
    */
-  next(held: Held | undefined, urgent: () => boolean): Promise<Turn>
+  next(held: HeldLease | undefined, urgent: () => boolean): Promise<RenewalTurn>
   /** A new login: the next generation whatever there was. Throws StoreError. */
-  login(pair: Pair): Promise<Held>
+  login(pair: Pair): Promise<HeldLease>
   /** What made a refusal final has changed: one more attempt is in order. Throws StoreError. */
-  reopen(held: Held | undefined): Promise<Held | undefined>
+  reopen(held: HeldLease | undefined): Promise<HeldLease | undefined>
   /** Ends all waiting; no call is begun from now on. */
   close(): void
 }
 
-export interface Loaded {
-  readonly held: Held | undefined
+export interface LoadedLease {
+  readonly held: HeldLease | undefined
   /** `seed`: it is a login taken from the seed just now. */
   readonly from: 'seed' | 'kept'
   /** Why only a new login helps. */
@@ -29,11 +29,11 @@ export interface Loaded {
 }
 
 /** What an attempt came to. */
-export type Turn =
+export type RenewalTurn =
   /** The pair now in force. `call`: we asked for it. `store`: it was there already, by someone else or by an earlier write. */
-  | { readonly kind: 'held'; readonly held: Held; readonly by: 'call' | 'store' }
+  | { readonly kind: 'held'; readonly held: HeldLease; readonly by: 'call' | 'store' }
   /** In force, but not on disk: nothing may be asked for until it is. `first`: this is the first one hears of it. */
-  | { readonly kind: 'unwritten'; readonly held: Held; readonly first: boolean; readonly reason: string }
+  | { readonly kind: 'unwritten'; readonly held: HeldLease; readonly first: boolean; readonly reason: string }
   /** Final. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** Milliseconds to wait at least. `unsure`: the pair may be spent already, so ask rarely. */

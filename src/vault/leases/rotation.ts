@@ -5,8 +5,8 @@
  */
 import type { Pair, TokenCall } from '#credentials/lease.ts'
 import type { GrantStore, KeptGrant } from '#contracts/grants.ts'
-import type { Course, Loaded, Turn } from './renewal.ts'
-import type { Held } from './lease-times.ts'
+import type { Renewal, LoadedLease, RenewalTurn } from './renewal.ts'
+import type { HeldLease } from './lease-times.ts'
 import type { Seed } from './seed.ts'
 import { makeCall, prepareCall, reasonOf } from './token-call.ts'
 import type { Called, Calling } from './token-call.ts'
@@ -43,7 +43,7 @@ const mostRaces = 10
 type Again = { readonly kind: 'again' }
 const again: Again = { kind: 'again' }
 
-export class Rotation implements Course {
+export class Rotation implements Renewal {
   readonly #calling: Calling
   readonly #store: GrantStore
   readonly #seed: Seed
@@ -66,10 +66,10 @@ export class Rotation implements Course {
     this.#marksByOurClock = marksByOurClock
   }
 
-  async load(): Promise<Loaded> {
+  async load(): Promise<LoadedLease> {
     const { credential, clock } = this.#calling
     const seen = this.#seed.read()
-    let from: Loaded['from'] = 'kept'
+    let from: LoadedLease['from'] = 'kept'
     if (seen.kind === 'new') {
       const generation = await this.#store.seed(credential, seen.pair, seen.digest, clock.now())
       this.#seed.taken(seen.digest)
@@ -87,7 +87,7 @@ export class Rotation implements Course {
     return { held, from, ended, seedTrouble: seen.kind === 'bad' ? seen.reason : undefined }
   }
 
-  async next(held: Held | undefined, urgent: () => boolean): Promise<Turn> {
+  async next(held: HeldLease | undefined, urgent: () => boolean): Promise<RenewalTurn> {
     try {
       for (let races = 0; races < mostRaces;) {
         if (this.#unwritten) {
@@ -107,7 +107,7 @@ export class Rotation implements Course {
     }
   }
 
-  async login(pair: Pair): Promise<Held> {
+  async login(pair: Pair): Promise<HeldLease> {
     const { credential, clock } = this.#calling
     const generation = await this.#store.login(credential, pair, clock.now())
     this.#unwritten = undefined
@@ -115,7 +115,7 @@ export class Rotation implements Course {
   }
 
   /** The pair is still the one to ask with: it becomes a login of its own. */
-  async reopen(held: Held | undefined): Promise<Held | undefined> {
+  async reopen(held: HeldLease | undefined): Promise<HeldLease | undefined> {
     return held && this.login(held.pair)
   }
 
@@ -125,7 +125,7 @@ export class Rotation implements Course {
   }
 
   /** `again`: the world has changed meanwhile; read it anew. */
-  async #attempt(kept: KeptGrant, held: Held | undefined, urgent: () => boolean): Promise<Turn | Again | 'polled'> {
+  async #attempt(kept: KeptGrant, held: HeldLease | undefined, urgent: () => boolean): Promise<RenewalTurn | Again | 'polled'> {
     const { credential, clock } = this.#calling
     const { generation, pair } = kept
     if (generation > (held?.generation ?? 0)) {
@@ -171,7 +171,7 @@ export class Rotation implements Course {
   }
 
   /** Makes the call under a mark that we hold. `unsure`: an earlier call may have spent the pair already. */
-  async #spend(kept: KeptGrant, mark: Mark, call: TokenCall, unsure: boolean): Promise<Turn | Again> {
+  async #spend(kept: KeptGrant, mark: Mark, call: TokenCall, unsure: boolean): Promise<RenewalTurn | Again> {
     this.#mark = mark
     if (this.#closed) {
       await this.#takeOff(mark, unsure)
@@ -210,7 +210,7 @@ export class Rotation implements Course {
   }
 
   /** Durable before it is used, unless the disk refuses: then it is the only copy, and is used while it is tried again. */
-  async #write(next: { readonly generation: number; readonly pair: Pair }, first: boolean): Promise<Turn | Again> {
+  async #write(next: { readonly generation: number; readonly pair: Pair }, first: boolean): Promise<RenewalTurn | Again> {
     const { credential, clock } = this.#calling
     const { generation, pair } = next
     const held = { pair, generation: generation + 1, since: clock.now() }
@@ -261,4 +261,4 @@ export class Rotation implements Course {
   }
 }
 
-const noLogin: Turn = { kind: 'refused', reason: 'there is no login yet' }
+const noLogin: RenewalTurn = { kind: 'refused', reason: 'there is no login yet' }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Secret } from '#base/secret.ts'
-import type { Lease, Pair } from '#credentials/lease.ts'
+import type { GrantLease, Pair } from '#credentials/lease.ts'
 import { reasonOf } from './token-call.ts'
 
 export type Seeded =
@@ -11,11 +11,11 @@ export type Seeded =
 
 /** What a first grant is read from. Each content of it is taken once: what it held is spent from then on. */
 export class Seed {
-  readonly #lease: () => Lease
+  readonly #lease: () => GrantLease
   readonly #content: () => Secret | undefined
   #taken: string | undefined
 
-  constructor(lease: () => Lease, content: () => Secret | undefined) {
+  constructor(lease: () => GrantLease, content: () => Secret | undefined) {
     this.#lease = lease
     this.#content = content
   }

@@ -2,14 +2,14 @@
 import type { Clock } from '#base/clock.ts'
 import { codeOf, ProxyError, unsent } from '#base/errors.ts'
 import type { Secret } from '#base/secret.ts'
-import type { Lease, LeaseInput, LeaseTools, Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
+import type { GrantLease, LeaseInput, LeaseTools, Pair, TokenCall, TokenReply } from '#credentials/lease.ts'
 import type { TokenCaller } from '#contracts/calls.ts'
 
 /** Everything a call needs besides the pair. */
 export interface Calling {
   readonly credential: string
   /** As the policy in force has it. */
-  readonly lease: () => Lease
+  readonly lease: () => GrantLease
   readonly caller: TokenCaller
   readonly clock: Clock
   readonly tools: LeaseTools

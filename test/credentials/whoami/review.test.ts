@@ -3,12 +3,12 @@ import { claude } from '#credentials/whoami/claude.ts'
 import { githubApp } from '#credentials/whoami/github-app.ts'
 import { github } from '#credentials/whoami/github.ts'
 import { reviewGrant } from '#credentials/whoami/review.ts'
-import type { Held } from '#credentials/whoami/review.ts'
+import type { HeldScopes } from '#credentials/whoami/review.ts'
 
-const held: Held = { scopes: [], wanted: undefined, use: 'all', provider: github }
+const held: HeldScopes = { scopes: [], wanted: undefined, use: 'all', provider: github }
 
 describe('a grant', () => {
-  it.each<readonly [string, Partial<Held>]>([
+  it.each<readonly [string, Partial<HeldScopes>]>([
     ['reads what agents read', { scopes: ['read:org', 'notifications'], use: 'reads' }],
     ['writes where agents write', { scopes: ['repo', 'workflow'], use: 'writes' }],
     ['administers where agents may do anything', { scopes: ['repo', 'admin:org', 'delete_repo'], use: 'all' }],
@@ -20,7 +20,7 @@ describe('a grant', () => {
     expect(reviewGrant({ ...held, ...some })).toEqual([])
   })
 
-  it.each<readonly [string, Partial<Held>, readonly string[]]>([
+  it.each<readonly [string, Partial<HeldScopes>, readonly string[]]>([
     [
       'writes where agents read',
       { scopes: ['repo', 'read:org', 'delete_repo'], use: 'reads' },

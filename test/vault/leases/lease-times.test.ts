@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { deadAt, pauseAfter, phaseOf, refreshAt } from '#vault/leases/lease-times.ts'
-import type { Held } from '#vault/leases/lease-times.ts'
+import type { HeldLease } from '#vault/leases/lease-times.ts'
 import { hour, minute, second } from '../keeping.ts'
 
 /** Granted at 0; expires after `life`. */
-const held = (life: number | undefined, since: number | undefined = 0): Held => ({
+const held = (life: number | undefined, since: number | undefined = 0): HeldLease => ({
   pair: { access: new Secret('access', ''), refresh: undefined, expiresAt: life, scopes: undefined },
   generation: 1,
   since,

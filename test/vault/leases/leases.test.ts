@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { Secret } from '#base/secret.ts'
 import { Scrubber } from '#credentials/scrub/restub.ts'
-import { Vault } from '#vault/vault.ts'
+import { LiveVault } from '#vault/vault.ts'
 import { canary, credential } from '../../kit/credentials.ts'
 import { claude, hour, keeping, minted, minute, second, settled, snapshotWith } from '../keeping.ts'
 
@@ -214,7 +214,7 @@ describe('closing', () => {
 
 test('without a way to call token endpoints, leases are not available and nothing else is missing', async () => {
   const value = canary()
-  const vault = new Vault([{ owns: () => true, read: () => value, path: () => undefined }])
+  const vault = new LiveVault([{ owns: () => true, read: () => value, path: () => undefined }])
   vault.use(snapshotWith([pat, claude]))
   await turn()
   expect(() => vault.grant(claude)).toThrow(expect.objectContaining({ code: 'credential_unavailable' }) as Error)
