@@ -11,7 +11,7 @@ import { Webhook } from '#observe/webhook.ts'
 import { connect } from '#store/redis/client.ts'
 import { testAuthority, type TestLeaf } from '../kit/ca.ts'
 import { closer, listen } from '../kit/listen.ts'
-import { placeOf } from '../store/redis-parts.ts'
+import { placeOf } from '../store/redis/parts.ts'
 
 const cleanUp = new AsyncDisposableStack()
 let tokenFile: string

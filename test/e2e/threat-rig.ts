@@ -346,7 +346,7 @@ export function policyOf({
 }: Pick<RigOptions<Recorders>, 'agents' | 'credentials' | 'rules' | 'dns'> = {}): string {
   return `version: 1
 agents:
-  alice: {from: [{cidr: ${alice}/32}]}
+  alice: {from: [{cidr: ${alice}/32}, {cidr: 127.0.1.0/24}]}
   bob: {from: [{cidr: ${bob}/32}]}
 ${agents}
 credentials:

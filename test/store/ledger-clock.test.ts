@@ -8,7 +8,7 @@ import { LedgerClock } from '#store/ledger-clock.ts'
 import type { Account, Claim } from '#metering/types.ts'
 import { figure } from '../kit/figures.ts'
 import { hasRedis, startRedis } from '../kit/redis.ts'
-import { makeReplicas } from './redis-parts.ts'
+import { makeReplicas } from './redis/parts.ts'
 
 const [second, minute, hour, day] = [1_000, 60_000, 3_600_000, 86_400_000] as const
 const jumps = [

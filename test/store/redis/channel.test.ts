@@ -6,7 +6,7 @@ import type { ClientOptions } from '#store/redis/client.ts'
 import { hasRedis, startRedis } from '../../kit/redis.ts'
 import type { RedisServer } from '../../kit/redis.ts'
 import { within } from '../../kit/within.ts'
-import { placeOf } from '../redis-parts.ts'
+import { placeOf } from './parts.ts'
 
 describe.skipIf(!hasRedis)('a channel (skipped without redis-server)', () => {
   let stack: AsyncDisposableStack

@@ -4,7 +4,7 @@ import { hasRedis, startRedis } from '../../kit/redis.ts'
 import type { RedisServer } from '../../kit/redis.ts'
 import { describeGrantStore } from '../contract.ts'
 import { pairOf, shown } from '../pairs.ts'
-import { makeReplicas } from '../redis-parts.ts'
+import { makeReplicas } from './parts.ts'
 
 describe.skipIf(!hasRedis)('with a real redis-server (skipped where there is none)', () => {
   let server: RedisServer

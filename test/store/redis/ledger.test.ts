@@ -8,7 +8,7 @@ import { hasRedis, startRedis } from '../../kit/redis.ts'
 import type { RedisServer } from '../../kit/redis.ts'
 import { describeLedger } from '../ledger-contract.ts'
 import { within } from '../../kit/within.ts'
-import { makeReplicas } from '../redis-parts.ts'
+import { makeReplicas } from './parts.ts'
 
 const minute = 60_000
 

@@ -14,7 +14,7 @@ import { freePorts } from '../../kit/child.ts'
 import { hasRedis, startRedis } from '../../kit/redis.ts'
 import { within } from '../../kit/within.ts'
 import { pairOf } from '../pairs.ts'
-import { newSeal, placeOf } from '../redis-parts.ts'
+import { newSeal, placeOf } from './parts.ts'
 
 describe.skipIf(!hasRedis)('the link to Redis (skipped without redis-server)', () => {
   let stack: AsyncDisposableStack

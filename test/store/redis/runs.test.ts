@@ -5,7 +5,7 @@ import { hasRedis, startRedis } from '../../kit/redis.ts'
 import type { RedisServer } from '../../kit/redis.ts'
 import { startRelay } from '../../kit/relay.ts'
 import { within } from '../../kit/within.ts'
-import { makeReplicas } from '../redis-parts.ts'
+import { makeReplicas } from './parts.ts'
 import { describeRunStore, followed, newRun } from '../run-contract.ts'
 
 describe.skipIf(!hasRedis)('with a real redis-server (skipped where there is none)', () => {

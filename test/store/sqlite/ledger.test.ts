@@ -74,7 +74,7 @@ describe('the embedded ledger', () => {
     const path = await newPath()
     let acknowledged = 0
     for (let trial = 0; trial < 12; trial += 1) {
-      const child = spawn(process.execPath, ['test/store/ledger-writer.ts', path, String(trial)], {
+      const child = spawn(process.execPath, ['test/store/sqlite/ledger-writer.ts', path, String(trial)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       })
       const { promise, resolve } = Promise.withResolvers<void>()

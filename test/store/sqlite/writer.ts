@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs'
 import { openEmbeddedStore } from '#store/sqlite/grants.ts'
 import { openSeal } from '#store/seal-key.ts'
-import { pairOf } from './pairs.ts'
+import { pairOf } from '../pairs.ts'
 
 const [path = '', keyPath = ''] = process.argv.slice(2)
 const store = openEmbeddedStore({ path, seal: openSeal({ path: keyPath, make: true }) })

@@ -4,12 +4,12 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { freePorts } from '../kit/child.ts'
-import { hasRedis, startRedis } from '../kit/redis.ts'
-import type { RedisServer } from '../kit/redis.ts'
-import { within } from '../kit/within.ts'
-import { pairOf, shown } from './pairs.ts'
-import { makeReplicas } from './redis-parts.ts'
+import { freePorts } from '../../kit/child.ts'
+import { hasRedis, startRedis } from '../../kit/redis.ts'
+import type { RedisServer } from '../../kit/redis.ts'
+import { within } from '../../kit/within.ts'
+import { pairOf, shown } from '../pairs.ts'
+import { makeReplicas } from './parts.ts'
 
 const account = { budget: 'day', holder: 'devbot', window: Math.floor(Date.now() / 86_400_000) * 86_400_000 }
 const hasCli = spawnSync('redis-cli', ['--version']).status === 0
